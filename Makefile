@@ -1,0 +1,88 @@
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory --no-builtin-rules --warn-undefined-variables
+
+# Developer tools are Go tool dependencies of the nested modules below tools/
+# and are built into this folder once; nothing is installed outside the tree.
+TOOLS := .cache/bin
+CONSUL := $(TOOLS)/consul
+LINT := $(TOOLS)/golangci-lint
+BENCHSTAT := $(TOOLS)/benchstat
+PROTOC_PLUGINS := $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-micro
+
+# Every folder with a go.mod of its own; bench holds code, tools/* only pins.
+MODULES := $(patsubst %/,%,$(dir $(wildcard go.mod bench/go.mod tools/*/go.mod)))
+CODE := $(filter-out tools/%,$(MODULES))
+
+# What a caller may set: make run-hello PORT=9002 ARGS="--server grpc".
+REGISTRY ?=
+PORT ?= 9001
+HELLO_NODES ?= 127.0.0.1:9001,127.0.0.1:9002
+ARGS ?=
+BENCH ?= .
+COUNT ?= 6
+BASE ?=
+
+.PHONY: help
+help: ## List the targets (the default)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(if $(filter consul,$(REGISTRY)),$(CONSUL)) ## Kill, restart and freeze instances under load; REGISTRY, STORE, TRANSPORT, INSTANCES, CALLS change it
+	CONSUL_BIN="$${CONSUL_BIN:-$(CURDIR)/$(CONSUL)}" go run ./examples/failover
+
+.PHONY: run-hello
+run-hello: ## Start one hello-srv on 127.0.0.1:PORT (9001); more flags in ARGS
+	@go build -o bin/ ./examples/hello-srv
+	@exec bin/hello-srv --registry memory --server_address "127.0.0.1:$(PORT)" $(ARGS)
+
+.PHONY: run-api
+run-api: ## Start user-api, which calls the instances in HELLO_NODES (ports 9001 and 9002); more flags in ARGS
+	@go build -o bin/ ./examples/user-api
+	@HELLO_NODES="$(HELLO_NODES)" exec bin/user-api $(ARGS)
+
+.PHONY: test
+test: deps ## Run every test, with the race detector, against real servers
+	go test -race -p 2 -timeout 30m ./...
+
+.PHONY: lint
+lint: $(LINT) ## Check style, imports, formatting, vet and module files
+	@for m in $(CODE); do echo "lint $$m"; (cd "$$m" && "$(CURDIR)/$(LINT)" run --config "$(CURDIR)/.golangci.yml" ./...); done
+	@unformatted=$$(gofmt -l .); if [[ -n $$unformatted ]]; then echo "run gofmt -w on:" $$unformatted; exit 1; fi
+	@for m in $(CODE); do echo "vet $$m"; go -C "$$m" vet ./...; done
+	@for m in $(MODULES); do echo "tidy $$m"; go -C "$$m" mod tidy -diff; done
+
+.PHONY: bench
+bench: deps $(BENCHSTAT) ## Run the benchmarks COUNT times; BASE=old.txt compares with an earlier .cache/bench.txt
+	@for m in $(CODE); do go -C "$$m" test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -p 1 -timeout 2h ./...; done | tee .cache/bench.txt
+	@$(BENCHSTAT) $(BASE) .cache/bench.txt
+
+.PHONY: generate
+generate: $(PROTOC_PLUGINS) ## Regenerate the Go code of every .proto file
+	@tools/deps.sh protoc
+	find . -name '*.proto' -not -path './.*' -exec env PATH="$(CURDIR)/$(TOOLS):$$PATH" protoc -I . \
+		--go_out=. --go_opt=paths=source_relative --micro_out=. --micro_opt=paths=source_relative {} +
+
+.PHONY: deps
+deps: $(CONSUL) ## Install or build what the tests need and is missing: C compiler, Redis, MariaDB, PostgreSQL, Consul
+	@tools/deps.sh cc redis mariadb postgres
+
+.PHONY: clean
+clean: ## Remove what the other targets built
+	rm -rf bin .cache
+
+$(CONSUL): tools/consul/go.mod tools/consul/go.sum
+	@echo "building the Consul agent into $@ (some minutes the first time)"
+	@go build -C tools/consul -o "$(CURDIR)/$@" github.com/hashicorp/consul && touch $@
+
+$(LINT): tools/lint/go.mod tools/lint/go.sum
+	@echo "building golangci-lint into $@ (a minute or two the first time)"
+	@go build -C tools/lint -o "$(CURDIR)/$@" github.com/golangci/golangci-lint/v2/cmd/golangci-lint && touch $@
+
+$(BENCHSTAT): tools/bench/go.mod tools/bench/go.sum
+	@go build -C tools/bench -o "$(CURDIR)/$@" golang.org/x/perf/cmd/benchstat && touch $@
+
+$(PROTOC_PLUGINS) &: tools/proto/go.mod tools/proto/go.sum
+	@go build -C tools/proto -o "$(CURDIR)/$(TOOLS)/" tool && touch $(PROTOC_PLUGINS)
