@@ -1,0 +1,84 @@
+package idempotency
+
+import (
+	"context"
+	"time"
+)
+
+// contextKey finds the *callContext of a context.
+type contextKey struct{}
+
+// callContext is all that this package keeps in a context, in one value, so
+// that a call costs one look-up. It is never changed, only replaced.
+type callContext struct {
+	key    string
+	hasKey bool
+	issued time.Time
+	step   string
+	parent *execution
+}
+
+func callContextFrom(ctx context.Context) callContext {
+	if c, ok := ctx.Value(contextKey{}).(*callContext); ok {
+		return *c
+	}
+	return callContext{}
+}
+
+func (c callContext) in(ctx context.Context) context.Context {
+	return context.WithValue(ctx, contextKey{}, &c)
+}
+
+// WithKey returns a context whose calls carry the caller's own key. Use it
+// where the key comes from outside (a browser's form, a message) or must
+// outlive this process. The key is checked when a call is made, see
+// [CallKey]. All calls made under the context share it, which is right for
+// calls to different endpoints and for repetitions of one call, and wrong for
+// two different calls to one endpoint.
+func WithKey(ctx context.Context, key string) context.Context {
+	c := callContextFrom(ctx)
+	c.key, c.hasKey = key, true
+	return c.in(ctx)
+}
+
+// KeyFrom returns the key that [WithKey] put into the context and the time
+// that [WithIssued] did. It is not the key of the execution that the context
+// belongs to, which is nobody's to send on.
+func KeyFrom(ctx context.Context) (Key, bool) {
+	c := callContextFrom(ctx)
+	if !c.hasKey {
+		return Key{}, false
+	}
+	return Key{Value: c.key, Issued: c.issued}, true
+}
+
+// WithIssued says when the caller's own key (see [WithKey]) was minted. A
+// server refuses a key that is older than its memory rather than run again
+// what it may have forgotten. Keys that are minted here carry their time
+// without it.
+func WithIssued(ctx context.Context, t time.Time) context.Context {
+	c := callContextFrom(ctx)
+	c.issued = t
+	return c.in(ctx)
+}
+
+// WithStep names the step of an execution in which a call is made. A handler
+// that runs under a key and calls one endpoint twice must tell the two calls
+// apart, by the same labels each time it runs: then a second run of the
+// handler does not repeat what its first run did. The empty label is no step.
+func WithStep(ctx context.Context, label string) context.Context {
+	c := callContextFrom(ctx)
+	c.step = label
+	return c.in(ctx)
+}
+
+// WithExecution returns the context of an execution under a key: the keys of
+// calls made below are derived from the parent key, so that a second run of
+// the same execution repeats the keys of the first. [Guard] does this for
+// its handlers. The parent's For names the service and endpoint that run,
+// and caller the one on whose behalf, both as in the [Scope] of the
+// execution; without them two callers who chose the same key would meet in
+// the calls below. Any key, time or step in ctx is hidden.
+func WithExecution(ctx context.Context, parent Key, caller string) context.Context {
+	return callContext{parent: &execution{parent: parent, caller: caller}}.in(ctx)
+}

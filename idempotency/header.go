@@ -1,0 +1,48 @@
+package idempotency
+
+import (
+	"fmt"
+	"time"
+)
+
+// The metadata keys and HTTP headers of this protocol, in the canonical
+// title case in which they arrive.
+const (
+	// HeaderKey carries the key. The name is that of the IETF draft
+	// "The Idempotency-Key HTTP Header Field".
+	HeaderKey = "Idempotency-Key"
+	// HeaderFor carries "service/endpoint", the call that the key was made
+	// for. A server compares it with its own name: on a mismatch the key
+	// leaked out of another call and must not be honoured.
+	HeaderFor = "Idempotency-For"
+	// HeaderIssued carries the time at which the key was minted, RFC 3339 in
+	// UTC. See [FormatIssued] and [ParseIssued].
+	HeaderIssued = "Idempotency-Issued"
+	// HeaderRetryCount carries the number of attempts that came before this
+	// one: 0 for the first.
+	HeaderRetryCount = "Retry-Count"
+	// HeaderReplayed is "true" on an answer that was recorded earlier.
+	HeaderReplayed = "Idempotent-Replayed"
+)
+
+// FormatIssued gives the value of [HeaderIssued] for t. The zero time gives
+// the empty string: leave the header out.
+func FormatIssued(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}
+
+// ParseIssued reads a value of [HeaderIssued]. The empty string gives the
+// zero time, which says nothing about the key's age.
+func ParseIssued(s string) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("idempotency: %s must be an RFC 3339 time: %w", HeaderIssued, err)
+	}
+	return t.UTC(), nil
+}
