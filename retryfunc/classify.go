@@ -1,0 +1,126 @@
+package retryfunc
+
+import (
+	"context"
+	stderrors "errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"syscall"
+
+	"go-micro.dev/v4/errors"
+)
+
+// Evidence is what this side of the wire saw of an attempt. Text from a peer is
+// never evidence. The zero value is evidence of nothing.
+type Evidence struct {
+	// Client is client.Client.String(): "mucp", "grpc", …; "" when unknown. It
+	// must be the client that made the call, not the one that built the request.
+	Client string
+	// Service that was called. A [Mark] counts only when it names it.
+	Service string
+	// Unsent: this side knows that no byte of the request left (circuit open,
+	// context ended before the dial, grpc attempt that never got a peer).
+	Unsent bool
+	// Answered: the peer answered (grpc header or trailer received). It wins
+	// over Unsent.
+	Answered bool
+}
+
+// Classify says what became of an attempt that ended in err. It knows the
+// errors of go-micro's mucp and grpc clients, wrapped or not; of any other
+// client it trusts neither text nor type, and never calls its errors
+// [NotSent] without ev.Unsent.
+//
+// It is a pure function, safe for concurrent use, and allocates only to decode
+// the text of an error that came over mucp.
+func Classify(err error, ev Evidence) Class {
+	if err == nil {
+		return None
+	}
+	if stderrors.Is(err, context.Canceled) {
+		return Canceled
+	}
+	e, from := trace(err, ev)
+	if m, ok := markOf(e); ok {
+		return m.class(ev.Service)
+	}
+	if from == peer {
+		return classifyAnswer(e)
+	}
+	if c := classifyBefore(e, from, ev); c != None {
+		return c
+	}
+	if ev.Unsent {
+		return NotSent
+	}
+	if c := classifyCause(err); c != None {
+		return c
+	}
+	if from == local {
+		return classifyMucp(e)
+	}
+	return classifyUnclear(e, ev)
+}
+
+// class of an error with the mark m, for a caller of service.
+func (m Mark) class(service string) Class {
+	if m.Kind == MarkRelayed || m.Service == "" || m.Service != service {
+		return Internal // the handler ran: this is another service's word, passed on
+	}
+	switch m.Kind {
+	case MarkRefused:
+		return Refused
+	case MarkRunning:
+		return Timeout
+	default:
+		return Application
+	}
+}
+
+// classifyAnswer sorts what the peer answered, by code. A text that speaks of
+// connections is the peer's own trouble: the handler ran.
+func classifyAnswer(e *errors.Error) Class {
+	switch {
+	case e.Code == http.StatusRequestTimeout:
+		return Timeout
+	case e.Code == http.StatusInternalServerError, isBrokenGRPC(e):
+		return Internal
+	default:
+		return Application
+	}
+}
+
+// classifyBefore recognises errors that go-micro makes before it sends
+// anything and that are not evidence of a node in trouble, and the caller's
+// own end of the call. None: neither.
+func classifyBefore(e *errors.Error, from origin, ev Evidence) Class {
+	switch {
+	case saysCanceled(e):
+		return Canceled
+	case isNoNode(e) && (from == local || namesService(e, ev.Service)):
+		return NoNode
+	case isUnsupportedCodec(e):
+		return Application
+	default:
+		return None
+	}
+}
+
+// classifyCause recognises errors of this process by their type, which does not
+// travel. io.EOF is not among them: it is how a stream says that it ended well.
+func classifyCause(err error) Class {
+	var timeout net.Error
+	switch {
+	case stderrors.Is(err, context.DeadlineExceeded), stderrors.Is(err, os.ErrDeadlineExceeded):
+		return Timeout
+	case stderrors.As(err, &timeout) && timeout.Timeout():
+		return Timeout
+	case stderrors.Is(err, io.ErrUnexpectedEOF), stderrors.Is(err, net.ErrClosed),
+		stderrors.Is(err, syscall.ECONNRESET), stderrors.Is(err, syscall.EPIPE):
+		return Broken
+	default:
+		return None
+	}
+}

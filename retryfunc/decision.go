@@ -1,0 +1,110 @@
+package retryfunc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go-micro.dev/v4/client"
+)
+
+// Reason says why a retry was granted or refused.
+type Reason string
+
+// The reasons a [Decision] may have.
+const (
+	ReasonGranted  Reason = "retry granted"
+	ReasonPolicy   Reason = "policy"
+	ReasonAttempts Reason = "attempts exhausted"
+	ReasonDeadline Reason = "deadline"
+	ReasonBudget   Reason = "budget"
+	ReasonServer   Reason = "server said do not retry"
+	ReasonCanceled Reason = "canceled"
+)
+
+// Decision is what was decided after a failed attempt.
+type Decision struct {
+	// Service and Endpoint that were called.
+	Service, Endpoint string
+	// Attempt that failed.
+	Attempt Attempt
+	// Retry: a retry was granted. go-micro may still not make it, because it
+	// asks after the last attempt too.
+	Retry bool
+	// Reason for it, or against it.
+	Reason Reason
+	// Delay before the retry, as far as it is known: [Observe] knows only what
+	// the server asked for; 0 when there is no retry.
+	Delay time.Duration
+	// Err is the error the attempt ended with.
+	Err error
+}
+
+// Hook sees decisions, to count or log them. It is called by the goroutine of
+// the call, which waits for it, and by many at once. It must not panic.
+type Hook func(ctx context.Context, d Decision)
+
+// Observe returns a policy that decides as the given one does and tells hook
+// what was decided and why. Put it outermost. It is an error to give a nil
+// policy or a nil hook.
+func Observe(policy client.RetryFunc, hook Hook) (client.RetryFunc, error) {
+	if policy == nil {
+		return nil, nilPolicy("Observe")
+	}
+	if hook == nil {
+		return nil, fmt.Errorf("retryfunc: Observe(policy, nil): hook must be a Hook")
+	}
+	return func(ctx context.Context, req client.Request, retryCount int, err error) (bool, error) {
+		d, perr := Explain(ctx, policy, req, retryCount, err)
+		hook(ctx, d)
+		return d.Retry, perr
+	}, nil
+}
+
+// Explain asks policy and says why it answered as it did. The limits of this
+// package ([Budget.Limit], [WithinDeadline], [Obey]) give their own reasons;
+// any other no is ReasonPolicy. The error is the policy's own, with which
+// go-micro replaces that of the call; there is no retry then.
+func Explain(ctx context.Context, policy client.RetryFunc, req client.Request, retryCount int, err error) (Decision, error) {
+	a := attemptOf(ctx, req, retryCount, err)
+	d := Decision{Attempt: a, Err: err}
+	if req != nil {
+		d.Service, d.Endpoint = req.Service(), req.Endpoint()
+	}
+	var v verdict
+	retry, perr := policy(context.WithValue(WithAttempt(ctx, &a), verdictKey{}, &v), req, retryCount, err)
+	d.Retry = retry && perr == nil
+	d.Reason = v.reason(ctx, d)
+	if d.Retry {
+		mark, _ := ParseMark(err)
+		d.Delay = mark.RetryAfter
+	}
+	return d, perr
+}
+
+type verdictKey struct{}
+
+// verdict is where limits leave the reason for a no, on its way out to Explain.
+type verdict struct{ noted Reason }
+
+func note(ctx context.Context, r Reason) {
+	if v, ok := ctx.Value(verdictKey{}).(*verdict); ok {
+		v.noted = r
+	}
+}
+
+func (v *verdict) reason(ctx context.Context, d Decision) Reason {
+	switch {
+	case d.Retry:
+		return ReasonGranted
+	case errors.Is(ctx.Err(), context.Canceled), d.Attempt.Class == Canceled:
+		return ReasonCanceled
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return ReasonDeadline
+	case v.noted != "":
+		return v.noted
+	default:
+		return ReasonPolicy
+	}
+}

@@ -1,0 +1,23 @@
+// Package retryfunc decides whether a failed go-micro call may be tried again.
+//
+// Retrying is dangerous. An attempt that ended in a timeout or on a broken
+// connection may have run, may still be running, and may run to its end after
+// the caller has given up: trying again can charge a student twice. go-micro
+// says 408 or 500 for nearly all failures, so its code alone cannot tell a call
+// that never left this process from one whose reply was lost. This package
+// sorts failures into classes by evidence from this side of the wire, never by
+// text that a peer wrote, and its default policy, [Careful], retries only what
+// cannot do harm twice. Where it is in doubt it does not retry.
+//
+// Every policy is a plain client.RetryFunc, or a constructor of one, and works
+// in a go-micro client without anything else of this module:
+//
+//	client.NewClient(client.Retry(retryfunc.Careful))
+//
+// go-micro asks the policy after the last attempt too, when no retry can
+// follow, and its own backoff ignores the context: use [Backoff.Func] for
+// waits that end with the caller, and [Budget.Limit] and [WithinDeadline] for
+// retries that neither pile up nor come too late.
+//
+// The package keeps no global state, starts no goroutines and logs nothing.
+package retryfunc

@@ -1,0 +1,33 @@
+package retryfunc
+
+import (
+	"context"
+	"fmt"
+
+	"go-micro.dev/v4/client"
+)
+
+// Idempotent retries calls of safe and idempotent endpoints, and no others,
+// when nothing ran, or what ran bears repeating: NotSent, Refused, Broken,
+// Timeout and Internal. The rule is asked first; where it has no opinion, what
+// the [Attempt] in ctx says of the endpoint counts. A nil rule is an error.
+func Idempotent(rule Rule) (client.RetryFunc, error) {
+	if rule == nil {
+		return nil, fmt.Errorf("retryfunc: Idempotent(nil): rule must be a Rule")
+	}
+	return func(ctx context.Context, req client.Request, retryCount int, err error) (bool, error) {
+		if ctx.Err() != nil || forbidden(ctx, err) {
+			return false, nil
+		}
+		a := attemptOf(ctx, req, retryCount, err)
+		if safety := rule(ctx, req); safety != SafetyUnknown {
+			a.Safety = safety
+		}
+		switch a.Class {
+		case NotSent, Refused, Broken, Timeout, Internal:
+			return a.Safety.Repeatable(), nil
+		default:
+			return false, nil
+		}
+	}, nil
+}

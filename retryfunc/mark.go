@@ -1,0 +1,148 @@
+package retryfunc
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"go-micro.dev/v4/errors"
+)
+
+// MarkID is the Id of the errors that carry a [Mark].
+const MarkID = "oncemore"
+
+// MarkKind says what a server did with a request it did not answer itself. The
+// zero value, [MarkNone], marks nothing.
+type MarkKind uint8
+
+const (
+	// MarkNone is no mark at all.
+	MarkNone MarkKind = iota
+	// MarkRefused: nothing ran (overload, store down, request too late).
+	MarkRefused
+	// MarkRunning: an earlier attempt with the same key is still running.
+	MarkRunning
+	// MarkUnknown: an earlier attempt with the same key ended nobody knows how.
+	MarkUnknown
+	// MarkRelayed: the handler ran, and answered with an error that it got from
+	// somebody else.
+	MarkRelayed
+)
+
+var markNames = [...]string{
+	MarkNone: "none", MarkRefused: "refused", MarkRunning: "running",
+	MarkUnknown: "unknown", MarkRelayed: "relayed",
+}
+
+// String returns the kind as it is written on the wire, such as "refused".
+func (k MarkKind) String() string {
+	if int(k) < len(markNames) {
+		return markNames[k]
+	}
+	return "MarkKind(" + strconv.Itoa(int(k)) + ")"
+}
+
+// Mark is what an oncemore server says of itself in an error. It travels in the
+// Status field of a go-micro *errors.Error whose Id is [MarkID], the one field
+// that both transports carry and that nobody else needs:
+//
+//	refused; service=hello-srv; retry-after=250ms; no-retry
+type Mark struct {
+	// Kind says what was done.
+	Kind MarkKind
+	// Service that made the mark. A mark counts only for a caller who called
+	// this service; to any other it is a relayed error.
+	Service string
+	// RetryAfter is the least time to wait before the next attempt; 0: no wish.
+	RetryAfter time.Duration
+	// NoRetry asks the caller not to try again.
+	NoRetry bool
+}
+
+// NewMarked returns an error with the mark m in it, for a server to answer with.
+// A mark of kind MarkNone, or of no known kind, is left out; a negative
+// RetryAfter counts as 0.
+func NewMarked(code int32, detail string, m Mark) *errors.Error {
+	return &errors.Error{Id: MarkID, Code: code, Detail: detail, Status: m.status(code)}
+}
+
+func (m Mark) status(code int32) string {
+	if m.Kind == MarkNone || int(m.Kind) >= len(markNames) {
+		return http.StatusText(int(code))
+	}
+	var b strings.Builder
+	b.WriteString(m.Kind.String())
+	if m.Service != "" {
+		b.WriteString("; service=" + url.QueryEscape(m.Service))
+	}
+	if m.RetryAfter > 0 {
+		b.WriteString("; retry-after=" + m.RetryAfter.String())
+	}
+	if m.NoRetry {
+		b.WriteString("; no-retry")
+	}
+	return b.String()
+}
+
+// ParseMark returns the mark that err carries, anywhere in its chain. It reports
+// false for errors without one, and for marks of a kind or a form it does not
+// know; fields it does not know are passed over, so that servers may add some.
+func ParseMark(err error) (Mark, bool) {
+	if err == nil {
+		return Mark{}, false
+	}
+	e, _ := trace(err, Evidence{})
+	return markOf(e)
+}
+
+func markOf(e *errors.Error) (Mark, bool) {
+	if e == nil || e.Id != MarkID {
+		return Mark{}, false
+	}
+	m, err := parseStatus(e.Status)
+	return m, err == nil
+}
+
+func parseStatus(status string) (Mark, error) {
+	name, rest, more := strings.Cut(status, ";")
+	m := Mark{Kind: kindNamed(strings.TrimSpace(name))}
+	if m.Kind == MarkNone {
+		return Mark{}, fmt.Errorf("retryfunc: unknown mark %q", name)
+	}
+	var field string
+	for more {
+		field, rest, more = strings.Cut(rest, ";")
+		if err := m.set(strings.TrimSpace(field)); err != nil {
+			return Mark{}, err
+		}
+	}
+	return m, nil
+}
+
+func kindNamed(name string) MarkKind {
+	for k := MarkRefused; int(k) < len(markNames); k++ {
+		if markNames[k] == name {
+			return k
+		}
+	}
+	return MarkNone
+}
+
+func (m *Mark) set(field string) (err error) {
+	name, value, _ := strings.Cut(field, "=")
+	switch name {
+	case "service":
+		m.Service, err = url.QueryUnescape(value)
+	case "retry-after":
+		m.RetryAfter, err = time.ParseDuration(value)
+		if err == nil && m.RetryAfter < 0 {
+			err = fmt.Errorf("retryfunc: negative retry-after %q", value)
+		}
+	case "no-retry":
+		m.NoRetry = true
+	}
+	return err
+}

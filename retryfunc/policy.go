@@ -1,0 +1,73 @@
+package retryfunc
+
+import (
+	"context"
+	"net/http"
+
+	"go-micro.dev/v4/client"
+)
+
+// Always retries whatever went wrong, until the caller gives up. It is for
+// endpoints that are harmless to repeat and for tests. It answers yes to a nil
+// error too, because go-micro's grpc client passes nil for every stream that
+// could not be opened.
+func Always(ctx context.Context, _ client.Request, _ int, _ error) (bool, error) {
+	return ctx.Err() == nil, nil
+}
+
+// OnError retries what client.RetryOnError documents and does not do: the codes
+// 408 and 500, and what grpc calls 503 for the same events (a refused dial, a
+// broken connection), but not a handler's own bare 503, nor a call that its
+// caller gave up. It does not ask whether the endpoint bears repeating: on one
+// that does not, it runs things twice.
+func OnError(ctx context.Context, req client.Request, retryCount int, err error) (bool, error) {
+	if ctx.Err() != nil {
+		return false, nil
+	}
+	switch attemptOf(ctx, req, retryCount, err).Class {
+	case None, Canceled:
+		return false, nil
+	case NotSent, Broken, Timeout, Internal:
+		return true, nil
+	default:
+		return codeOf(err) == http.StatusInternalServerError || codeOf(err) == http.StatusRequestTimeout, nil
+	}
+}
+
+// Careful is the default policy: it retries what cannot do harm twice.
+//
+//   - NotSent and Refused always: nothing ran.
+//   - Broken and Timeout where the endpoint is safe or idempotent, or the call
+//     carries a key that every candidate node honours ([Attempt.KeyTrusted]).
+//   - Internal where the endpoint is safe or idempotent.
+//   - Application, NoNode and Canceled never, nor what a server asked not to be
+//     retried.
+//
+// Without an [Attempt] in ctx nothing is known of endpoint and key, so only
+// NotSent and Refused are retried; combine it with [Idempotent] by [Any] to say
+// more.
+func Careful(ctx context.Context, req client.Request, retryCount int, err error) (bool, error) {
+	if ctx.Err() != nil || forbidden(ctx, err) {
+		return false, nil
+	}
+	a := attemptOf(ctx, req, retryCount, err)
+	switch a.Class {
+	case NotSent, Refused:
+		return true, nil
+	case Broken, Timeout:
+		return a.Safety.Repeatable() || a.KeyTrusted, nil
+	case Internal:
+		return a.Safety.Repeatable(), nil
+	default:
+		return false, nil
+	}
+}
+
+// codeOf returns the go-micro code of err, 0 when it has none.
+func codeOf(err error) int32 {
+	if err == nil {
+		return 0
+	}
+	e, _ := trace(err, Evidence{})
+	return e.Code
+}

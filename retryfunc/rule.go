@@ -1,0 +1,88 @@
+package retryfunc
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"go-micro.dev/v4/client"
+)
+
+// Rule says how safe the endpoint of a request is to repeat. SafetyUnknown
+// means that the rule has no opinion. Rules are safe for concurrent use.
+type Rule func(ctx context.Context, req client.Request) Safety
+
+// First asks the rules in order and takes the first opinion. Nil rules have
+// none; without any opinion the answer is SafetyUnknown.
+func First(rules ...Rule) Rule {
+	rules = slices.DeleteFunc(slices.Clone(rules), func(r Rule) bool { return r == nil })
+	return func(ctx context.Context, req client.Request) Safety {
+		for _, rule := range rules {
+			if safety := rule(ctx, req); safety != SafetyUnknown {
+				return safety
+			}
+		}
+		return SafetyUnknown
+	}
+}
+
+type endpointKey struct{ service, endpoint string }
+
+// Endpoints is an explicit list. A key is an endpoint of any service, such as
+// "Say.Hello", or of one, such as "hello-srv/Say.Hello", which wins. It is an
+// error to list nothing, an empty name, or a safety that is unknown.
+func Endpoints(list map[string]Safety) (Rule, error) {
+	if len(list) == 0 {
+		return nil, fmt.Errorf("retryfunc: Endpoints(): must list at least one endpoint")
+	}
+	known := make(map[endpointKey]Safety, len(list))
+	for name, safety := range list {
+		if strings.TrimSpace(name) == "" || strings.HasSuffix(name, "/") {
+			return nil, fmt.Errorf("retryfunc: Endpoints: name %q: must be an endpoint or service/endpoint", name)
+		}
+		if safety == SafetyUnknown || int(safety) >= len(safetyNames) {
+			return nil, fmt.Errorf("retryfunc: Endpoints: %q is %v: must be unsafe, keyed, idempotent or safe", name, safety)
+		}
+		known[endpointKey{endpoint: name}] = safety
+		if service, endpoint, ok := strings.Cut(name, "/"); ok && service != "" {
+			known[endpointKey{service, endpoint}] = safety
+		}
+	}
+	return func(_ context.Context, req client.Request) Safety {
+		if safety, ok := known[endpointKey{req.Service(), req.Endpoint()}]; ok {
+			return safety
+		}
+		return known[endpointKey{endpoint: req.Endpoint()}]
+	}, nil
+}
+
+// Prefixes takes endpoints for safe whose method name, the part after the last
+// dot, begins with one of the given words, as "Get" in "Users.GetByID" but not
+// in "Users.Getaway". A name promises nothing, so this is for those who know
+// their services. It is an error to give no prefix, or an empty one.
+func Prefixes(prefixes ...string) (Rule, error) {
+	if len(prefixes) == 0 {
+		return nil, fmt.Errorf("retryfunc: Prefixes(): must name at least one prefix")
+	}
+	if slices.Contains(prefixes, "") {
+		return nil, fmt.Errorf("retryfunc: Prefixes(%q): must not be empty", "")
+	}
+	prefixes = slices.Clone(prefixes)
+	return func(_ context.Context, req client.Request) Safety {
+		method := req.Endpoint()[strings.LastIndexByte(req.Endpoint(), '.')+1:]
+		for _, prefix := range prefixes {
+			if rest, ok := strings.CutPrefix(method, prefix); ok && !continuesWord(rest) {
+				return SafetySafe
+			}
+		}
+		return SafetyUnknown
+	}, nil
+}
+
+func continuesWord(rest string) bool {
+	r, _ := utf8.DecodeRuneInString(rest)
+	return unicode.IsLower(r)
+}
