@@ -1,0 +1,82 @@
+package breaker
+
+import (
+	"crypto/rand"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// cooling is how long a closed circuit rests before its name may serve
+// another address: hystrix's rolling window, which is ten buckets of a second
+// and the one that is being filled.
+const cooling = 11 * time.Second
+
+// pool lends hystrix circuits, of which it never makes more than size.
+type pool struct {
+	size   int
+	make   func(name string) *circuit
+	prefix string
+
+	mu     sync.Mutex
+	made   int
+	rested []rest // oldest first
+}
+
+type rest struct {
+	circuit *circuit
+	since   time.Time
+}
+
+func newPool(o *Options, dropped *atomic.Uint64) *pool {
+	dashboard, sleep := o.dashboard, o.sleepWindow
+	return &pool{
+		size:   o.poolSize,
+		prefix: o.namePrefix + "-" + rand.Text()[:12],
+		make: func(name string) *circuit {
+			return &circuit{name: name, dashboard: dashboard, sleep: sleep, dropped: dropped}
+		},
+	}
+}
+
+// lease returns a circuit, or nil when all are taken or resting.
+func (p *pool) lease(now time.Time) *circuit {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c := p.reuse(now); c != nil {
+		return c
+	}
+	if p.made == p.size {
+		return nil
+	}
+	p.made++
+	return p.make(fmt.Sprintf("%s-%d", p.prefix, p.made))
+}
+
+func (p *pool) reuse(now time.Time) *circuit {
+	for len(p.rested) > 0 && now.Sub(p.rested[0].since) >= cooling {
+		c := p.rested[0].circuit
+		p.rested[0].circuit = nil
+		p.rested = p.rested[1:]
+		if c.clean() {
+			return c
+		}
+		p.rested = append(p.rested, rest{circuit: c, since: now})
+	}
+	return nil
+}
+
+// giveBack takes a closed circuit out of use at now.
+func (p *pool) giveBack(c *circuit, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rested = append(p.rested, rest{circuit: c, since: now})
+}
+
+// count returns how many circuits were made.
+func (p *pool) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.made
+}

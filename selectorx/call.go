@@ -1,0 +1,119 @@
+package selectorx
+
+import (
+	"slices"
+	"sync"
+
+	"go-micro.dev/v4/registry"
+	"go-micro.dev/v4/selector"
+)
+
+// Call is the node-switching state of one logical call. Get it from
+// Balancer.NewCall, or embed it in a longer-lived struct and call Init for
+// each call. Its zero value switches nodes, ejects nothing and is not
+// retriable. It is safe for concurrent use, Init excepted, and must not be
+// copied after first use.
+type Call struct {
+	balancer  *Balancer
+	retriable bool
+
+	mu       sync.Mutex
+	inner    selector.Strategy
+	next     selector.Next // inner's choice among all services, when it was asked
+	services []*registry.Service
+	tried    []string // only ever appended to
+	last     string
+
+	room   [4]string // for tried
+	direct struct {  // for services, under WithAddress
+		service registry.Service
+		list    [1]*registry.Service
+	}
+	bound bound
+}
+
+// bound are c's methods as values, made once: a Call that is used again gives
+// them out without allocating.
+type bound struct {
+	strategy selector.Strategy
+	next     selector.Next
+	option   selector.SelectOption
+}
+
+// Init makes c the state of a new call, of b's ejector and cap (nil: none). No
+// attempt of the call that c was before may still be running. It does not
+// allocate.
+func (c *Call) Init(b *Balancer, retriable bool) {
+	clear(c.room[:])
+	c.balancer, c.retriable = b, retriable
+	c.inner, c.next, c.services = nil, nil, nil
+	c.tried, c.last = c.room[:0], ""
+	c.direct.service.Nodes = nil
+}
+
+// Strategy returns inner with this call's rules around it. A nil inner is
+// go-micro's Random. The node that its Next returns is marked as tried. The
+// strategy given last, and the services it last ran on, are in force for all
+// of the call: make a Call for each logical call.
+func (c *Call) Strategy(inner selector.Strategy) selector.Strategy {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.inner = inner
+	if inner == nil {
+		c.inner = selector.Random
+	}
+	if c.bound.strategy == nil {
+		c.bound.strategy, c.bound.next = c.run, c.pick
+	}
+	return c.bound.strategy
+}
+
+// SelectOption returns an option for selector.Select that wraps whatever
+// strategy the options before it chose, instead of replacing it.
+func (c *Call) SelectOption() selector.SelectOption {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.bound.option == nil {
+		c.bound.option = func(o *selector.SelectOptions) { o.Strategy = c.Strategy(o.Strategy) }
+	}
+	return c.bound.option
+}
+
+// MarkTried records that address is being tried, for attempts whose node was
+// chosen by others.
+func (c *Call) MarkTried(address string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last = address
+	if !slices.Contains(c.tried, address) {
+		c.tried = append(c.tried, address)
+	}
+}
+
+// Tried tells whether this call has tried address.
+func (c *Call) Tried(address string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Contains(c.tried, address)
+}
+
+// Untried tells whether the next attempt finds an admitted node that this
+// call has not tried, so that it need not wait. It is false before the first
+// pick, and where the only untried nodes are ejected.
+func (c *Call) Untried() bool {
+	c.mu.Lock()
+	services, attempted, latest := c.services, c.tried, c.last
+	c.mu.Unlock()
+	var room [surveyRoom]mark
+	return c.survey(room[:0], services, attempted, latest).some(untried)
+}
+
+// Services returns the candidates of this call: what the strategy last ran on,
+// or the nodes last given to Substitute as those of one nameless service. They
+// belong to go-micro and to c: do not change them, nor keep them beyond the
+// call.
+func (c *Call) Services() []*registry.Service {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.services
+}

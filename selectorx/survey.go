@@ -1,0 +1,173 @@
+package selectorx
+
+import (
+	"slices"
+
+	"go-micro.dev/v4/registry"
+)
+
+// mark is what speaks against a node.
+type mark uint8
+
+const (
+	unusable mark = 1 << iota // nil, or without an address
+	ejected                   // its circuit is open
+	refused                   // by refused dials alone; with ejected
+	tried                     // by this call
+	last                      // the one tried last; with tried
+)
+
+// The tiers of choice: a node is left if none of the marks speaks against it.
+const (
+	untried  = unusable | ejected | tried
+	notLast  = unusable | ejected | last
+	admitted = unusable | ejected
+	usable   = unusable
+)
+
+// surveyRoom is for how many nodes a survey lives on the stack.
+const surveyRoom = 64
+
+// marks holds one mark per node, in the order of the services.
+type marks []mark
+
+// some tells whether any node is left in the tier.
+func (m marks) some(tier mark) bool {
+	for _, k := range m {
+		if k&tier == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// survey appends to m what speaks against each node of services, after a call
+// has tried some addresses, one of them last.
+func (c *Call) survey(m marks, services []*registry.Service, attempted []string, latest string) marks {
+	anyOpen := c.balancer.anyOpen()
+	capped := 0
+	for _, service := range services {
+		for _, node := range nodesOf(service) {
+			k := judge(node, attempted, latest)
+			if anyOpen && k&unusable == 0 {
+				k |= c.balancer.verdict(node.Address)
+			}
+			if k&(ejected|refused) == ejected {
+				capped++
+			}
+			m = append(m, k)
+		}
+	}
+	if capped > 0 {
+		c.balancer.applyCap(m, services, capped)
+	}
+	if anyOpen && !m.some(admitted) {
+		m.drop(ejected | refused)
+	}
+	return m
+}
+
+func judge(node *registry.Node, attempted []string, latest string) mark {
+	switch {
+	case node == nil || node.Address == "":
+		return unusable
+	case len(attempted) == 0 || !slices.Contains(attempted, node.Address):
+		return 0
+	case node.Address == latest:
+		return tried | last
+	default:
+		return tried
+	}
+}
+
+func (b *Balancer) verdict(address string) mark {
+	switch open, isRefused := b.ejector.Open(address); {
+	case open && isRefused:
+		return ejected | refused
+	case open:
+		return ejected
+	default:
+		return 0
+	}
+}
+
+// applyCap admits again those of the n nodes ejected by anything but refused
+// dials that are beyond the cap. It goes by address, so that all calls of all
+// clients agree on which.
+func (b *Balancer) applyCap(m marks, services []*registry.Service, n int) {
+	held := make([]string, 0, n)
+	m.each(services, func(i int, node *registry.Node) {
+		if m[i]&(ejected|refused) == ejected {
+			held = append(held, node.Address)
+		}
+	})
+	slices.Sort(held)
+	held = slices.Compact(held)
+	limit := b.limit(services, len(held))
+	if len(held) <= limit {
+		return
+	}
+	m.each(services, func(i int, node *registry.Node) {
+		if m[i]&(ejected|refused) == ejected && node.Address >= held[limit] {
+			m[i] &^= ejected
+		}
+	})
+}
+
+// limit is how many of n held nodes may be.
+func (b *Balancer) limit(services []*registry.Service, n int) int {
+	// What 0.3 × 10 falls short of 3 by must not cost a node.
+	const rounding = 1e-9
+	share := b.maxEjected + rounding
+	enough := int(float64(n)/share) + 1
+	return int(float64(distinct(services, enough)) * share)
+}
+
+// distinct counts the addresses of services, and stops where it has found
+// enough: with few nodes held, a look at the first few nodes will do.
+func distinct(services []*registry.Service, enough int) int {
+	var room [surveyRoom]string
+	seen := room[:0]
+	for _, service := range services {
+		for _, node := range nodesOf(service) {
+			if node == nil || node.Address == "" {
+				continue
+			}
+			if len(seen) == enough {
+				return enough
+			}
+			if len(seen) >= surveyRoom || !slices.Contains(seen, node.Address) {
+				seen = append(seen, node.Address)
+			}
+		}
+	}
+	if len(seen) > surveyRoom {
+		slices.Sort(seen)
+		seen = slices.Compact(seen)
+	}
+	return len(seen)
+}
+
+// each visits the nodes in the order of their marks.
+func (m marks) each(services []*registry.Service, visit func(i int, node *registry.Node)) {
+	i := 0
+	for _, service := range services {
+		for _, node := range nodesOf(service) {
+			visit(i, node)
+			i++
+		}
+	}
+}
+
+func (m marks) drop(k mark) {
+	for i := range m {
+		m[i] &^= k
+	}
+}
+
+func nodesOf(service *registry.Service) []*registry.Node {
+	if service == nil {
+		return nil
+	}
+	return service.Nodes
+}
