@@ -1,0 +1,162 @@
+package idempotency
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// The reasons for which [Guard.Do] does not answer with the handler's own
+// answer. Every one comes as an [*Error], which says what to tell the client.
+var (
+	// ErrMismatch: the key was used with another request.
+	ErrMismatch = errors.New("this idempotency key was used with another request; mint a new key for a new request")
+	// ErrRunning: a duplicate is running, and waiting was not allowed.
+	ErrRunning = errors.New("a request with this idempotency key is still running; ask again")
+	// ErrWaitTimeout: a duplicate is running, and the wait for it ended.
+	ErrWaitTimeout = errors.New("a request with this idempotency key is still running after the longest wait; ask again")
+	// ErrOutcomeUnknown: the execution ended without a record; whether its
+	// work was done is not known.
+	ErrOutcomeUnknown = errors.New("the outcome of the request with this idempotency key is unknown; it must be looked up before it is repeated")
+	// ErrLeaseLost: the execution lost its lease, and its answer was not
+	// recorded. It is also the cause with which a handler's context is
+	// cancelled.
+	ErrLeaseLost = errors.New("the execution lost its lease; ask again for the outcome")
+	// ErrExecutionTimeout is the cause with which a handler's context ends
+	// when the execution has taken too long.
+	ErrExecutionTimeout = errors.New("the execution took longer than its timeout")
+	// ErrExpired: the key is older than the memory of it.
+	ErrExpired = errors.New("this idempotency key is older than the retention of its record; look the outcome up, then use a new key")
+	// ErrSuperseded: a later attempt has already been executed and released.
+	ErrSuperseded = errors.New("a later attempt of this request has run already; this one is too late")
+	// ErrUnavailable: the store did not answer, and nothing was executed.
+	ErrUnavailable = errors.New("the idempotency store is unavailable; nothing was executed")
+	// ErrRolledBack: the transaction was rolled back, and nothing has happened.
+	ErrRolledBack = errors.New("the transaction was rolled back; nothing has happened")
+	// ErrDraining: this process is stopping and executes nothing new.
+	ErrDraining = errors.New("this instance is stopping; nothing was executed")
+	// ErrNoReply: the call was executed once, but its reply could not be
+	// kept, because it is too large or has no faithful encoding.
+	ErrNoReply = errors.New("the request was executed, but its reply was not kept")
+	// ErrForeignKey: the key was made for another call and leaked into this one.
+	ErrForeignKey = errors.New("this idempotency key was made for another call")
+	// ErrReplyType: the handler's type of reply would not come back equal from
+	// a record.
+	ErrReplyType = errors.New("this type of reply cannot be recorded")
+	// ErrCorrupt: the record in the store is damaged.
+	ErrCorrupt = errors.New("the record of the request with this idempotency key is damaged; look the outcome up")
+)
+
+// Error is an answer that [Guard] gives in the handler's place.
+type Error struct {
+	// Reason is one of the Err variables of this package: errors.Is finds it.
+	Reason error
+	// Code is the HTTP status that tells the client.
+	Code int
+	// NothingRan says that this attempt has changed nothing, so that it may be
+	// repeated as far as it is concerned.
+	NothingRan bool
+	// RetryAfter is when to ask again; 0 when there is nothing to advise.
+	RetryAfter time.Duration
+	// Err is the cause, for the service's own log. It is not part of what a
+	// client should see. May be nil.
+	Err error
+}
+
+// Error says what happened and what to do, and its cause.
+func (e *Error) Error() string {
+	if e.Err == nil {
+		return "idempotency: " + e.Reason.Error()
+	}
+	return fmt.Sprintf("idempotency: %v: %v", e.Reason, e.Err)
+}
+
+// Unwrap returns the reason and the cause.
+func (e *Error) Unwrap() []error {
+	if e.Err == nil {
+		return []error{e.Reason}
+	}
+	return []error{e.Reason, e.Err}
+}
+
+// StatusCode returns Code.
+func (e *Error) StatusCode() int { return e.Code }
+
+// retrySoon is the advice to those who found a duplicate running.
+const retrySoon = time.Second
+
+func refusal(reason error, cause error) *Error {
+	e := &Error{Reason: reason, Code: 500, NothingRan: true, Err: cause}
+	switch reason {
+	case ErrForeignKey:
+		e.Code = 400
+	case ErrSuperseded:
+		e.Code = 409
+	case ErrExpired:
+		e.Code = 412
+	case ErrMismatch:
+		e.Code = 422
+	case ErrUnavailable, ErrRolledBack, ErrDraining:
+		e.Code, e.RetryAfter = 503, retrySoon
+	}
+	return e
+}
+
+// unsettled is an answer by which the caller does not learn whether the
+// request has been executed.
+func unsettled(reason error, cause error) *Error {
+	e := &Error{Reason: reason, Code: 500, Err: cause}
+	switch reason {
+	case ErrWaitTimeout:
+		e.Code, e.RetryAfter = 408, retrySoon
+	case ErrRunning, ErrLeaseLost:
+		e.Code, e.RetryAfter = 409, retrySoon
+	case ErrOutcomeUnknown:
+		e.Code = 409
+	case ErrNoReply:
+		e.Code = 410
+	}
+	return e
+}
+
+// NotDone marks an error of a handler: nothing has happened, so the key is
+// released, not recorded, and the request may be repeated. The error keeps
+// its text and its chain. NotDone(nil) is nil.
+func NotDone(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &notDone{err}
+}
+
+type notDone struct{ err error }
+
+func (e *notDone) Error() string { return e.err.Error() }
+func (e *notDone) Unwrap() error { return e.err }
+
+// PanicError is a handler's panic, or its end by runtime.Goexit. It is
+// recorded as a bare 500: what was panicked with is for the log, not for
+// clients.
+type PanicError struct {
+	// Value is what was panicked with; nil after runtime.Goexit.
+	Value any
+	// Stack is the stack of the goroutine at the panic.
+	Stack []byte
+}
+
+// Error says what the handler did, with the value.
+func (e *PanicError) Error() string {
+	if e.Value == nil {
+		return "idempotency: the handler ended its goroutine"
+	}
+	return fmt.Sprintf("idempotency: the handler panicked: %v", e.Value)
+}
+
+// Unwrap returns the value if it is an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}
+
+// StatusCode is 500.
+func (e *PanicError) StatusCode() int { return 500 }

@@ -1,0 +1,206 @@
+package idempotency
+
+import (
+	"bytes"
+	"encoding"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
+
+	"google.golang.org/protobuf/proto"
+)
+
+// recordReply puts a handler's reply into a record. A reply that is larger
+// than limit bytes, or cannot be encoded, is dropped: the record then says so.
+func recordReply(reply any, limit int) Record {
+	r, err := encodeReply(reply)
+	if err == nil && len(r.Body) > limit {
+		err = fmt.Errorf("%d bytes, more than the limit of %d", len(r.Body), limit)
+	}
+	if err != nil {
+		return Record{Content: ContentDropped, Body: []byte(err.Error())}
+	}
+	return r
+}
+
+func encodeReply(reply any) (Record, error) {
+	if reply == nil {
+		return Record{Content: ContentNone}, nil
+	}
+	if m, ok := asProto(reply); ok {
+		raw, err := proto.MarshalOptions{AllowPartial: true}.Marshal(m)
+		return Record{Content: ContentProto, Body: raw}, err
+	}
+	raw, err := json.Marshal(reply)
+	if err == nil && bytes.Contains(raw, []byte(`\ufffd`)) {
+		err = checkText(raw, reply)
+	}
+	return Record{Content: ContentJSON, Body: raw}, err
+}
+
+// checkText refuses a reply that holds a string which is not UTF-8: JSON
+// replaces what it cannot show.
+func checkText(raw []byte, reply any) error {
+	back := reflect.New(reflect.TypeOf(reply).Elem())
+	if err := json.Unmarshal(raw, back.Interface()); err != nil {
+		return err
+	}
+	if !reflect.DeepEqual(back.Interface(), reply) {
+		return errors.New("a string that is not UTF-8 does not come back equal from JSON")
+	}
+	return nil
+}
+
+// replay gives the recorded answer: it fills reply, a pointer, or returns the
+// recorded error.
+func (r Record) replay(reply any) error {
+	switch r.Content {
+	case ContentNone:
+		return nil
+	case ContentError:
+		return r.Err
+	case ContentDropped:
+		return unsettled(ErrNoReply, errors.New(string(r.Body)))
+	case ContentProto:
+		m, ok := asProto(reply)
+		if !ok {
+			return unsettled(ErrCorrupt, fmt.Errorf("a protobuf reply was recorded, and a %T is asked for", reply))
+		}
+		if err := (proto.UnmarshalOptions{AllowPartial: true}).Unmarshal(r.Body, m); err != nil {
+			return unsettled(ErrCorrupt, err)
+		}
+		return nil
+	}
+	return r.replayJSON(reply)
+}
+
+func (r Record) replayJSON(reply any) error {
+	target := reflect.ValueOf(reply)
+	if _, isProto := asProto(reply); isProto || target.Kind() != reflect.Pointer || target.IsNil() {
+		return unsettled(ErrCorrupt, fmt.Errorf("a JSON reply was recorded, and a %T is asked for", reply))
+	}
+	target.Elem().SetZero() // JSON would merge into what is there
+	if err := json.Unmarshal(r.Body, reply); err != nil {
+		return unsettled(ErrCorrupt, err)
+	}
+	return nil
+}
+
+// replyTypes remembers which types of reply can be recorded.
+type replyTypes struct{ verdicts sync.Map } // reflect.Type → error or nil, as a replyVerdict
+
+type replyVerdict struct{ err error }
+
+// check returns an error if a reply of this type would not come back equal
+// from a record.
+func (c *replyTypes) check(reply any) error {
+	if reply == nil {
+		return nil
+	}
+	t := reflect.TypeOf(reply)
+	if v, ok := c.verdicts.Load(t); ok {
+		return v.(replyVerdict).err
+	}
+	err := checkReply(reply)
+	c.verdicts.Store(t, replyVerdict{err})
+	return err
+}
+
+func checkReply(reply any) error {
+	t := reflect.TypeOf(reply)
+	if v := reflect.ValueOf(reply); v.Kind() != reflect.Pointer || v.IsNil() {
+		return refusal(ErrReplyType, fmt.Errorf("%v is not a pointer to a reply", t))
+	}
+	if _, ok := asProto(reply); ok {
+		return nil
+	}
+	if err := checkJSON(t.Elem(), t.Elem().String(), map[reflect.Type]bool{}); err != nil {
+		return refusal(ErrReplyType, err)
+	}
+	return nil
+}
+
+// checkJSON walks a type and returns what JSON would lose of it: fields that
+// it does not show, and dynamic types (an int64 in an interface comes back as
+// a float64).
+func checkJSON(t reflect.Type, path string, seen map[reflect.Type]bool) error {
+	if seen[t] {
+		return nil
+	}
+	seen[t] = true
+	if encodes, decodes := marshals(t); encodes || decodes {
+		if encodes && decodes {
+			return nil
+		}
+		return fmt.Errorf("%s has a JSON form of its own in one direction only", path)
+	}
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Array:
+		return checkJSON(t.Elem(), path+"[]", seen)
+	case reflect.Map:
+		if !isJSONName(t.Key()) {
+			return fmt.Errorf("%s has keys of type %v, which JSON does not have", path, t.Key())
+		}
+		return checkJSON(t.Elem(), path+"[]", seen)
+	case reflect.Struct:
+		return checkFields(t, path, map[string]bool{}, seen)
+	case reflect.Interface, reflect.Func, reflect.Chan, reflect.UnsafePointer,
+		reflect.Complex64, reflect.Complex128, reflect.Uintptr:
+		return fmt.Errorf("%s is a %v, which does not come back equal from JSON; use a concrete type or protobuf", path, t)
+	}
+	return nil
+}
+
+// checkFields checks the fields of a struct and of those that it embeds, which
+// share its names.
+func checkFields(t reflect.Type, path string, names map[string]bool, seen map[reflect.Type]bool) error {
+	for field := range t.Fields() {
+		at := path + "." + field.Name
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		embedded := field.Anonymous && name == "" && field.Type.Kind() == reflect.Struct
+		switch {
+		case field.Tag.Get("json") == "-":
+			return fmt.Errorf(`%s is hidden by its tag json:"-"; use protobuf or show it`, at)
+		case !field.IsExported() && !embedded:
+			return fmt.Errorf("%s is not exported; use protobuf or export it", at)
+		}
+		if _, decodes := marshals(field.Type); embedded && !decodes {
+			if err := checkFields(field.Type, at, names, seen); err != nil {
+				return err
+			}
+			continue
+		}
+		if name == "" {
+			name = field.Name
+		}
+		if names[name] {
+			return fmt.Errorf("%s shares its JSON name %q with another field", at, name)
+		}
+		names[name] = true
+		if err := checkJSON(field.Type, at, seen); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// isJSONName reports whether a type of map key can be a member's name.
+func isJSONName(t reflect.Type) bool {
+	encodes, decodes := marshals(t)
+	if encodes || decodes {
+		return encodes && decodes
+	}
+	return t.Kind() == reflect.String || (t.Kind() >= reflect.Int && t.Kind() <= reflect.Uint64)
+}
+
+// marshals reports whether a type has a JSON form of its own, in each
+// direction.
+func marshals(t reflect.Type) (encodes, decodes bool) {
+	p := reflect.PointerTo(t)
+	encodes = p.Implements(reflect.TypeFor[json.Marshaler]()) || p.Implements(reflect.TypeFor[encoding.TextMarshaler]())
+	decodes = p.Implements(reflect.TypeFor[json.Unmarshaler]()) || p.Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
+	return encodes, decodes
+}
