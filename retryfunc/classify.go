@@ -44,7 +44,7 @@ func Classify(err error, ev Evidence) Class {
 	}
 	e, from := trace(err, ev)
 	if m, ok := markOf(e); ok {
-		return m.class(ev.Service)
+		return classifyMark(m, e, ev)
 	}
 	if from == peer {
 		return classifyAnswer(e)
@@ -55,19 +55,26 @@ func Classify(err error, ev Evidence) Class {
 	if ev.Unsent {
 		return NotSent
 	}
-	if c := classifyCause(err); c != None {
-		return c
-	}
-	if from == local {
+	switch from {
+	case local:
 		return classifyMucp(e)
+	case foreign:
+		if c := classifyCause(err); c != None {
+			return c
+		}
 	}
 	return classifyUnclear(e, ev)
 }
 
-// class of an error with the mark m, for a caller of service.
-func (m Mark) class(service string) Class {
-	if m.Kind == MarkRelayed || m.Service == "" || m.Service != service {
-		return Internal // the handler ran: this is another service's word, passed on
+// classifyMark sorts the error e with the mark m. Another service's mark was
+// passed on by the handler, which therefore ran: a failure of its own callee is
+// its failure, and never a reason to take the call for one that did not run.
+func classifyMark(m Mark, e *errors.Error, ev Evidence) Class {
+	if m.Kind == MarkRelayed || m.Service == "" || m.Service != ev.Service {
+		if class := classifyAnswer(e); class != Timeout {
+			return class
+		}
+		return Internal
 	}
 	switch m.Kind {
 	case MarkRefused:

@@ -29,13 +29,12 @@ var grpcBroken = [...]string{
 	"name resolver error: ",
 	"no children to pick from",
 	"SubConn state is not Ready",
-	"weighted_target: ",
-	"produced zero addresses",
 	"connection closed before server preface received",
-	"write ",
-	"read ",
-	"EOF",
-	"unexpected EOF",
+	"dns: ",
+	"write tcp ",
+	"write unix ",
+	"read tcp ",
+	"read unix ",
 }
 
 // isBrokenGRPC reports whether e is what go-micro's grpc client makes of a

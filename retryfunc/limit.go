@@ -32,23 +32,27 @@ func (b *Budget) Limit(attempts int, policy client.RetryFunc) (client.RetryFunc,
 		if !retry || perr != nil {
 			return false, perr
 		}
-		number := retryCount + 1
-		if a, ok := AttemptFrom(ctx); ok {
-			if a.Class == NotSent && a.Untried {
-				return true, nil
-			}
-			number = a.Number
-		}
-		if number >= attempts {
-			note(ctx, ReasonAttempts)
-			return false, nil
-		}
-		if !b.Withdraw() {
-			note(ctx, ReasonBudget)
-			return false, nil
-		}
-		return true, nil
+		return b.grant(ctx, attempts, retryCount), nil
 	}, nil
+}
+
+func (b *Budget) grant(ctx context.Context, attempts, retryCount int) bool {
+	number := retryCount + 1
+	if a, ok := AttemptFrom(ctx); ok {
+		if a.Class == NotSent && a.Untried {
+			return true
+		}
+		number = a.Number
+	}
+	if number >= attempts {
+		note(ctx, ReasonAttempts)
+		return false
+	}
+	if !b.Withdraw() {
+		note(ctx, ReasonBudget)
+		return false
+	}
+	return true
 }
 
 // WithinDeadline returns a policy that retries what the given policy retries, if

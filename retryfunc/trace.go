@@ -10,7 +10,8 @@ import (
 type origin uint8
 
 const (
-	unclear origin = iota // may be this side's or the peer's
+	foreign origin = iota // no go-micro error in its chain
+	unclear               // may be this side's or the peer's
 	local                 // made on this side of the wire
 	peer                  // came over the wire
 )
@@ -25,7 +26,7 @@ func trace(err error, ev Evidence) (*errors.Error, origin) {
 	found := search(err)
 	switch e := found.(type) {
 	case nil:
-		return parse(err.Error()), answeredOr(unclear, ev)
+		return parse(err.Error()), answeredOr(foreign, ev)
 	case *errors.Error:
 		if ev.Client == "mucp" {
 			return e, answeredOr(local, ev)
