@@ -2,7 +2,7 @@
 // versions:
 // 	protoc-gen-go v1.36.12
 // 	protoc        v3.21.12
-// source: hello/hello.proto
+// source: examples/hello-srv/proto/hello/hello.proto
 
 // The two services of hello-srv: one that greets, and one that moves money.
 
@@ -32,7 +32,7 @@ type HelloRequest struct {
 
 func (x *HelloRequest) Reset() {
 	*x = HelloRequest{}
-	mi := &file_hello_hello_proto_msgTypes[0]
+	mi := &file_examples_hello_srv_proto_hello_hello_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -44,7 +44,7 @@ func (x *HelloRequest) String() string {
 func (*HelloRequest) ProtoMessage() {}
 
 func (x *HelloRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hello_hello_proto_msgTypes[0]
+	mi := &file_examples_hello_srv_proto_hello_hello_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -57,7 +57,7 @@ func (x *HelloRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HelloRequest.ProtoReflect.Descriptor instead.
 func (*HelloRequest) Descriptor() ([]byte, []int) {
-	return file_hello_hello_proto_rawDescGZIP(), []int{0}
+	return file_examples_hello_srv_proto_hello_hello_proto_rawDescGZIP(), []int{0}
 }
 
 func (x *HelloRequest) GetName() string {
@@ -79,7 +79,7 @@ type HelloReply struct {
 
 func (x *HelloReply) Reset() {
 	*x = HelloReply{}
-	mi := &file_hello_hello_proto_msgTypes[1]
+	mi := &file_examples_hello_srv_proto_hello_hello_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -91,7 +91,7 @@ func (x *HelloReply) String() string {
 func (*HelloReply) ProtoMessage() {}
 
 func (x *HelloReply) ProtoReflect() protoreflect.Message {
-	mi := &file_hello_hello_proto_msgTypes[1]
+	mi := &file_examples_hello_srv_proto_hello_hello_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -104,7 +104,7 @@ func (x *HelloReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HelloReply.ProtoReflect.Descriptor instead.
 func (*HelloReply) Descriptor() ([]byte, []int) {
-	return file_hello_hello_proto_rawDescGZIP(), []int{1}
+	return file_examples_hello_srv_proto_hello_hello_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *HelloReply) GetMessage() string {
@@ -133,7 +133,7 @@ type CountRequest struct {
 
 func (x *CountRequest) Reset() {
 	*x = CountRequest{}
-	mi := &file_hello_hello_proto_msgTypes[2]
+	mi := &file_examples_hello_srv_proto_hello_hello_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -145,7 +145,7 @@ func (x *CountRequest) String() string {
 func (*CountRequest) ProtoMessage() {}
 
 func (x *CountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hello_hello_proto_msgTypes[2]
+	mi := &file_examples_hello_srv_proto_hello_hello_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -158,7 +158,7 @@ func (x *CountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountRequest.ProtoReflect.Descriptor instead.
 func (*CountRequest) Descriptor() ([]byte, []int) {
-	return file_hello_hello_proto_rawDescGZIP(), []int{2}
+	return file_examples_hello_srv_proto_hello_hello_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *CountRequest) GetLimit() int32 {
@@ -185,7 +185,7 @@ type CountReply struct {
 
 func (x *CountReply) Reset() {
 	*x = CountReply{}
-	mi := &file_hello_hello_proto_msgTypes[3]
+	mi := &file_examples_hello_srv_proto_hello_hello_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -197,7 +197,7 @@ func (x *CountReply) String() string {
 func (*CountReply) ProtoMessage() {}
 
 func (x *CountReply) ProtoReflect() protoreflect.Message {
-	mi := &file_hello_hello_proto_msgTypes[3]
+	mi := &file_examples_hello_srv_proto_hello_hello_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -210,7 +210,7 @@ func (x *CountReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountReply.ProtoReflect.Descriptor instead.
 func (*CountReply) Descriptor() ([]byte, []int) {
-	return file_hello_hello_proto_rawDescGZIP(), []int{3}
+	return file_examples_hello_srv_proto_hello_hello_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *CountReply) GetNumber() int32 {
@@ -238,7 +238,7 @@ type TipRequest struct {
 
 func (x *TipRequest) Reset() {
 	*x = TipRequest{}
-	mi := &file_hello_hello_proto_msgTypes[4]
+	mi := &file_examples_hello_srv_proto_hello_hello_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -250,7 +250,7 @@ func (x *TipRequest) String() string {
 func (*TipRequest) ProtoMessage() {}
 
 func (x *TipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hello_hello_proto_msgTypes[4]
+	mi := &file_examples_hello_srv_proto_hello_hello_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -263,7 +263,7 @@ func (x *TipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TipRequest.ProtoReflect.Descriptor instead.
 func (*TipRequest) Descriptor() ([]byte, []int) {
-	return file_hello_hello_proto_rawDescGZIP(), []int{4}
+	return file_examples_hello_srv_proto_hello_hello_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *TipRequest) GetStudent() string {
@@ -291,7 +291,7 @@ type TipReply struct {
 
 func (x *TipReply) Reset() {
 	*x = TipReply{}
-	mi := &file_hello_hello_proto_msgTypes[5]
+	mi := &file_examples_hello_srv_proto_hello_hello_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -303,7 +303,7 @@ func (x *TipReply) String() string {
 func (*TipReply) ProtoMessage() {}
 
 func (x *TipReply) ProtoReflect() protoreflect.Message {
-	mi := &file_hello_hello_proto_msgTypes[5]
+	mi := &file_examples_hello_srv_proto_hello_hello_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -316,7 +316,7 @@ func (x *TipReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TipReply.ProtoReflect.Descriptor instead.
 func (*TipReply) Descriptor() ([]byte, []int) {
-	return file_hello_hello_proto_rawDescGZIP(), []int{5}
+	return file_examples_hello_srv_proto_hello_hello_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *TipReply) GetTransferId() string {
@@ -342,7 +342,7 @@ type BalanceRequest struct {
 
 func (x *BalanceRequest) Reset() {
 	*x = BalanceRequest{}
-	mi := &file_hello_hello_proto_msgTypes[6]
+	mi := &file_examples_hello_srv_proto_hello_hello_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -354,7 +354,7 @@ func (x *BalanceRequest) String() string {
 func (*BalanceRequest) ProtoMessage() {}
 
 func (x *BalanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hello_hello_proto_msgTypes[6]
+	mi := &file_examples_hello_srv_proto_hello_hello_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -367,7 +367,7 @@ func (x *BalanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BalanceRequest.ProtoReflect.Descriptor instead.
 func (*BalanceRequest) Descriptor() ([]byte, []int) {
-	return file_hello_hello_proto_rawDescGZIP(), []int{6}
+	return file_examples_hello_srv_proto_hello_hello_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *BalanceRequest) GetStudent() string {
@@ -387,7 +387,7 @@ type BalanceReply struct {
 
 func (x *BalanceReply) Reset() {
 	*x = BalanceReply{}
-	mi := &file_hello_hello_proto_msgTypes[7]
+	mi := &file_examples_hello_srv_proto_hello_hello_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -399,7 +399,7 @@ func (x *BalanceReply) String() string {
 func (*BalanceReply) ProtoMessage() {}
 
 func (x *BalanceReply) ProtoReflect() protoreflect.Message {
-	mi := &file_hello_hello_proto_msgTypes[7]
+	mi := &file_examples_hello_srv_proto_hello_hello_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -412,7 +412,7 @@ func (x *BalanceReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BalanceReply.ProtoReflect.Descriptor instead.
 func (*BalanceReply) Descriptor() ([]byte, []int) {
-	return file_hello_hello_proto_rawDescGZIP(), []int{7}
+	return file_examples_hello_srv_proto_hello_hello_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *BalanceReply) GetStudent() string {
@@ -429,11 +429,11 @@ func (x *BalanceReply) GetBalanceCents() int64 {
 	return 0
 }
 
-var File_hello_hello_proto protoreflect.FileDescriptor
+var File_examples_hello_srv_proto_hello_hello_proto protoreflect.FileDescriptor
 
-const file_hello_hello_proto_rawDesc = "" +
+const file_examples_hello_srv_proto_hello_hello_proto_rawDesc = "" +
 	"\n" +
-	"\x11hello/hello.proto\x12\x05hello\"\"\n" +
+	"*examples/hello-srv/proto/hello/hello.proto\x12\x05hello\"\"\n" +
 	"\fHelloRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"B\n" +
 	"\n" +
@@ -469,19 +469,19 @@ const file_hello_hello_proto_rawDesc = "" +
 	"\aBalance\x12\x15.hello.BalanceRequest\x1a\x13.hello.BalanceReply\"\x03\x90\x02\x01BGZEgithub.com/oncemore-dev/oncemore/examples/hello-srv/proto/hello;hellob\x06proto3"
 
 var (
-	file_hello_hello_proto_rawDescOnce sync.Once
-	file_hello_hello_proto_rawDescData []byte
+	file_examples_hello_srv_proto_hello_hello_proto_rawDescOnce sync.Once
+	file_examples_hello_srv_proto_hello_hello_proto_rawDescData []byte
 )
 
-func file_hello_hello_proto_rawDescGZIP() []byte {
-	file_hello_hello_proto_rawDescOnce.Do(func() {
-		file_hello_hello_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_hello_hello_proto_rawDesc), len(file_hello_hello_proto_rawDesc)))
+func file_examples_hello_srv_proto_hello_hello_proto_rawDescGZIP() []byte {
+	file_examples_hello_srv_proto_hello_hello_proto_rawDescOnce.Do(func() {
+		file_examples_hello_srv_proto_hello_hello_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_examples_hello_srv_proto_hello_hello_proto_rawDesc), len(file_examples_hello_srv_proto_hello_hello_proto_rawDesc)))
 	})
-	return file_hello_hello_proto_rawDescData
+	return file_examples_hello_srv_proto_hello_hello_proto_rawDescData
 }
 
-var file_hello_hello_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
-var file_hello_hello_proto_goTypes = []any{
+var file_examples_hello_srv_proto_hello_hello_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_examples_hello_srv_proto_hello_hello_proto_goTypes = []any{
 	(*HelloRequest)(nil),   // 0: hello.HelloRequest
 	(*HelloReply)(nil),     // 1: hello.HelloReply
 	(*CountRequest)(nil),   // 2: hello.CountRequest
@@ -491,7 +491,7 @@ var file_hello_hello_proto_goTypes = []any{
 	(*BalanceRequest)(nil), // 6: hello.BalanceRequest
 	(*BalanceReply)(nil),   // 7: hello.BalanceReply
 }
-var file_hello_hello_proto_depIdxs = []int32{
+var file_examples_hello_srv_proto_hello_hello_proto_depIdxs = []int32{
 	0, // 0: hello.Say.Hello:input_type -> hello.HelloRequest
 	2, // 1: hello.Say.Count:input_type -> hello.CountRequest
 	4, // 2: hello.Wallet.Tip:input_type -> hello.TipRequest
@@ -507,26 +507,26 @@ var file_hello_hello_proto_depIdxs = []int32{
 	0, // [0:0] is the sub-list for field type_name
 }
 
-func init() { file_hello_hello_proto_init() }
-func file_hello_hello_proto_init() {
-	if File_hello_hello_proto != nil {
+func init() { file_examples_hello_srv_proto_hello_hello_proto_init() }
+func file_examples_hello_srv_proto_hello_hello_proto_init() {
+	if File_examples_hello_srv_proto_hello_hello_proto != nil {
 		return
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
-			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hello_hello_proto_rawDesc), len(file_hello_hello_proto_rawDesc)),
+			RawDescriptor: unsafe.Slice(unsafe.StringData(file_examples_hello_srv_proto_hello_hello_proto_rawDesc), len(file_examples_hello_srv_proto_hello_hello_proto_rawDesc)),
 			NumEnums:      0,
 			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
-		GoTypes:           file_hello_hello_proto_goTypes,
-		DependencyIndexes: file_hello_hello_proto_depIdxs,
-		MessageInfos:      file_hello_hello_proto_msgTypes,
+		GoTypes:           file_examples_hello_srv_proto_hello_hello_proto_goTypes,
+		DependencyIndexes: file_examples_hello_srv_proto_hello_hello_proto_depIdxs,
+		MessageInfos:      file_examples_hello_srv_proto_hello_hello_proto_msgTypes,
 	}.Build()
-	File_hello_hello_proto = out.File
-	file_hello_hello_proto_goTypes = nil
-	file_hello_hello_proto_depIdxs = nil
+	File_examples_hello_srv_proto_hello_hello_proto = out.File
+	file_examples_hello_srv_proto_hello_hello_proto_goTypes = nil
+	file_examples_hello_srv_proto_hello_hello_proto_depIdxs = nil
 }

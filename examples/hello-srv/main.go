@@ -1,0 +1,103 @@
+// Command hello-srv is the service that the examples call: it greets, counts,
+// and gives students money, and tells which instance did so.
+//
+// It takes go-micro's standard flags (--server_address, --server_id,
+// --server grpc, --registry consul, --registry_address, …) and --faults, with
+// which a request's metadata may make it misbehave. STORE says where it keeps
+// its ledger:
+//
+//	STORE=sqlite:/tmp/hello.db hello-srv --server_address 127.0.0.1:9001
+//	LEDGER=/tmp/hello.db STORE=none: hello-srv --registry consul
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	_ "github.com/go-micro/plugins/v4/registry/consul" // --registry consul
+	_ "github.com/go-micro/plugins/v4/server/grpc"     // --server grpc
+	"github.com/urfave/cli/v2"
+	"go-micro.dev/v4"
+	"go-micro.dev/v4/broker"
+	"go-micro.dev/v4/logger"
+	"go-micro.dev/v4/server"
+
+	"github.com/oncemore-dev/oncemore/examples/hello-srv/ledger"
+	"github.com/oncemore-dev/oncemore/examples/internal/flagcheck"
+	"github.com/oncemore-dev/oncemore/examples/internal/setting"
+)
+
+const (
+	serviceName    = "hello-srv"
+	defaultAddress = "127.0.0.1:0"
+
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+func main() {
+	err := run()
+	if err == nil {
+		return
+	}
+	fmt.Fprintf(os.Stderr, "%s: %v\n", serviceName, err)
+	var notAllowed *setting.Error
+	if errors.As(err, &notAllowed) {
+		os.Exit(exitUsage)
+	}
+	os.Exit(exitFailure)
+}
+
+func run() (err error) {
+	storage, err := storageFrom(os.Getenv)
+	if err != nil {
+		return err
+	}
+	service, flags := newService()
+
+	book, err := ledger.Open(context.Background(), storage.ledgerPath)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, book.Close()) }()
+
+	if err := register(service, book, faults{enabled: flags.faults, exit: os.Exit}); err != nil {
+		return err
+	}
+	logger.Infof("Store %s: %s", storage.store, storage)
+	return service.Run()
+}
+
+// flags are the command line's values that go-micro does not apply itself.
+type flags struct {
+	name, address string
+	faults        bool
+}
+
+// newService parses the command line. What does not come from a flag is set
+// afterwards: --server replaces the server, and with it whatever it was told.
+func newService() (micro.Service, flags) {
+	var parsed flags
+	service := micro.NewService(
+		micro.Server(server.NewServer(server.Wait(nil))), // a stopped instance finishes its calls
+		micro.Name(serviceName),
+		micro.Flags(&cli.BoolFlag{Name: "faults", Usage: "Let a request's Fault metadata make this instance misbehave"}),
+		micro.Action(func(c *cli.Context) error {
+			parsed = flags{name: c.String("server_name"), address: c.String("server_address"), faults: c.Bool("faults")}
+			return nil
+		}),
+	)
+	flagcheck.Install(service)
+	service.Init()
+
+	service.Init(micro.Broker(broker.NewMemoryBroker())) // nothing is published: no port for it
+	if parsed.name == "" {
+		service.Init(micro.Name(serviceName))
+	}
+	if parsed.address == "" {
+		service.Init(micro.Address(defaultAddress))
+	}
+	return service, parsed
+}

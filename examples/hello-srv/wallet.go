@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"go-micro.dev/v4/errors"
+	"go-micro.dev/v4/metadata"
+
+	"github.com/oncemore-dev/oncemore/examples/hello-srv/ledger"
+	"github.com/oncemore-dev/oncemore/examples/hello-srv/proto/hello"
+	"github.com/oncemore-dev/oncemore/idempotency"
+)
+
+const (
+	longestStudent = 64
+	highestTip     = 100_000_00 // cents
+)
+
+// wallet is the Wallet service of one instance.
+type wallet struct {
+	instance string
+	ledger   *ledger.Ledger
+	faults   faults
+	newID    func() string
+	now      func() time.Time
+}
+
+// Tip adds one row to the ledger, every time it runs.
+func (w *wallet) Tip(ctx context.Context, req *hello.TipRequest, rsp *hello.TipReply) error {
+	if err := w.faults.beforeWork(ctx); err != nil {
+		return err
+	}
+	if err := checkTip(req); err != nil {
+		return err
+	}
+	key, _ := metadata.Get(ctx, idempotency.HeaderKey)
+	transfer := ledger.Transfer{
+		ID:          w.newID(),
+		Student:     req.GetStudent(),
+		AmountCents: req.GetAmountCents(),
+		Key:         key,
+		Instance:    w.instance,
+		At:          w.now(),
+	}
+	balance, err := w.ledger.Add(ctx, transfer)
+	if err != nil {
+		return errors.InternalServerError(serviceName, "tip %s: %v", req.GetStudent(), err)
+	}
+	rsp.TransferId = transfer.ID
+	rsp.BalanceCents = balance
+	return nil
+}
+
+// Balance sums up the ledger.
+func (w *wallet) Balance(ctx context.Context, req *hello.BalanceRequest, rsp *hello.BalanceReply) error {
+	if err := w.faults.beforeWork(ctx); err != nil {
+		return err
+	}
+	if err := checkStudent(req.GetStudent()); err != nil {
+		return err
+	}
+	balance, err := w.ledger.Balance(ctx, req.GetStudent())
+	if err != nil {
+		return errors.InternalServerError(serviceName, "balance of %s: %v", req.GetStudent(), err)
+	}
+	rsp.Student = req.GetStudent()
+	rsp.BalanceCents = balance
+	return nil
+}
+
+func checkTip(req *hello.TipRequest) error {
+	if err := checkStudent(req.GetStudent()); err != nil {
+		return err
+	}
+	if cents := req.GetAmountCents(); cents < 1 || cents > highestTip {
+		return errors.BadRequest(serviceName, "amount_cents: %d: must be 1 to %d", cents, highestTip)
+	}
+	return nil
+}
+
+func checkStudent(student string) error {
+	if n := len(strings.TrimSpace(student)); n < 1 || len(student) > longestStudent {
+		return errors.BadRequest(serviceName, "student: %d bytes: must be 1 to %d and not blank", len(student), longestStudent)
+	}
+	return nil
+}
