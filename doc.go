@@ -1,0 +1,15 @@
+// Package oncemore makes a go-micro v4 service survive the death of the
+// instances it calls: a call whose instance dies is tried once more on another
+// one, and only where that cannot do harm twice.
+//
+// Read this first: with the default policy a call that may have run is repeated
+// only if its endpoint is known to be safe or idempotent. Say which endpoints
+// are, in the protobuf file (idempotency_level), in the metadata that the
+// server announces, or with wrapper.WithSafety; what is unknown is not
+// repeated once its request has left.
+//
+// New makes a Plugin, whose Options install it in a service. Everything in it
+// can be used alone as well: package retryfunc in a plain client.Retry,
+// selectorx in a plain micro.Selector, breaker and idempotency without
+// go-micro, and the wrappers of package wrapper in a plain client.NewClient.
+package oncemore

@@ -1,0 +1,107 @@
+package wrapper
+
+import (
+	"context"
+	"time"
+
+	"go-micro.dev/v4/client"
+	merrors "go-micro.dev/v4/errors"
+	"go-micro.dev/v4/registry"
+
+	"github.com/oncemore-dev/oncemore/retryfunc"
+)
+
+// attempt is one try of a call, from the moment it was given a node.
+type attempt struct {
+	Attempt
+	began    time.Time
+	ended    bool // its outcome is known
+	judged   bool // whether to retry it has been decided
+	reported bool // its outcome was told to the breaker
+}
+
+// attempt is the CallFunc that go-micro's loop runs for each try.
+func (s *call) attempt(
+	ctx context.Context, node *registry.Node, req client.Request, rsp any, opts client.CallOptions,
+) error {
+	node = s.substitute(node, opts.Address)
+	i, err := s.begin(ctx, node, req)
+	if err != nil {
+		return err
+	}
+	t := s.newTry(node, req, rsp, opts)
+	t.limit(s.timeLimit(ctx))
+	err = t.run(s.terms.withMetadata(ctx, i+1))
+	s.end(i, t, err)
+	return err
+}
+
+// substitute picks the node itself where the caller gave addresses: go-micro
+// then bypasses every strategy and would return to a dead one.
+func (s *call) substitute(node *registry.Node, addresses []string) *registry.Node {
+	if len(addresses) == 0 {
+		return node
+	}
+	nodes := make([]*registry.Node, len(addresses))
+	for i, address := range addresses {
+		nodes[i] = &registry.Node{Id: node.Id, Address: address, Metadata: node.Metadata}
+	}
+	return s.nodes.Substitute(nodes)
+}
+
+// begin enters an attempt on node into the call's story. The error says why the
+// attempt must not be made: the caller has gone, or the call has no valid key.
+func (s *call) begin(ctx context.Context, node *registry.Node, req client.Request) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || ctx.Err() != nil {
+		return 0, gone(ctx)
+	}
+	if err := s.agree(ctx, req); err != nil {
+		return 0, err
+	}
+	s.running++
+	s.attempts = append(s.attempts, attempt{
+		Attempt: Attempt{Number: len(s.attempts) + 1, Address: node.Address},
+		began:   time.Now(),
+	})
+	return len(s.attempts) - 1, nil
+}
+
+// gone is what an attempt answers that was started after its call had ended.
+func gone(ctx context.Context) error {
+	return merrors.Timeout("go.micro.client", "call ended before this attempt was sent: %v", context.Cause(ctx))
+}
+
+// end enters how attempt i ended, and moves its reply into place if the caller
+// is still there to read it.
+func (s *call) end(i int, t *try, err error) {
+	class := s.classify(err, t.evidence(err))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.running--
+	s.alone = s.alone && !t.abandoned
+	a := &s.attempts[i]
+	if !s.closed {
+		a.ended, a.Class, a.Duration = true, class, time.Since(a.began)
+	}
+	if !a.reported {
+		s.report(a, err)
+	}
+	if err == nil && !s.closed {
+		t.deliver()
+	}
+}
+
+// classify says how an attempt ended. A caller who cancelled explains every
+// error, whatever text go-micro put on it.
+func (s *call) classify(err error, ev retryfunc.Evidence) retryfunc.Class {
+	switch {
+	case err == nil:
+		return retryfunc.None
+	case s.ctx.Err() == context.Canceled: //nolint:errorlint // ctx.Err returns this very value
+		return retryfunc.Canceled
+	default:
+		return retryfunc.Classify(err, ev)
+	}
+}

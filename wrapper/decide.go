@@ -1,0 +1,177 @@
+package wrapper
+
+import (
+	"context"
+	"time"
+
+	"go-micro.dev/v4/client"
+
+	"github.com/oncemore-dev/oncemore/retryfunc"
+)
+
+// decide is the RetryFunc that go-micro's loop asks after a failed attempt.
+// First the policy says whether a retry is right, then the limits say whether
+// it is possible.
+func (s *call) decide(ctx context.Context, req client.Request, count int, err error) (bool, error) {
+	if err == nil {
+		return false, nil
+	}
+	if s.mayNotSend() {
+		return false, nil
+	}
+	a := s.failed(err)
+	d, perr := retryfunc.Explain(retryfunc.WithAttempt(ctx, &a), s.policy(), req, count, err)
+	if d.Retry {
+		s.admit(ctx, &d, count)
+	}
+	s.enter(d)
+	if s.client.hook != nil {
+		s.client.hook(ctx, d)
+	}
+	return d.Retry, perr
+}
+
+// mayNotSend tells whether the call could not be sent at all, which no retry
+// mends.
+func (s *call) mayNotSend() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.unsendable != nil
+}
+
+func (s *call) policy() client.RetryFunc {
+	if s.asked.retry != nil {
+		return s.asked.retry
+	}
+	if s.client.policy != nil {
+		return s.client.policy
+	}
+	return retryfunc.Careful
+}
+
+// failed describes the attempt that ended with err. Where no attempt was made,
+// or where another wrapper turned its reply into an error, the error itself has
+// to say what happened.
+func (s *call) failed(err error) retryfunc.Attempt {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := s.lastEnded()
+	if last == nil {
+		s.attempts = append(s.attempts, attempt{Attempt: Attempt{Number: len(s.attempts) + 1}, ended: true})
+		last = &s.attempts[len(s.attempts)-1]
+	}
+	if last.Class == retryfunc.None {
+		last.Class = s.classify(err, retryfunc.Evidence{Client: s.client.kind, Service: s.req.Service()})
+	}
+	last.judged = true
+	a := retryfunc.Attempt{
+		Class: last.Class, Number: last.Number, Address: last.Address, Duration: last.Duration,
+		Untried: s.nodes.Untried(),
+	}
+	if s.terms != nil {
+		a.Safety, a.KeyTrusted = s.terms.safety, s.terms.trusted
+	}
+	return a
+}
+
+// lastEnded is the last attempt, if it has ended and nothing was decided about
+// it yet: then it is the one that the loop asks about.
+func (s *call) lastEnded() *attempt {
+	if len(s.attempts) == 0 {
+		return nil
+	}
+	last := &s.attempts[len(s.attempts)-1]
+	if !last.ended || last.judged {
+		return nil
+	}
+	return last
+}
+
+// admit holds the policy's yes against the limits, in the order of what they
+// cost: attempts, time, and last the budget, so that it never pays for a retry
+// that something else forbids.
+func (s *call) admit(ctx context.Context, d *retryfunc.Decision, count int) {
+	free := d.Attempt.Class == retryfunc.NotSent && d.Attempt.Untried
+	if !free {
+		s.charge()
+	}
+	d.Delay = max(d.Delay, s.pause(ctx, d.Attempt.Untried, count))
+	deadline, limited := ctx.Deadline()
+	switch {
+	case ctx.Err() != nil:
+		refuse(d, retryfunc.ReasonCanceled)
+	case !free && s.spent():
+		refuse(d, retryfunc.ReasonAttempts)
+	case limited && time.Until(deadline) <= d.Delay:
+		refuse(d, retryfunc.ReasonDeadline)
+	case !free && !s.client.budget.Withdraw():
+		refuse(d, retryfunc.ReasonBudget)
+	}
+}
+
+func refuse(d *retryfunc.Decision, why retryfunc.Reason) {
+	d.Retry, d.Reason, d.Delay = false, why, 0
+}
+
+// pause is how long to wait before the next attempt. An untried node need not
+// be waited for: nothing says that it is in trouble.
+func (s *call) pause(ctx context.Context, untried bool, count int) time.Duration {
+	if s.asked.backoff != nil {
+		d, err := s.asked.backoff(ctx, s.req, count+1)
+		s.backoffErr = err
+		return d
+	}
+	if untried {
+		return 0
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.client.backoff.Delay(s.charged)
+}
+
+// charge counts an attempt against the limit.
+func (s *call) charge() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.charged++
+}
+
+func (s *call) spent() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.charged >= s.limit()
+}
+
+// enter writes the decision into the story of the attempt it is about.
+func (s *call) enter(d retryfunc.Decision) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.delay = d.Delay
+	s.attempts[d.Attempt.Number-1].Reason = d.Reason
+}
+
+// wait is the BackoffFunc that go-micro's loop asks before each attempt. It
+// waits itself, on the context, because go-micro's own sleep does not; an error
+// keeps an attempt from starting after its caller has gone.
+func (s *call) wait(ctx context.Context, req client.Request, count int) (time.Duration, error) {
+	if count == 0 {
+		return 0, s.initialWait(ctx, req)
+	}
+	if s.backoffErr != nil {
+		return 0, s.backoffErr
+	}
+	return 0, retryfunc.Wait(ctx, s.delay)
+}
+
+// initialWait honours a backoff that the caller asked for in this call: it may
+// want a delay before the first attempt.
+func (s *call) initialWait(ctx context.Context, req client.Request) error {
+	if s.asked.backoff == nil {
+		return nil
+	}
+	d, err := s.asked.backoff(ctx, req, 0)
+	if err != nil {
+		return err
+	}
+	return retryfunc.Wait(ctx, d)
+}

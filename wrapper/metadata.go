@@ -1,0 +1,52 @@
+package wrapper
+
+import (
+	"context"
+	"strconv"
+
+	"go-micro.dev/v4/metadata"
+
+	"github.com/oncemore-dev/oncemore/idempotency"
+)
+
+// ownMetadata are the metadata keys that belong to one call. A handler that
+// reuses its context for its own calls would pass on those of its caller.
+var ownMetadata = [...]string{
+	idempotency.HeaderKey, idempotency.HeaderFor, idempotency.HeaderIssued, idempotency.HeaderRetryCount,
+}
+
+// withMetadata returns the context of one attempt: with the call's key, without
+// any other call's. number is the attempt's, counted from 1.
+func (t *terms) withMetadata(ctx context.Context, number int) context.Context {
+	if t.key.Value == "" {
+		return withoutLeaks(ctx)
+	}
+	md, ok := metadata.FromContext(ctx) // a copy
+	if !ok {
+		md = make(metadata.Metadata, len(ownMetadata))
+	}
+	md[idempotency.HeaderKey] = t.key.Value
+	md[idempotency.HeaderFor] = t.key.For
+	md[idempotency.HeaderRetryCount] = strconv.Itoa(number - 1)
+	delete(md, idempotency.HeaderIssued)
+	if issued := idempotency.FormatIssued(t.key.Issued); issued != "" {
+		md[idempotency.HeaderIssued] = issued
+	}
+	return metadata.NewContext(ctx, md)
+}
+
+// withoutLeaks returns ctx without the key of the call that ctx came from.
+func withoutLeaks(ctx context.Context) context.Context {
+	md, ok := metadata.FromContext(ctx)
+	if !ok {
+		return ctx
+	}
+	before := len(md)
+	for _, name := range ownMetadata {
+		delete(md, name)
+	}
+	if len(md) == before {
+		return ctx
+	}
+	return metadata.NewContext(ctx, md)
+}
