@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -163,7 +164,7 @@ func FuzzCanonicalNumber(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		if len(s) > 40 || !json.Valid([]byte(s)) || (s[0] != '-' && (s[0] < '0' || s[0] > '9')) {
+		if len(s) > 40 || strings.ContainsAny(s, " \t\r\n") || !json.Valid([]byte(s)) || (s[0] != '-' && (s[0] < '0' || s[0] > '9')) {
 			return
 		}
 		got := canonicalNumber(s)
