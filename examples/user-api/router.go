@@ -1,0 +1,24 @@
+package main
+
+import (
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+)
+
+// newRouter returns the routes.
+func newRouter(a *api) http.Handler {
+	gin.SetMode(gin.ReleaseMode)
+	r := gin.New()
+	r.Use(gin.Recovery())
+	r.GET("/healthz", healthz)
+	r.GET("/user/test", a.test)
+	r.GET("/user/balance/:student", a.balance)
+	r.POST("/user/tip", a.tip)
+	return r
+}
+
+// healthz says that this server runs; it asks nothing of hello-srv.
+func healthz(c *gin.Context) {
+	c.JSON(http.StatusOK, gin.H{"status": "ok"})
+}

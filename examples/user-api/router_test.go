@@ -1,0 +1,132 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	merrors "go-micro.dev/v4/errors"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// What importing go-micro starts: its global configuration and client.
+		goleak.IgnoreAnyFunction("go-micro.dev/v4/config.(*config).run"),
+		goleak.IgnoreAnyFunction("go-micro.dev/v4/config.(*config).run.func2"),
+		goleak.IgnoreAnyFunction("go-micro.dev/v4/config/loader/memory.(*memory).Watch.func1"),
+		goleak.IgnoreAnyFunction("github.com/patrickmn/go-cache.(*janitor).Run"),
+	)
+}
+
+func request(t *testing.T, f *fakeHello, method, path, body string, headers ...string) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		r.Header.Add(name, value)
+	}
+	w := httptest.NewRecorder()
+	newRouter(f.api()).ServeHTTP(w, r)
+	return w
+}
+
+func TestRoutes(t *testing.T) {
+	const key = "Idempotency-Key: k-1"
+	for _, tt := range []struct{ method, path, body, header, want string }{
+		{"GET", "/user/test", "", "", `{"message":"Hello xuxu","instance":"one","attempts":2}`},
+		{"GET", "/user/balance/kim", "", "", `{"student":"kim","balance_cents":500}`},
+		{"POST", "/user/tip", `{"student":"xuxu","amount_cents":7}`, key, `{"transfer_id":"t-1","balance_cents":7}`},
+		{"GET", "/healthz", "", "", `{"status":"ok"}`},
+	} {
+		f := &fakeHello{attempts: 2}
+		w := request(t, f, tt.method, tt.path, tt.body, tt.header)
+		if w.Code != http.StatusOK || w.Body.String() != tt.want {
+			t.Errorf("%s %s: %d %s, want %s", tt.method, tt.path, w.Code, w.Body, tt.want)
+		}
+	}
+}
+
+func TestTipCarriesTheBrowsersKey(t *testing.T) {
+	f := &fakeHello{}
+	for _, value := range []string{"Idempotency-Key: k-1", `idempotency-key: "quoted"`} {
+		if w := request(t, f, "POST", "/user/tip", `{"student":"xuxu","amount_cents":5}`, value); w.Code != http.StatusOK {
+			t.Errorf("%s: %d %s", value, w.Code, w.Body)
+		}
+	}
+	if want := []string{"k-1", "quoted"}; !slices.Equal(f.keys, want) {
+		t.Errorf("keys %q, want %q", f.keys, want)
+	}
+}
+
+func TestTipRefusesBadRequests(t *testing.T) {
+	const (
+		key  = "Idempotency-Key: k-1"
+		body = `{"student":"xuxu","amount_cents":5}`
+	)
+	for _, tt := range []struct {
+		name, body string
+		headers    []string
+	}{
+		{"no key", body, nil},
+		{"empty key", body, []string{"Idempotency-Key: "}},
+		{"two keys", body, []string{key, "Idempotency-Key: k-2"}},
+		{"key with a space", body, []string{"Idempotency-Key: a b"}},
+		{"key too long", body, []string{"Idempotency-Key: " + strings.Repeat("x", 256)}},
+		{"no body", "", []string{key}},
+		{"no JSON", "student=xuxu", []string{key}},
+		{"unknown field", `{"student":"xuxu","amount":5}`, []string{key}},
+		{"amount in words", `{"student":"xuxu","amount_cents":"five"}`, []string{key}},
+		{"half a cent", `{"student":"xuxu","amount_cents":0.5}`, []string{key}},
+		{"two bodies", body + body, []string{key}},
+		{"endless body", `{"student":"` + strings.Repeat("x", longestTip) + `"}`, []string{key}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := &fakeHello{}
+			w := request(t, f, "POST", "/user/tip", tt.body, tt.headers...)
+			if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), `"error":`) {
+				t.Errorf("%d %s, want 400", w.Code, w.Body)
+			}
+			if len(f.tips) != 0 {
+				t.Errorf("hello-srv was called: %v", f.tips)
+			}
+		})
+	}
+}
+
+func TestFailuresAreAnswered(t *testing.T) {
+	for _, tt := range []struct {
+		path       string
+		err        error
+		status     int
+		retryAfter string
+	}{
+		{"/user/test", merrors.InternalServerError("go.micro.client", "error getting next hello-srv node: none available"), 503, "1"},
+		{"/user/balance/%20", merrors.BadRequest(helloService, "student: must not be blank"), 400, ""},
+		{"/user/test", merrors.Timeout("go.micro.client", "deadline"), 504, ""},
+	} {
+		w := request(t, &fakeHello{err: tt.err}, "GET", tt.path, "")
+		if w.Code != tt.status || w.Header().Get("Retry-After") != tt.retryAfter {
+			t.Errorf("%v: %d, Retry-After %q, want %d, %q", tt.err, w.Code, w.Header().Get("Retry-After"), tt.status, tt.retryAfter)
+		}
+	}
+}
+
+func TestTipSaysThatTheOutcomeIsUnknown(t *testing.T) {
+	for _, tt := range []struct {
+		err     error
+		unknown bool
+	}{
+		{merrors.Timeout("go.micro.client", "deadline"), true},
+		{merrors.InternalServerError("go.micro.client.transport", "unexpected EOF"), true},
+		{merrors.BadRequest(helloService, "amount_cents: 0"), false},
+		{merrors.InternalServerError("go.micro.client", "service hello-srv: not found"), false},
+	} {
+		w := request(t, &fakeHello{err: tt.err}, "POST", "/user/tip", `{"student":"xuxu","amount_cents":5}`, "Idempotency-Key: k-1")
+		if got := strings.Contains(w.Body.String(), "outcome unknown"); got != tt.unknown || w.Code == http.StatusOK {
+			t.Errorf("%v: %d %s, want an unknown outcome: %t", tt.err, w.Code, w.Body, tt.unknown)
+		}
+	}
+}
