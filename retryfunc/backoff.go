@@ -82,7 +82,8 @@ func (b *Backoff) ceiling(retry int) time.Duration {
 // Func returns a client.BackoffFunc. go-micro sleeps what a BackoffFunc returns
 // without looking at the context, and so sends attempts after the call has
 // returned; this one waits itself, ends with the context, and returns 0. Its
-// error is that of [Wait].
+// error is that of [Wait], which go-micro makes the error of an attempt:
+// [WithinDeadline] keeps the one before.
 func (b *Backoff) Func() client.BackoffFunc {
 	return func(ctx context.Context, _ client.Request, attempts int) (time.Duration, error) {
 		return 0, Wait(ctx, b.Delay(attempts))

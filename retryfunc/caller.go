@@ -5,30 +5,33 @@ import (
 	"strings"
 )
 
-const (
-	mucpCaller   = mucpPackage + ".(*rpcClient)."
-	grpcCaller   = grpcPackage + "."
-	pluginCaller = "github.com/go-micro/plugins/v4/client/"
-)
-
 // callerOr names the go-micro client that is nearest on this goroutine's stack,
 // which is the one that asks the policy, or fallback when there is none. It
 // costs microseconds, and only for failed attempts of clients that say nothing
-// of themselves. An unknown plugin is "".
+// of themselves.
 func callerOr(fallback string) string {
 	var pcs [32]uintptr
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
 	for {
 		frame, more := frames.Next()
-		switch {
-		case strings.HasPrefix(frame.Function, mucpCaller):
-			return "mucp"
-		case strings.HasPrefix(frame.Function, grpcCaller):
-			return "grpc"
-		case strings.HasPrefix(frame.Function, pluginCaller):
-			return ""
-		case !more:
+		if name, ok := clientNamed(frame.Function); ok {
+			return name
+		}
+		if !more {
 			return fallback
 		}
+	}
+}
+
+// clientNamed reports whether function belongs to a go-micro client, and to
+// which: "" is a plugin of which nothing is known.
+func clientNamed(function string) (name string, ok bool) {
+	switch {
+	case strings.HasPrefix(function, mucpPackage+".(*rpcClient)."):
+		return "mucp", true
+	case strings.HasPrefix(function, grpcPackage+"."):
+		return "grpc", true
+	default:
+		return "", strings.Contains(function, "go-micro/plugins/") && strings.Contains(function, "client/")
 	}
 }
