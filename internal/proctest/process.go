@@ -75,6 +75,9 @@ func Start(tb testing.TB, c Command) *Process {
 	}
 	p := &Process{tb: tb, command: c, log: log}
 	tb.Cleanup(p.end)
+	if err := adoptOrphans(); err != nil {
+		tb.Fatal(err)
+	}
 	if err := p.start(); err != nil {
 		tb.Fatal(err)
 	}
@@ -221,7 +224,8 @@ func (p *Process) alive() (*run, error) {
 	}
 	select {
 	case <-p.running.done:
-		return nil, fmt.Errorf("it has ended by itself: %w", exitError(p.running))
+		err := fmt.Errorf("it has ended by itself: %w", exitError(p.running))
+		return nil, errors.Join(err, endGroup(p.running.cmd.Process.Pid))
 	default:
 		return p.running, nil
 	}
@@ -234,11 +238,7 @@ func (p *Process) kill() error {
 	if err != nil {
 		return err
 	}
-	if err := killTree(r.cmd.Process.Pid); err != nil {
-		return err
-	}
-	<-r.done
-	return nil
+	return killTree(r.cmd.Process.Pid, r.done)
 }
 
 // stop needs p.mu.
@@ -261,7 +261,7 @@ func (p *Process) stop() error {
 	select {
 	case <-r.done:
 		p.running = nil
-		return signal(-pid, syscall.SIGKILL) // whatever it has left behind
+		return endGroup(pid)
 	case <-timeout.C:
 		return errors.Join(fmt.Errorf("still running %v after %v", patience, s), p.kill())
 	}

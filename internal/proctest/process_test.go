@@ -65,12 +65,21 @@ func TestProcessKillReachesChildren(t *testing.T) {
 	}
 	p.Kill()
 	for _, pid := range []int{root, child} {
-		if gone, err := ended(pid); !gone || err != nil {
-			t.Errorf("process %d lives after Kill (%v)", pid, err)
+		if states, err := threadStates(pid); len(states) != 0 || err != nil {
+			t.Errorf("state of process %d = %q after Kill (%v), want it gone", pid, states, err)
 		}
 	}
 	if pid := p.PID(); pid != 0 {
 		t.Errorf("PID = %d after Kill, want 0", pid)
+	}
+}
+
+func TestProcessStopLeavesNothingBehind(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "child")
+	p := Start(t, script(file, parent))
+	p.Stop()
+	if states, err := threadStates(readPID(t, file)); len(states) != 0 || err != nil {
+		t.Errorf("state of the child = %q after Stop (%v), want it gone", states, err)
 	}
 }
 

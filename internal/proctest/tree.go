@@ -65,8 +65,9 @@ func thawTree(root int) error {
 }
 
 // killTree kills root and its descendants at one instant, as seen from
-// outside: they are stopped first, so that none acts on another's death.
-func killTree(root int) error {
+// outside: they are stopped first, so that none acts on another's death. It
+// returns once all are gone; rootDone is closed when root has been reaped.
+func killTree(root int, rootDone <-chan struct{}) error {
 	tree, err := freezeTree(root)
 	if err != nil {
 		return err
@@ -76,15 +77,42 @@ func killTree(root int) error {
 			return err
 		}
 	}
-	for _, pid := range tree {
-		if err := poll(func() (bool, error) {
-			states, err := threadStates(pid)
-			return !slices.ContainsFunc(states, func(s byte) bool { return s != 'Z' && s != 'X' }), err
-		}); err != nil {
+	<-rootDone
+	// Parents come before their children, which are ours once they are dead.
+	for _, pid := range tree[1:] {
+		if err := reap(pid); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// endGroup ends what a process that has ended left behind in its group.
+func endGroup(pid int) error {
+	return errors.Join(signal(-pid, syscall.SIGKILL), reap(-pid))
+}
+
+// adoptOrphans makes the test binary the parent of processes whose own parent
+// has ended, so that it can reap them.
+func adoptOrphans() error {
+	const setChildSubreaper = 36 // PR_SET_CHILD_SUBREAPER, see prctl(2)
+	if _, _, errno := syscall.Syscall(syscall.SYS_PRCTL, setChildSubreaper, 1, 0); errno != 0 {
+		return fmt.Errorf("proctest: adopt orphans: %w", errno)
+	}
+	return nil
+}
+
+// reap waits for an orphan to end; -pid means those of process group pid.
+func reap(pid int) error {
+	for {
+		_, err := syscall.Wait4(pid, nil, 0, nil)
+		switch {
+		case errors.Is(err, syscall.ECHILD): // there is none, or none any more
+			return nil
+		case err != nil && !errors.Is(err, syscall.EINTR):
+			return fmt.Errorf("proctest: wait for process %d: %w", pid, err)
+		}
+	}
 }
 
 // signal takes a process that is gone for one that got the signal.
