@@ -181,6 +181,9 @@ func (o *ClientOptions) reject(option string, value any, allowed string) {
 func newClientOptions(opts []ClientOption) (ClientOptions, error) {
 	o := ClientOptions{attempts: DefaultAttempts}
 	for _, opt := range opts {
+		if opt == nil {
+			return o, errors.New("wrapper: nil option: leave it out instead")
+		}
 		opt(&o)
 	}
 	if err := errors.Join(o.errs...); err != nil {

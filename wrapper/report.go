@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -83,10 +84,21 @@ func (e *CallError) As(target any) bool {
 	}
 	var original *merrors.Error
 	if !errors.As(e.err, &original) {
-		original = merrors.Parse(e.err.Error())
+		original = asMicro(e.err)
 	}
 	*t = original
 	return true
+}
+
+// asMicro gives err the form that go-micro's users expect: an error of this
+// module by the code it suggests, any other by what its text says.
+func asMicro(err error) *merrors.Error {
+	var coded interface{ StatusCode() int }
+	if !errors.As(err, &coded) {
+		return merrors.Parse(err.Error())
+	}
+	code := coded.StatusCode()
+	return &merrors.Error{Id: retryfunc.MarkID, Code: int32(code), Detail: err.Error(), Status: http.StatusText(code)}
 }
 
 // Class is how the last attempt ended; retryfunc.None if none was made.

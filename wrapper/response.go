@@ -2,9 +2,9 @@ package wrapper
 
 import "reflect"
 
-// isolated tells whether rsp can be decoded apart and moved into place later:
+// isolable tells whether rsp can be decoded apart and moved into place later:
 // it must be a pointer to something.
-func isolated(rsp any) bool {
+func isolable(rsp any) bool {
 	v := reflect.ValueOf(rsp)
 	return v.Kind() == reflect.Pointer && !v.IsNil()
 }

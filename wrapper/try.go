@@ -26,7 +26,8 @@ type try struct {
 	node     *registry.Node
 	req      client.Request
 	rsp      any // the caller's
-	fresh    any // the attempt's own, or rsp where it cannot be isolated
+	fresh    any // the attempt's own, if isolated; else rsp
+	isolated bool
 	opts     client.CallOptions
 	cutAfter time.Duration // 0: the attempt may use all of the call's time
 	answer   *grpcAnswer   // grpc's evidence; nil elsewhere
@@ -37,7 +38,7 @@ type try struct {
 
 func (s *call) newTry(node *registry.Node, req client.Request, rsp any, opts client.CallOptions) *try {
 	t := &try{call: s, next: s.next, node: node, req: req, rsp: rsp, fresh: rsp, opts: opts}
-	if isolated(rsp) {
+	if t.isolated = isolable(rsp); t.isolated {
 		t.fresh = freshLike(rsp)
 	}
 	return t
@@ -109,7 +110,7 @@ func (t *try) evidence(err error) retryfunc.Evidence {
 
 // deliver moves the reply to the caller. The call must be open and locked.
 func (t *try) deliver() {
-	if t.fresh != t.rsp {
+	if t.isolated {
 		moveInto(t.rsp, t.fresh)
 	}
 }
