@@ -100,6 +100,18 @@ func parseServer(kind Kind, value string) (Store, error) {
 	return Store{Kind: kind, URL: u}, nil
 }
 
+// CheckSupported returns a *setting.Error if this build cannot use the store:
+// better no service than one that only seems to deduplicate.
+func (s Store) CheckSupported() error {
+	switch s.Kind {
+	case SQLite, None:
+		return nil
+	default:
+		return &setting.Error{Name: Variable, Value: s.String(),
+			Allowed: "sqlite:PATH or none: (this build does not support the others yet)"}
+	}
+}
+
 func notAllowed(value string) error {
 	return &setting.Error{Name: Variable, Value: redact(value), Allowed: allowed}
 }

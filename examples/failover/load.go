@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// operation is what a call asks for.
+type operation uint8
+
+const (
+	opGreet operation = iota
+	opBalance
+	opTip
+)
+
+const (
+	tipCents = 100
+	// students share the tips: enough of them that a balance stays cheap.
+	students = 50
+)
+
+// mixFor is the order of the operations, repeated for ever.
+func mixFor(tips bool) []operation {
+	if tips {
+		return []operation{opGreet, opTip, opBalance, opTip}
+	}
+	return []operation{opGreet, opBalance}
+}
+
+// call is one request and what came of it.
+type call struct {
+	op       operation
+	key      string // of a tip
+	err      error
+	took     time.Duration
+	attempts int // as far as user-api told
+}
+
+// load makes calls: concurrency callers, each the next as soon as it has its
+// answer, none of them twice.
+type load struct {
+	url    string
+	prefix string // of the keys
+	mix    []operation
+	client *http.Client
+
+	next   atomic.Int64 // the number of the next call
+	failed atomic.Int64
+}
+
+func newLoad(url, prefix string, mix []operation) *load {
+	return &load{url: url, prefix: prefix, mix: mix, client: newHTTPClient()}
+}
+
+// drive makes calls while meanwhile runs, and on until there were least of
+// them. It returns every call; the error is meanwhile's.
+func (l *load) drive(ctx context.Context, least int, meanwhile func(context.Context) error) ([]call, error) {
+	defer l.client.CloseIdleConnections()
+	var through atomic.Bool
+	more := func() bool {
+		return ctx.Err() == nil && (!through.Load() || l.next.Load() < int64(least))
+	}
+	var wg sync.WaitGroup
+	made := make([][]call, concurrency)
+	for i := range made {
+		wg.Go(func() {
+			for more() {
+				made[i] = append(made[i], l.call(ctx, l.next.Add(1)-1))
+			}
+		})
+	}
+	err := meanwhile(ctx)
+	through.Store(true)
+	wg.Wait()
+	var calls []call
+	for _, some := range made {
+		calls = append(calls, some...)
+	}
+	if err == nil {
+		err = context.Cause(ctx)
+	}
+	return calls, err
+}
+
+func (l *load) call(ctx context.Context, n int64) call {
+	c := call{op: l.mix[n%int64(len(l.mix))]}
+	student := fmt.Sprintf("student-%d", n%students)
+	begin := time.Now()
+	switch c.op {
+	case opGreet:
+		var g greeting
+		g, c.err = greet(ctx, l.client, l.url)
+		c.attempts = g.Attempts
+	case opBalance:
+		c.err = askBalance(ctx, l.client, l.url, student)
+	case opTip:
+		c.key = fmt.Sprintf("%s%d", l.prefix, n)
+		c.err = giveTip(ctx, l.client, l.url, student, c.key)
+	}
+	c.took = time.Since(begin)
+	if c.err != nil {
+		l.failed.Add(1)
+	}
+	return c
+}

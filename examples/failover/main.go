@@ -1,0 +1,56 @@
+// Command failover shows what the death of an instance costs: it starts three
+// hello-srv and a user-api, drives requests through them, kills one instance
+// and restarts it, freezes another and thaws it, and counts what failed, what
+// ran twice and what was lost. It does so with oncemore, and with what is
+// compared with it.
+//
+//	go run ./examples/failover
+//
+// REGISTRY=memory|consul|mdns, TRANSPORT=mucp|grpc, STORE=sqlite:PATH|none:,
+// INSTANCES, CALLS and TIPS=0|1 change it. Exit status 0: oncemore lost
+// nothing and the others did; 1: not so; 2: a setting is not allowed.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/oncemore-dev/oncemore/examples/internal/setting"
+)
+
+const (
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A second signal ends the driver at once; the kernel ends its children.
+	context.AfterFunc(ctx, stop)
+	os.Exit(exitStatus(start(ctx, os.Stdout, os.Getenv)))
+}
+
+func start(ctx context.Context, out io.Writer, getenv func(string) string) error {
+	c, err := configFrom(getenv)
+	if err != nil {
+		return err
+	}
+	return demonstrate(ctx, out, c, defaultPlan())
+}
+
+func exitStatus(err error) int {
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(os.Stderr, "failover:", err)
+	var notAllowed *setting.Error
+	if errors.As(err, &notAllowed) {
+		return exitUsage
+	}
+	return exitFailure
+}

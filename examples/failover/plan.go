@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"time"
+)
+
+// plan is when the faults happen, counted from the first call.
+type plan struct {
+	kill, restart, freeze, thaw, end time.Duration
+}
+
+// defaultPlan freezes for less than user-api's callers wait (5 s), so that a
+// call can be saved by patience alone, and for longer than an attempt may take
+// (0.5 s).
+func defaultPlan() plan {
+	return plan{
+		kill:    1 * time.Second,
+		restart: 3 * time.Second,
+		freeze:  4 * time.Second,
+		thaw:    6 * time.Second,
+		end:     7500 * time.Millisecond,
+	}
+}
+
+// The instances that are hurt, by their place in the cluster.
+const (
+	killed = 1
+	frozen = 2
+)
+
+// carryOut lets the faults happen, tells each to say, and returns when the
+// plan is through.
+func (p plan) carryOut(ctx context.Context, c *cluster, say func(string)) error {
+	begin := time.Now()
+	victim, sleeper := c.instances[killed], c.instances[frozen]
+	for _, step := range []struct {
+		at   time.Duration
+		what string
+		do   func(context.Context) error
+	}{
+		{p.kill, "kill " + victim.name + " (SIGKILL)", victim.kill},
+		{p.restart, "restart " + victim.name + " on the same port", victim.start},
+		{p.freeze, "freeze " + sleeper.name + " (SIGSTOP)", sleeper.freeze},
+		{p.thaw, "thaw " + sleeper.name + " (SIGCONT)", sleeper.thaw},
+	} {
+		if err := sleepUntil(ctx, begin.Add(step.at)); err != nil {
+			return err
+		}
+		say(step.what)
+		if err := step.do(ctx); err != nil {
+			return err
+		}
+	}
+	return sleepUntil(ctx, begin.Add(p.end))
+}
+
+func sleepUntil(ctx context.Context, t time.Time) error {
+	timer := time.NewTimer(time.Until(t))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
