@@ -107,6 +107,7 @@ func mint(gen Generator) (string, error) {
 type execution struct {
 	parent Key
 	caller string
+	fence  uint64
 
 	mu    sync.Mutex
 	calls map[nestedCall]*callState

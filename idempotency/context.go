@@ -82,3 +82,25 @@ func WithStep(ctx context.Context, label string) context.Context {
 func WithExecution(ctx context.Context, parent Key, caller string) context.Context {
 	return callContext{parent: &execution{parent: parent, caller: caller}}.in(ctx)
 }
+
+// ExecutionInfo is what a handler may know of its own execution.
+type ExecutionInfo struct {
+	// Key is the key that it runs under; its For is the call.
+	Key Key
+	// Caller is the one on whose behalf it runs, as in [Scope].
+	Caller string
+	// Fence grows with every takeover of the key. A resource that keeps the
+	// greatest fence it has seen, and refuses a lesser one, is safe from an
+	// execution that lost its lease and does not know. 0 where the store gave
+	// no claim, as under [FailOpen].
+	Fence uint64
+}
+
+// ExecutionFrom returns the execution that ctx belongs to.
+func ExecutionFrom(ctx context.Context) (ExecutionInfo, bool) {
+	e := callContextFrom(ctx).parent
+	if e == nil {
+		return ExecutionInfo{}, false
+	}
+	return ExecutionInfo{Key: e.parent, Caller: e.caller, Fence: e.fence}, true
+}

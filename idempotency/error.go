@@ -33,6 +33,11 @@ var (
 	ErrUnavailable = errors.New("the idempotency store is unavailable; nothing was executed")
 	// ErrRolledBack: the transaction was rolled back, and nothing has happened.
 	ErrRolledBack = errors.New("the transaction was rolled back; nothing has happened")
+	// ErrCommitUnknown: the connection broke during the commit, and the store
+	// could not be asked for the outcome.
+	ErrCommitUnknown = errors.New("the outcome of the commit is unknown; ask again")
+	// ErrCanceled: the caller left before anything was executed.
+	ErrCanceled = errors.New("the caller left before anything was executed")
 	// ErrDraining: this process is stopping and executes nothing new.
 	ErrDraining = errors.New("this instance is stopping; nothing was executed")
 	// ErrNoReply: the call was executed once, but its reply could not be
@@ -87,9 +92,11 @@ const retrySoon = time.Second
 
 func refusal(reason error, cause error) *Error {
 	e := &Error{Reason: reason, Code: 500, NothingRan: true, Err: cause}
-	switch reason {
+	switch reason { //nolint:errorlint // reasons are the variables themselves
 	case ErrForeignKey:
 		e.Code = 400
+	case ErrCanceled:
+		e.Code = 408
 	case ErrSuperseded:
 		e.Code = 409
 	case ErrExpired:
@@ -99,6 +106,10 @@ func refusal(reason error, cause error) *Error {
 	case ErrUnavailable, ErrRolledBack, ErrDraining:
 		e.Code, e.RetryAfter = 503, retrySoon
 	}
+	var coded interface{ StatusCode() int }
+	if errors.As(cause, &coded) { // the store knows better
+		e.Code = coded.StatusCode()
+	}
 	return e
 }
 
@@ -106,11 +117,13 @@ func refusal(reason error, cause error) *Error {
 // request has been executed.
 func unsettled(reason error, cause error) *Error {
 	e := &Error{Reason: reason, Code: 500, Err: cause}
-	switch reason {
+	switch reason { //nolint:errorlint // reasons are the variables themselves
 	case ErrWaitTimeout:
 		e.Code, e.RetryAfter = 408, retrySoon
 	case ErrRunning, ErrLeaseLost:
 		e.Code, e.RetryAfter = 409, retrySoon
+	case ErrCommitUnknown:
+		e.RetryAfter = retrySoon
 	case ErrOutcomeUnknown:
 		e.Code = 409
 	case ErrNoReply:

@@ -1,4 +1,4 @@
-package idempotency
+package idempotency_test
 
 import (
 	"testing"

@@ -34,7 +34,8 @@ type Store interface {
 	// Begin claims c.Key, or says why not. The outcome for each state:
 	//
 	//	absent                          Acquired
-	//	running, by c.Owner itself      Acquired: the answer to an earlier Begin was lost
+	//	running, by c.Owner itself      Acquired, as the first time (fence and TakenOver
+	//	                                too): the answer to an earlier Begin was lost
 	//	running                         Running, within c.Wait
 	//	orphaned                        Orphaned; with c.Takeover and a fingerprint
 	//	                                that matches, Acquired with TakenOver
@@ -142,7 +143,8 @@ type Outcome struct {
 	// Execution, when Acquired.
 	Execution Execution
 	// Fence, when Acquired: at least 1, and greater with every takeover of the
-	// key. Whoever can compare it refuses writes that carry a lesser one.
+	// key; a release that is remembered does not bring it back. Whoever can
+	// compare it refuses writes that carry a lesser one.
 	Fence uint64
 	// TakenOver, when Acquired: an orphan was taken over, so that the work
 	// may have been done already.
@@ -170,10 +172,10 @@ type Execution interface {
 	// nobody has taken the key over. On a transactional store it does nothing.
 	Renew(ctx context.Context) error
 
-	// Complete stores the record, of which it keeps no reference, and makes
+	// Complete stores the record, which nobody changes afterwards, and makes
 	// the key done. It also succeeds after the lease has ended, as long as
 	// nobody has taken the key over; and again after it has succeeded, since
-	// its answer may have been lost.
+	// its answer may have been lost. After a Release it is lost.
 	//
 	// On a transactional store it commits. There an error that is
 	// [ErrNotApplied] (or ErrLost) says that everything was rolled back, and
@@ -183,9 +185,18 @@ type Execution interface {
 
 	// Release gives the key up, because nothing has happened under it, and
 	// remembers the claim's attempt for the claim's ReleaseMemory. It succeeds
-	// if the key was released before, or is absent. On a transactional store
-	// it rolls back.
+	// if the key was released before, or is absent; after Complete it is lost.
+	// On a transactional store it rolls back.
 	Release(ctx context.Context) error
+}
+
+// Undoer is implemented by an [Execution] of a transactional store that can
+// roll back the handler's writes and keep the claim. Guard calls it before it
+// records an error as the handler's answer, so that an error undoes what the
+// handler wrote before it failed. Where it is not implemented, those writes
+// commit with the record.
+type Undoer interface {
+	Undo(ctx context.Context) error
 }
 
 // ErrLost is returned by the methods of an [Execution] whose key belongs to

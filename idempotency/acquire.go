@@ -1,0 +1,204 @@
+package idempotency
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// acquire asks the store for the key until it has an outcome other than
+// Running, or the wait ends. With Acquired, a piece of work has been entered.
+func (g *Guard) acquire(ctx context.Context, r *request) (Outcome, error) {
+	look := &lookout{guard: g, key: r.claim.Key, delay: firstLook}
+	defer look.end()
+	for {
+		if !g.work.enter() {
+			return Outcome{}, refusal(ErrDraining, nil)
+		}
+		out, err := g.begin(ctx, r)
+		if err == nil && out.State == Acquired {
+			r.fence = out.Fence
+			return out, nil
+		}
+		g.work.leave()
+		switch {
+		case err != nil:
+			return Outcome{}, err
+		case out.State != Superseded && !out.Fingerprint.Matches(r.claim.Fingerprint):
+			return Outcome{}, refusal(ErrMismatch, nil)
+		case out.State != Running:
+			return out, nil
+		}
+		r.joined = true
+		if err := g.mayWait(r); err != nil {
+			return Outcome{}, err
+		}
+		if err := look.pause(ctx, r.giveUp); err != nil {
+			return Outcome{}, err
+		}
+	}
+}
+
+// mayWait says whether the request may wait for a duplicate, and from now on
+// until when.
+func (g *Guard) mayWait(r *request) error {
+	if g.maxWait == 0 {
+		return unsettled(ErrRunning, nil)
+	}
+	if r.giveUp.IsZero() {
+		r.giveUp = time.Now().Add(g.maxWait)
+	}
+	return nil
+}
+
+// begin claims the key once, or twice with the same owner when the answer to
+// the first claim was lost.
+func (g *Guard) begin(ctx context.Context, r *request) (Outcome, error) {
+	if ctx.Err() != nil {
+		return Outcome{}, r.left(ctx)
+	}
+	out, err := g.beginOnce(ctx, r)
+	if err != nil && r.doubt && !errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		out, err = g.beginOnce(ctx, r)
+	}
+	switch {
+	case err == nil:
+		return out, nil
+	case ctx.Err() != nil:
+		return Outcome{}, r.left(ctx)
+	}
+	return Outcome{}, refusal(ErrUnavailable, err)
+}
+
+// left answers a caller that has left.
+func (r *request) left(ctx context.Context) error {
+	if r.joined {
+		return unsettled(ErrWaitTimeout, context.Cause(ctx))
+	}
+	return refusal(ErrCanceled, context.Cause(ctx))
+}
+
+func (g *Guard) beginOnce(ctx context.Context, r *request) (Outcome, error) {
+	claim := r.claim
+	if claim.Wait = g.maxWait; !r.giveUp.IsZero() {
+		claim.Wait = max(0, time.Until(r.giveUp))
+	}
+	ctx, cancel := context.WithTimeout(ctx, claim.Wait+g.storeTimeout)
+	defer cancel()
+	out, err := g.store.Begin(ctx, claim)
+	if err == nil && !out.valid() {
+		err = NotApplied(fmt.Errorf("the store's outcome is invalid: %v", out.State))
+	}
+	r.doubt = err != nil && (r.doubt || !errors.Is(err, ErrNotApplied))
+	return out, err
+}
+
+func (o *Outcome) valid() bool {
+	if o.State == Acquired {
+		return o.Execution != nil
+	}
+	return o.State > Acquired && o.State <= Superseded
+}
+
+// firstLook is the first pause before a key that another process runs is
+// looked at again, where the store reports no changes.
+const firstLook = 5 * time.Millisecond
+
+// lookout paces the looks at a key that another process runs.
+type lookout struct {
+	guard *Guard
+	key   StoreKey
+	delay time.Duration
+
+	asked bool // whether the store can watch
+	wake  <-chan struct{}
+	stop  func()
+}
+
+// pause returns nil when it is time to look again. The first pause where the
+// store can watch is none: a change before the watch began must not be missed.
+func (l *lookout) pause(ctx context.Context, giveUp time.Time) error {
+	if !l.asked {
+		l.asked = true
+		if l.watch(ctx) {
+			return nil
+		}
+	}
+	left := time.Until(giveUp)
+	if left <= 0 {
+		return unsettled(ErrWaitTimeout, nil)
+	}
+	timer := time.NewTimer(min(l.delay, left))
+	defer timer.Stop()
+	l.delay = min(2*l.delay, l.guard.pollInterval)
+	select {
+	case <-l.wake:
+		return nil
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return unsettled(ErrWaitTimeout, context.Cause(ctx))
+	case <-l.guard.work.stop:
+		return unsettled(ErrWaitTimeout, ErrDraining)
+	}
+}
+
+// watch reports whether the store will tell of changes. If it cannot just now,
+// the looks come at short intervals instead.
+func (l *lookout) watch(ctx context.Context) bool {
+	watcher, ok := l.guard.store.(Watcher)
+	if !ok {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.guard.storeTimeout)
+	defer cancel()
+	wake, stop, err := watcher.Watch(ctx, l.key)
+	if err != nil {
+		return false
+	}
+	l.wake, l.stop, l.delay = wake, stop, l.guard.pollInterval
+	return true
+}
+
+func (l *lookout) end() {
+	if l.stop != nil {
+		l.stop()
+	}
+}
+
+// follow waits for the leader of a duplicate in this process. again says that
+// the leader has no answer for others.
+func (g *Guard) follow(ctx context.Context, r *request, f *flight) (_ Result, again bool, _ error) {
+	select {
+	case <-f.done:
+	default:
+		if err := g.mayWait(r); err != nil {
+			return Result{}, false, err
+		}
+		if err := waitFor(ctx, f.done, r.giveUp); err != nil {
+			return Result{}, false, err
+		}
+	}
+	switch {
+	case f.err != nil:
+		return Result{}, false, f.err
+	case f.record != nil:
+		result, err := g.replay(ctx, r, f.record)
+		return result, false, err
+	}
+	return Result{}, true, nil
+}
+
+func waitFor(ctx context.Context, done <-chan struct{}, giveUp time.Time) error {
+	timer := time.NewTimer(time.Until(giveUp))
+	defer timer.Stop()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return unsettled(ErrWaitTimeout, context.Cause(ctx))
+	case <-timer.C:
+		return unsettled(ErrWaitTimeout, nil)
+	}
+}

@@ -1,0 +1,264 @@
+package idempotency
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+)
+
+// run is one execution of a handler under a claim.
+type run struct {
+	*Guard
+	request *request
+	flight  *flight
+	out     Outcome
+	caller  context.Context // the caller's, for hooks
+	ctx     context.Context // the handler's
+	end     func()          // releases ctx
+	lease   *leaseKeeper
+
+	recovering bool // the recovery function has not returned
+	returned   bool // the handler has
+	err        error
+}
+
+// execute runs the handler and tells the store, and those who follow, how it
+// ended.
+func (g *Guard) execute(
+	ctx context.Context, r *request, f *flight, out Outcome, handler func(context.Context) error,
+) (_ Result, err error) {
+	e := g.startRun(ctx, r, f, out)
+	defer func() {
+		e.ended(recover())
+		err = e.finish()
+	}()
+	e.err = e.handle(handler)
+	e.returned = true
+	return Result{}, nil
+}
+
+func (g *Guard) startRun(ctx context.Context, r *request, f *flight, out Outcome) *run {
+	r.ran = true
+	e := &run{Guard: g, request: r, flight: f, out: out, caller: ctx}
+	detached, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	timed, stop := context.WithTimeoutCause(detached, g.executionTimeout, ErrExecutionTimeout)
+	e.end = func() { stop(); cancel(context.Canceled) }
+	e.ctx = g.executionContext(timed, r)
+	if out.Execution != nil {
+		e.ctx = out.Execution.Context(e.ctx)
+	}
+	if out.Execution != nil && !out.Transactional {
+		e.lease = g.keepLease(detached, out.Execution, cancel)
+	}
+	if out.TakenOver {
+		g.report(ctx, r, Event{Kind: EventTakenOver})
+	}
+	return e
+}
+
+func (g *Guard) executionContext(ctx context.Context, r *request) context.Context {
+	parent := Key{
+		Value: r.scope.Key, For: CallName(r.scope.Service, r.scope.Endpoint), Issued: r.call.Key.Issued,
+	}
+	e := &execution{parent: parent, caller: r.scope.Caller, fence: r.fence}
+	return callContext{parent: e}.in(ctx)
+}
+
+// unknownOutcome is what handle returns when a recovery does not know.
+type unknownOutcome struct{ error }
+
+// handle runs the handler, unless its work turns out to be done.
+func (e *run) handle(handler func(context.Context) error) error {
+	if !e.out.TakenOver || e.takeover.recover == nil {
+		return handler(e.ctx)
+	}
+	r := e.request
+	e.recovering = true
+	done, err := e.takeover.recover(e.ctx, Orphan{
+		Scope: r.scope, Body: r.call.Body, Reply: r.call.Reply, Fence: r.fence,
+	})
+	e.recovering = false
+	switch {
+	case err != nil:
+		return &unknownOutcome{err}
+	case done:
+		return nil
+	}
+	return handler(e.ctx)
+}
+
+// ended puts a panic, or an end of the goroutine, in the place of the
+// handler's error.
+func (e *run) ended(panicked any) {
+	if e.returned {
+		return
+	}
+	e.err = &PanicError{Value: panicked, Stack: debug.Stack()}
+	if e.recovering {
+		e.err = &unknownOutcome{e.err}
+	}
+	e.report(e.caller, e.request, Event{Kind: EventPanicked, Err: e.err})
+}
+
+// finish ends the claim as the handler's answer demands, and returns the
+// call's error.
+func (e *run) finish() error {
+	lost := e.lease.stop()
+	e.end()
+	var unknown *unknownOutcome
+	switch {
+	case errors.As(e.err, &unknown): // the claim lapses, and the question is asked again
+		return e.answer(unsettled(ErrOutcomeUnknown, unknown.error))
+	case lost && e.err != nil: // the error may be no more than the cancelled context
+		e.report(e.caller, e.request, Event{Kind: EventLeaseLost, Err: e.err})
+		return e.answer(unsettled(ErrLeaseLost, e.err))
+	case e.err != nil && e.verdict(e.err, e.out.Transactional) == DecideRelease:
+		return e.release()
+	}
+	if e.out.Transactional {
+		return e.commit()
+	}
+	return e.complete()
+}
+
+// answer gives one error to the caller and to those who follow.
+func (e *run) answer(err error) error {
+	e.flights.settle(e.request.claim.Key, e.flight, nil, err, false)
+	return err
+}
+
+// record returns the handler's answer in the form that is stored.
+func (e *run) record() []byte {
+	if e.err != nil {
+		return Record{Content: ContentError, Err: e.encode(e.err)}.Encode()
+	}
+	return recordReply(e.request.call.Reply, e.maxReply).Encode()
+}
+
+// release gives the key up. The followers then ask the store themselves.
+func (e *run) release() error {
+	err := e.tellStore(e.out.Execution.Release)
+	if err != nil && !errors.Is(err, ErrLost) && !e.out.Transactional {
+		e.retryLater(e.out.Execution.Release, nil, nil)
+	}
+	e.report(e.caller, e.request, Event{Kind: EventReleased, Err: e.err})
+	return unmarked(e.err)
+}
+
+// unmarked takes the mark of NotDone off an error.
+func unmarked(err error) error {
+	if marked, ok := err.(*notDone); ok { //nolint:errorlint // a mark deeper in the chain does no harm
+		return marked.err
+	}
+	return err
+}
+
+// complete records the answer in a detached store. If the store cannot be told
+// now, the caller has its answer all the same, and the store is told later.
+func (e *run) complete() error {
+	key, record := e.request.claim.Key, e.record()
+	complete := func(ctx context.Context) error { return e.out.Execution.Complete(ctx, record) }
+	err := e.tellStore(complete)
+	switch {
+	case err == nil:
+		e.flights.settle(key, e.flight, record, nil, false)
+		e.report(e.caller, e.request, Event{Kind: EventExecuted, Err: e.err})
+	case errors.Is(err, ErrLost): // another owner's answer will stand
+		e.report(e.caller, e.request, Event{Kind: EventLeaseLost, Record: record, Err: err})
+		return unsettled(ErrLeaseLost, err)
+	default:
+		e.flights.settle(key, e.flight, record, nil, true)
+		e.retryLater(complete, record, func() { e.flights.drop(key, e.flight) })
+	}
+	return e.err
+}
+
+// commit records the answer in a transactional store, together with the
+// handler's writes. Without a commit nothing has happened, whatever the
+// handler says.
+func (e *run) commit() error {
+	key, record := e.request.claim.Key, e.record()
+	if e.err != nil {
+		if undoer, ok := e.out.Execution.(Undoer); ok {
+			if err := e.tellStore(undoer.Undo); err != nil {
+				return e.rolledBack(errors.Join(err, e.tellStore(e.out.Execution.Release)))
+			}
+		}
+	}
+	err := e.tellStore(func(ctx context.Context) error { return e.out.Execution.Complete(ctx, record) })
+	switch {
+	case err == nil:
+		e.flights.settle(key, e.flight, record, nil, false)
+		e.report(e.caller, e.request, Event{Kind: EventExecuted, Err: e.err})
+		return e.err
+	case errors.Is(err, ErrNotApplied), errors.Is(err, ErrLost):
+		return e.rolledBack(err)
+	}
+	return e.afterUnknownCommit(err)
+}
+
+func (e *run) rolledBack(cause error) error {
+	e.report(e.caller, e.request, Event{Kind: EventReleased, Err: cause})
+	return refusal(ErrRolledBack, cause)
+}
+
+// afterUnknownCommit begins again, which tells whether the commit took place.
+func (e *run) afterUnknownCommit(cause error) error {
+	var out Outcome
+	err := e.tellStore(func(ctx context.Context) (err error) {
+		claim := e.request.claim
+		claim.Owner, claim.Wait = e.newOwner(), e.storeTimeout
+		out, err = e.store.Begin(ctx, claim)
+		return err
+	})
+	switch {
+	case err == nil && out.State == Done:
+		e.flights.settle(e.request.claim.Key, e.flight, out.Record, nil, false)
+		_, err := e.replay(e.caller, e.request, out.Record)
+		return err
+	case err == nil && out.State == Acquired:
+		return e.rolledBack(errors.Join(cause, e.tellStore(out.Execution.Release)))
+	}
+	e.report(e.caller, e.request, Event{Kind: EventUnresolved, Record: e.record(), Err: errors.Join(cause, err)})
+	return e.answer(unsettled(ErrCommitUnknown, errors.Join(cause, err)))
+}
+
+// tellStore runs one operation of the store, on no caller's time.
+func (e *run) tellStore(operation func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.caller), e.storeTimeout)
+	defer cancel()
+	return operation(ctx)
+}
+
+// executeUnrecorded runs the handler without a claim.
+func (g *Guard) executeUnrecorded(
+	ctx context.Context, r *request, f *flight, handler func(context.Context) error, cause error,
+) (_ Result, err error) {
+	g.report(ctx, r, Event{Kind: EventUnrecorded, Err: cause})
+	e := g.startRun(ctx, r, f, Outcome{State: Acquired})
+	defer func() {
+		e.ended(recover())
+		err = e.finishUnrecorded()
+	}()
+	e.err = e.handle(handler)
+	e.returned = true
+	return Result{}, nil
+}
+
+// finishUnrecorded answers the followers from memory. If the store may hold
+// the claim, it is told later.
+func (e *run) finishUnrecorded() error {
+	e.end()
+	if e.err != nil && e.verdict(e.err, false) == DecideRelease {
+		if e.request.doubt {
+			e.settleLater(e.caller, e.request, nil)
+		}
+		return unmarked(e.err)
+	}
+	record := e.record()
+	e.flights.settle(e.request.claim.Key, e.flight, record, nil, false)
+	if e.request.doubt {
+		e.settleLater(e.caller, e.request, record)
+	}
+	return e.err
+}

@@ -1,0 +1,244 @@
+package idempotency
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+// Guard lets each key be executed once, and answers its duplicates with the
+// answer of that execution. It is safe for concurrent use. All guards that
+// guard the same calls must use the same store.
+type Guard struct {
+	*core
+	settings
+}
+
+// core is what a guard shares with those made from it.
+type core struct {
+	store   Store
+	flights flights
+	replies replyTypes
+	work    *work
+	process [8]byte // random, the first half of every owner
+	claims  atomic.Uint64
+
+	settling atomic.Int64 // claims in doubt that are being looked after
+}
+
+// New returns a guard over store. The error names the option that is wrong,
+// its value and what is allowed.
+func New(store Store, options ...Option) (*Guard, error) {
+	if store == nil {
+		return nil, errors.New("idempotency: New(nil): must be given a store")
+	}
+	chosen, err := defaults().apply(options)
+	if err != nil {
+		return nil, err
+	}
+	c := &core{store: store, work: newWork()}
+	if _, err := rand.Read(c.process[:]); err != nil {
+		return nil, fmt.Errorf("idempotency: random owner: %w", err)
+	}
+	return &Guard{core: c, settings: chosen}, nil
+}
+
+// With returns a guard with other settings, for instance for one endpoint. It
+// shares everything else with g: the store, the duplicates that wait, and the
+// end by [Guard.Drain].
+func (g *Guard) With(options ...Option) (*Guard, error) {
+	chosen, err := g.apply(options)
+	if err != nil {
+		return nil, err
+	}
+	return &Guard{core: g.core, settings: chosen}, nil
+}
+
+// Announce returns the identity of the guard's memory that clients may be told
+// (see [Store]); empty if there is none to be trusted, as under [FailOpen].
+func (g *Guard) Announce(ctx context.Context) (string, error) {
+	if g.outage == FailOpen {
+		return "", nil
+	}
+	return g.store.ID(ctx)
+}
+
+// Drain makes the guard and all made from it refuse new executions
+// ([ErrDraining]), and returns when those that run have ended and their
+// answers are stored. When ctx ends first, what is still to be stored is given
+// up ([EventUnresolved]), and the error says how many have not ended.
+func (g *Guard) Drain(ctx context.Context) error { return g.work.drain(ctx) }
+
+// Call is a call that carries a key.
+type Call struct {
+	// Service and Endpoint are the server's own names for what is called.
+	Service, Endpoint string
+	// Caller is as in [Scope].
+	Caller string
+	// Key must have a value.
+	Key Key
+	// Attempt is the client's retry count: 0 for the first attempt, or if the
+	// client does not say.
+	Attempt int32
+	// Body is the request, for its fingerprint; see [FingerprintOf].
+	Body any
+	// Reply is a pointer to the reply that the handler fills, or a replay. It is
+	// nil if there is none. It must be a protobuf message or a type that comes
+	// back equal from JSON: no unexported or hidden fields, no interfaces.
+	Reply any
+}
+
+// Result says how a call was answered.
+type Result struct {
+	// Replayed: the answer was given before, to a duplicate of this call.
+	Replayed bool
+}
+
+// Do answers the call: it executes handler, or, if the key has been executed
+// or is being, waits for that answer and repeats it. The answer is c.Reply and
+// the error; a recorded error is a [*RecordedError], and one in the handler's
+// place an [*Error] or a [*KeyError].
+//
+// The handler runs in the caller's goroutine, with a context that carries ctx's
+// values and has a deadline of its own: if the caller leaves, the handler goes
+// on, and Do returns when it ends. That context is cancelled, with
+// [ErrLeaseLost] as the cause, if the claim cannot be held. Calls made under
+// it derive their keys ([CallKey]), and [ExecutionFrom] describes it. The
+// handler must not touch c.Reply after it has returned. If it panics, Do
+// returns a [*PanicError]; if it ends its goroutine, that is recorded too.
+func (g *Guard) Do(ctx context.Context, c Call, handler func(ctx context.Context) error) (Result, error) {
+	r, err := g.newRequest(&c)
+	if err != nil {
+		return Result{}, err
+	}
+	result, err := g.do(ctx, r, handler)
+	var refused *Error
+	if errors.As(err, &refused) && !r.ran {
+		g.report(ctx, r, Event{Kind: EventRefused, Err: err})
+	}
+	return result, err
+}
+
+func (g *Guard) do(ctx context.Context, r *request, handler func(context.Context) error) (Result, error) {
+	for {
+		f, leads := g.flights.join(r.claim.Key, r.claim.Fingerprint)
+		if leads {
+			return g.lead(ctx, r, f, handler)
+		}
+		if f.print != r.claim.Fingerprint {
+			// Who is right, only the store knows: ask it without followers.
+			return g.lead(ctx, r, &flight{}, handler)
+		}
+		result, again, err := g.follow(ctx, r, f)
+		if !again {
+			return result, err
+		}
+	}
+}
+
+// request is a call on its way.
+type request struct {
+	call   *Call
+	scope  Scope
+	claim  Claim
+	giveUp time.Time // when waiting ends; set when it begins
+	fence  uint64
+	ran    bool // the handler has run
+	doubt  bool // the store may hold the claim, though it did not say so
+	joined bool // another owner was seen running
+}
+
+func (g *Guard) newRequest(c *Call) (*request, error) {
+	value, err := ParseKey(c.Key.Value)
+	if err != nil {
+		return nil, err
+	}
+	if !c.Key.IsFor(c.Service, c.Endpoint) {
+		return nil, refusal(ErrForeignKey, nil)
+	}
+	if err := g.replies.check(c.Reply); err != nil {
+		return nil, err
+	}
+	if !c.Key.Issued.IsZero() && time.Since(c.Key.Issued) > g.retention {
+		return nil, refusal(ErrExpired, nil)
+	}
+	print, err := FingerprintOf(c.Body)
+	if err != nil {
+		return nil, err
+	}
+	r := &request{call: c, scope: Scope{Service: c.Service, Endpoint: c.Endpoint, Caller: c.Caller, Key: value}}
+	r.claim = Claim{
+		Key: r.scope.StoreKey(), Owner: g.newOwner(), Fingerprint: print, Attempt: c.Attempt,
+		Lease: g.lease, Timeout: g.executionTimeout, Retention: g.kept(), ReleaseMemory: g.releaseMemory,
+		Takeover: g.takeover.wanted(),
+	}
+	return r, nil
+}
+
+func (c *core) newOwner() Owner {
+	var owner Owner
+	copy(owner[:], c.process[:])
+	binary.BigEndian.PutUint64(owner[8:], c.claims.Add(1))
+	return owner
+}
+
+func (g *Guard) report(ctx context.Context, r *request, e Event) {
+	e.Scope, e.StoreKey, e.Owner, e.Fence = r.scope, r.claim.Key, r.claim.Owner, r.fence
+	g.hook(ctx, e)
+}
+
+// lead deals with the store for all duplicates in this process.
+func (g *Guard) lead(ctx context.Context, r *request, f *flight, handler func(context.Context) error) (Result, error) {
+	defer g.flights.settle(r.claim.Key, f, nil, nil, false) // unless it was settled before
+	out, err := g.acquire(ctx, r)
+	if err != nil {
+		return g.cannotAcquire(ctx, r, f, handler, err)
+	}
+	switch out.State {
+	case Acquired:
+		defer g.work.leave()
+		return g.execute(ctx, r, f, out, handler)
+	case Done:
+		g.flights.settle(r.claim.Key, f, out.Record, nil, false)
+		return g.replay(ctx, r, out.Record)
+	case Orphaned:
+		err := unsettled(ErrOutcomeUnknown, nil)
+		g.flights.settle(r.claim.Key, f, nil, err, false)
+		return Result{}, err
+	default: // Superseded: those who follow may be later attempts
+		return Result{}, refusal(ErrSuperseded, nil)
+	}
+}
+
+// cannotAcquire answers a call for which the store had no outcome.
+func (g *Guard) cannotAcquire(
+	ctx context.Context, r *request, f *flight, handler func(context.Context) error, err error,
+) (Result, error) {
+	down := errors.Is(err, ErrUnavailable)
+	if down && g.outage == FailOpen && !r.joined && g.work.enter() {
+		defer g.work.leave()
+		return g.executeUnrecorded(ctx, r, f, handler, err)
+	}
+	if r.doubt {
+		g.settleLater(ctx, r, nil)
+	}
+	if down || errors.Is(err, ErrMismatch) { // so that a hundred duplicates do not find it out one by one
+		g.flights.settle(r.claim.Key, f, nil, err, false)
+	}
+	return Result{}, err
+}
+
+// replay answers with a record.
+func (g *Guard) replay(ctx context.Context, r *request, raw []byte) (Result, error) {
+	record, err := DecodeRecord(raw)
+	if err != nil {
+		return Result{}, unsettled(ErrCorrupt, err)
+	}
+	err = record.replay(r.call.Reply)
+	g.report(ctx, r, Event{Kind: EventReplayed, Err: err})
+	return Result{Replayed: true}, err
+}

@@ -1,0 +1,126 @@
+package memstore
+
+import (
+	"context"
+	"time"
+
+	"github.com/oncemore-dev/oncemore/idempotency"
+)
+
+// state is where an entry stands. An orphan is a running entry whose time is up.
+type state uint8
+
+const (
+	running state = iota
+	done
+	released
+	states
+)
+
+// entry is one claim, and the [idempotency.Execution] that came of it: it owns
+// its key as long as the shard's map leads to it, so that an owner is never
+// compared after the claim. All but the constant part is under the shard's lock.
+type entry struct {
+	store         *Store
+	key           idempotency.StoreKey
+	owner         idempotency.Owner
+	print         idempotency.Fingerprint
+	takenOver     bool
+	attempt       int32
+	fence         uint64
+	lease         time.Duration
+	retention     time.Duration
+	releaseMemory time.Duration
+
+	state          state
+	until          int64 // the end of the lease, or of the entry
+	record         []byte
+	before, behind *entry // in the queue of its state
+}
+
+func newEntry(s *Store, c *idempotency.Claim, now int64) *entry {
+	return &entry{
+		store: s, key: c.Key, owner: c.Owner, print: c.Fingerprint, attempt: c.Attempt, fence: 1,
+		lease: c.Lease, retention: c.Retention, releaseMemory: c.ReleaseMemory,
+		until: now + int64(c.Lease),
+	}
+}
+
+func (e *entry) orphaned(now int64) bool { return e.state == running && e.until <= now }
+
+// expired reports whether the entry may be forgotten.
+func (e *entry) expired(now int64) bool {
+	if e.state == running {
+		return e.until+int64(e.retention) <= now
+	}
+	return e.until <= now
+}
+
+func (e *entry) acquired() idempotency.Outcome {
+	return idempotency.Outcome{
+		State: idempotency.Acquired, Execution: e, Fence: e.fence, TakenOver: e.takenOver,
+	}
+}
+
+// Context returns ctx.
+func (e *entry) Context(ctx context.Context) context.Context { return ctx }
+
+// Renew makes the lease begin anew.
+func (e *entry) Renew(context.Context) error {
+	at := e.store.shardOf(e.key)
+	at.mu.Lock()
+	defer at.mu.Unlock()
+	if at.entries[e.key] != e || e.state != running {
+		return idempotency.ErrLost
+	}
+	at.order[running].drop(e)
+	e.until = e.store.after(e.lease)
+	at.order[running].push(e)
+	return nil
+}
+
+// Complete makes the key done.
+func (e *entry) Complete(_ context.Context, record []byte) error {
+	if err := e.complete(record); err != nil {
+		return err
+	}
+	e.store.makeRoom(e.key)
+	return nil
+}
+
+func (e *entry) complete(record []byte) error {
+	at := e.store.shardOf(e.key)
+	at.mu.Lock()
+	defer at.mu.Unlock()
+	if e.state == done {
+		return nil
+	}
+	if at.entries[e.key] != e || e.state != running {
+		return idempotency.ErrLost
+	}
+	e.record = record
+	e.store.bytes.Add(int64(len(record)))
+	e.store.move(at, e, done, e.store.after(e.retention))
+	return nil
+}
+
+// Release gives the key up.
+func (e *entry) Release(context.Context) error {
+	at := e.store.shardOf(e.key)
+	at.mu.Lock()
+	defer at.mu.Unlock()
+	switch holder := at.entries[e.key]; {
+	case e.state == released:
+		return nil
+	case e.state == done, holder != nil && holder != e:
+		return idempotency.ErrLost
+	case holder == nil: // forgotten
+		return nil
+	case e.releaseMemory == 0:
+		e.store.remove(at, e)
+		e.state = released
+	default:
+		e.store.move(at, e, released, e.store.after(e.releaseMemory))
+	}
+	return nil
+}

@@ -1,0 +1,197 @@
+package memstore
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/oncemore-dev/oncemore/idempotency"
+)
+
+// ErrFull is returned by Begin when the store holds as many running claims as
+// it may hold entries.
+var ErrFull = errors.New("memstore: full of running claims; raise WithMaxEntries or shed load")
+
+// Store is an [idempotency.Store] and [idempotency.Watcher]. It is safe for
+// concurrent use, needs no closing, and has no goroutines.
+type Store struct {
+	settings
+	shards  [shardCount]shard
+	entries atomic.Int64
+	bytes   atomic.Int64
+}
+
+var (
+	_ idempotency.Store   = (*Store)(nil)
+	_ idempotency.Watcher = (*Store)(nil)
+)
+
+// New returns an empty store. The error names the option that is wrong, its
+// value and what is allowed.
+func New(options ...Option) (*Store, error) {
+	o, err := newOptions(options)
+	if err != nil {
+		return nil, err
+	}
+	return &Store{settings: o}, nil
+}
+
+// ID returns the empty string: nobody else shares this memory.
+func (s *Store) ID(context.Context) (string, error) { return "", nil }
+
+// Begin implements [idempotency.Store]. It never blocks, and its only error is
+// [ErrFull], which is [idempotency.ErrNotApplied] too.
+func (s *Store) Begin(_ context.Context, c idempotency.Claim) (idempotency.Outcome, error) {
+	at := s.shardOf(c.Key)
+	at.mu.Lock()
+	out, added := s.begin(at, &c, s.now())
+	at.mu.Unlock()
+	if added != nil && !s.makeRoom(c.Key) {
+		s.takeBack(added)
+		return idempotency.Outcome{}, idempotency.NotApplied(ErrFull)
+	}
+	return out, nil
+}
+
+// begin decides under the shard's lock. added is the entry that was not there
+// before.
+func (s *Store) begin(at *shard, c *idempotency.Claim, now int64) (_ idempotency.Outcome, added *entry) {
+	s.sweep(at, now)
+	old := at.entries[c.Key]
+	switch {
+	case old == nil:
+	case old.expired(now):
+		s.remove(at, old)
+		old = nil
+	case old.state == done:
+		return idempotency.Outcome{State: idempotency.Done, Record: old.record, Fingerprint: old.print}, nil
+	case old.state == released && c.Attempt < old.attempt:
+		return idempotency.Outcome{State: idempotency.Superseded}, nil
+	case old.state == running && old.owner == c.Owner:
+		return old.acquired(), nil
+	case old.state == running && !old.orphaned(now):
+		return idempotency.Outcome{State: idempotency.Running, Fingerprint: old.print}, nil
+	case old.state == running && (!c.Takeover || !old.print.Matches(c.Fingerprint)):
+		return idempotency.Outcome{State: idempotency.Orphaned, Fingerprint: old.print}, nil
+	}
+	e := newEntry(s, c, now)
+	if old != nil {
+		e.fence, e.takenOver = old.fence+1, old.state == running
+		s.remove(at, old)
+	}
+	s.insert(at, e)
+	return e.acquired(), e
+}
+
+// Watch implements [idempotency.Watcher]. It never fails.
+func (s *Store) Watch(_ context.Context, key idempotency.StoreKey) (<-chan struct{}, func(), error) {
+	at := s.shardOf(key)
+	wake := make(chan struct{}, 1)
+	at.mu.Lock()
+	defer at.mu.Unlock()
+	if at.watches == nil {
+		at.watches = make(map[idempotency.StoreKey]map[chan struct{}]struct{})
+	}
+	if at.watches[key] == nil {
+		at.watches[key] = make(map[chan struct{}]struct{})
+	}
+	at.watches[key][wake] = struct{}{}
+	stop := func() {
+		at.mu.Lock()
+		defer at.mu.Unlock()
+		delete(at.watches[key], wake)
+		if len(at.watches[key]) == 0 {
+			delete(at.watches, key)
+		}
+	}
+	return wake, stop, nil
+}
+
+// Len returns the number of claims and records that the store holds, expired
+// ones that were not swept yet included.
+func (s *Store) Len() int { return int(s.entries.Load()) }
+
+func (s *Store) now() int64 { return s.clock().UnixNano() }
+
+// makeRoom forgets the oldest records until the bounds are kept, beginning
+// with another shard than the key's own. It reports whether the number of
+// entries is within its bound.
+func (s *Store) makeRoom(key idempotency.StoreKey) bool {
+	for i := 1; i <= shardCount && s.over(); i++ {
+		at := &s.shards[(int(key[0])+i)%shardCount]
+		at.mu.Lock()
+		for s.over() && s.evict(at) {
+			continue
+		}
+		at.mu.Unlock()
+	}
+	return s.entries.Load() <= s.maxEntries
+}
+
+func (s *Store) over() bool {
+	return s.entries.Load() > s.maxEntries || s.bytes.Load() > s.maxBytes
+}
+
+// evict forgets the oldest record of a shard, or the oldest release.
+func (s *Store) evict(at *shard) bool {
+	for _, state := range [...]state{done, released} {
+		if oldest := at.order[state].first; oldest != nil {
+			s.remove(at, oldest)
+			return true
+		}
+	}
+	return false
+}
+
+// takeBack removes a claim that there was no room for.
+func (s *Store) takeBack(e *entry) {
+	at := s.shardOf(e.key)
+	at.mu.Lock()
+	defer at.mu.Unlock()
+	if at.entries[e.key] == e {
+		s.remove(at, e)
+	}
+}
+
+// sweep forgets what has expired, a little with each claim, so that no call
+// pays for all.
+func (s *Store) sweep(at *shard, now int64) {
+	const most = 4
+	for _, state := range [...]state{done, released, running} {
+		for range most {
+			oldest := at.order[state].first
+			if oldest == nil || !oldest.expired(now) {
+				break
+			}
+			s.remove(at, oldest)
+		}
+	}
+}
+
+func (s *Store) insert(at *shard, e *entry) {
+	if at.entries == nil {
+		at.entries = make(map[idempotency.StoreKey]*entry)
+	}
+	at.entries[e.key] = e
+	at.order[e.state].push(e)
+	s.entries.Add(1)
+}
+
+func (s *Store) remove(at *shard, e *entry) {
+	delete(at.entries, e.key)
+	at.order[e.state].drop(e)
+	s.entries.Add(-1)
+	s.bytes.Add(-int64(len(e.record)))
+	at.wake(e.key)
+}
+
+// move changes an entry's state, and wakes those who watch it.
+func (s *Store) move(at *shard, e *entry, to state, until int64) {
+	at.order[e.state].drop(e)
+	e.state, e.until = to, until
+	at.order[to].push(e)
+	at.wake(e.key)
+}
+
+func (s *Store) after(d time.Duration) int64 { return s.now() + int64(d) }

@@ -1,0 +1,176 @@
+package idempotency
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Options are the settings of a [Guard], made by the functions of type
+// [Option].
+type Options struct {
+	lease            time.Duration
+	maxWait          time.Duration
+	executionTimeout time.Duration
+	retention        time.Duration
+	clockMargin      time.Duration
+	releaseMemory    time.Duration
+	storeTimeout     time.Duration
+	pollInterval     time.Duration
+	maxReply         int
+	takeover         Takeover
+	outage           Outage
+	decide           func(error) Decision
+	encodeError      func(error) *RecordedError
+	hook             Hook
+}
+
+// settings lets a type embed its options without exporting them.
+type settings = Options
+
+// Option changes one setting of a [Guard].
+type Option func(*Options)
+
+func defaults() Options {
+	return Options{
+		lease:            10 * time.Second,
+		maxWait:          30 * time.Second,
+		executionTimeout: 30 * time.Second,
+		retention:        24 * time.Hour,
+		clockMargin:      -1,
+		releaseMemory:    10 * time.Minute,
+		storeTimeout:     3 * time.Second,
+		pollInterval:     time.Second,
+		maxReply:         1 << 20,
+		decide:           func(error) Decision { return DecideByStore },
+		encodeError:      recordedError,
+		hook:             logEvent,
+	}
+}
+
+// WithLease sets how long a claim lasts on a detached store after its owner
+// has died. It is renewed at a third of its length while the handler runs.
+// Default 10 s; at least 1 ms.
+func WithLease(d time.Duration) Option { return func(o *Options) { o.lease = d } }
+
+// WithMaxWait sets how long a duplicate waits for the running execution before
+// it is answered 408 ([ErrWaitTimeout]); the caller's own deadline may be
+// sooner. With 0 it does not wait and is answered 409 ([ErrRunning]). Default
+// 30 s.
+func WithMaxWait(d time.Duration) Option { return func(o *Options) { o.maxWait = d } }
+
+// WithExecutionTimeout sets the deadline of the handler's context. It takes the
+// place of the caller's, because a keyed execution does not die with the
+// connection that started it. Default 30 s; more than 0.
+func WithExecutionTimeout(d time.Duration) Option {
+	return func(o *Options) { o.executionTimeout = d }
+}
+
+// WithRetention sets how long a record answers duplicates. A key that was
+// issued longer ago is refused ([ErrExpired]). Default 24 h; more than 0.
+func WithRetention(d time.Duration) Option { return func(o *Options) { o.retention = d } }
+
+// WithClockMargin sets how much longer than the retention records are kept, so
+// that a key whose issuer's clock is fast, or one that is judged by a host
+// whose clock is slow, still finds its record. Default 1 h, or the retention
+// if that is less; 0 trusts all clocks.
+func WithClockMargin(d time.Duration) Option { return func(o *Options) { o.clockMargin = d } }
+
+// WithReleaseMemory sets how long a released attempt is remembered: as long as
+// an earlier attempt of the same call may still arrive, out of the socket of a
+// process that was frozen. Default 10 min; 0 forgets at once.
+func WithReleaseMemory(d time.Duration) Option { return func(o *Options) { o.releaseMemory = d } }
+
+// WithStoreTimeout bounds one operation of the store, beyond the time for which
+// it may wait for a running execution. Default 3 s; more than 0.
+func WithStoreTimeout(d time.Duration) Option { return func(o *Options) { o.storeTimeout = d } }
+
+// WithPollInterval sets how often a key that runs in another process is looked
+// at. Where the store reports changes (see [Watcher]) that is a safety net;
+// elsewhere looks begin at 5 ms and double up to the interval. Default 1 s;
+// more than 0.
+func WithPollInterval(d time.Duration) Option { return func(o *Options) { o.pollInterval = d } }
+
+// WithMaxReply sets the size in bytes beyond which a reply is not kept: its
+// duplicates are answered 410 ([ErrNoReply]) and not executed. Default 1 MiB;
+// at least 1.
+func WithMaxReply(bytes int) Option { return func(o *Options) { o.maxReply = bytes } }
+
+// WithTakeover sets what happens to an orphan. Default [TakeoverHold].
+func WithTakeover(t Takeover) Option { return func(o *Options) { o.takeover = t } }
+
+// WithOutage sets what happens while the store does not answer. Default
+// [FailClosed].
+func WithOutage(p Outage) Option { return func(o *Options) { o.outage = p } }
+
+// WithRecord decides, for an error of the handler (a panic comes as a
+// [*PanicError]), whether it is recorded or the key released. [NotDone]
+// errors are released without asking. Default [DecideByStore] for all.
+func WithRecord(decide func(error) Decision) Option { return func(o *Options) { o.decide = decide } }
+
+// WithErrorEncoder sets how a handler's error becomes a record. By default a
+// [*RecordedError] stays what it is, and any other error gives its text as
+// Detail and, as Code, what its method StatusCode() int says, else 500. A
+// [*PanicError] is never given to the encoder. The encoder must not return
+// nil.
+func WithErrorEncoder(encode func(error) *RecordedError) Option {
+	return func(o *Options) { o.encodeError = encode }
+}
+
+// WithHook sets what sees every [Event]. The default logs what needs somebody's
+// attention with slog.Default.
+func WithHook(hook Hook) Option { return func(o *Options) { o.hook = hook } }
+
+// apply gives the options their values and checks them.
+func (o Options) apply(options []Option) (Options, error) {
+	for i, option := range options {
+		if option == nil {
+			return o, fmt.Errorf("idempotency: option %d is nil", i)
+		}
+		option(&o)
+	}
+	positive := func(name string, d, least time.Duration) error {
+		if d < least {
+			return fmt.Errorf("idempotency: %s(%v): must be at least %v", name, d, least)
+		}
+		return nil
+	}
+	err := errors.Join(
+		positive("WithLease", o.lease, time.Millisecond),
+		positive("WithMaxWait", o.maxWait, 0),
+		positive("WithExecutionTimeout", o.executionTimeout, 1),
+		positive("WithRetention", o.retention, 1),
+		positive("WithClockMargin", o.clockMargin, -1),
+		positive("WithReleaseMemory", o.releaseMemory, 0),
+		positive("WithStoreTimeout", o.storeTimeout, 1),
+		positive("WithPollInterval", o.pollInterval, 1),
+		o.checkPolicies(),
+	)
+	return o, err
+}
+
+func (o Options) checkPolicies() error {
+	switch {
+	case o.maxReply < 1:
+		return fmt.Errorf("idempotency: WithMaxReply(%d): must be at least 1", o.maxReply)
+	case o.outage > FailOpen:
+		return fmt.Errorf("idempotency: WithOutage(%d): must be FailClosed or FailOpen", o.outage)
+	case o.takeover.invalid:
+		return errors.New("idempotency: TakeoverRecover(nil): must be given a function")
+	case o.decide == nil:
+		return errors.New("idempotency: WithRecord(nil): must be given a function")
+	case o.encodeError == nil:
+		return errors.New("idempotency: WithErrorEncoder(nil): must be given a function")
+	case o.hook == nil:
+		return errors.New("idempotency: WithHook(nil): must be given a function")
+	}
+	return nil
+}
+
+// kept is how long a store keeps a record.
+func (o *Options) kept() time.Duration {
+	if o.clockMargin < 0 {
+		return o.retention + min(o.retention, time.Hour)
+	}
+	return o.retention + o.clockMargin
+}

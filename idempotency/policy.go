@@ -1,0 +1,116 @@
+package idempotency
+
+import (
+	"context"
+	"errors"
+)
+
+// Outage says what happens to a call while the store does not answer.
+type Outage uint8
+
+const (
+	// FailClosed executes nothing: the call is refused ([ErrUnavailable]). It
+	// is the zero value and the default.
+	FailClosed Outage = iota
+	// FailOpen executes without a claim, and reports it ([EventUnrecorded]):
+	// duplicates on other instances execute too.
+	FailOpen
+)
+
+// Decision says what becomes of a handler's error.
+type Decision uint8
+
+const (
+	// DecideByStore is the default. A detached store records every error,
+	// because the handler may have done its work; a transactional one records
+	// those with a code below 500, and for the others releases the key: the
+	// rollback proves that nothing has happened.
+	DecideByStore Decision = iota
+	// DecideRecord records the error: duplicates get it too.
+	DecideRecord
+	// DecideRelease releases the key: a duplicate executes again.
+	DecideRelease
+)
+
+// Takeover says what becomes of an orphan: a claim whose owner let its lease
+// end, so that nobody knows how far it came. The zero value is [TakeoverHold].
+type Takeover struct {
+	rerun   bool
+	recover RecoverFunc
+	invalid bool
+}
+
+// TakeoverHold leaves an orphan alone: duplicates are answered 409
+// ([ErrOutcomeUnknown]) until its owner comes back, or somebody resolves it.
+func TakeoverHold() Takeover { return Takeover{} }
+
+// TakeoverRerun executes again. It is for work that is harmless to repeat, or
+// that checks the fence (see [ExecutionFrom]).
+func TakeoverRerun() Takeover { return Takeover{rerun: true} }
+
+// TakeoverRecover asks f, which must not be nil, whether the work was done.
+func TakeoverRecover(f RecoverFunc) Takeover {
+	return Takeover{recover: f, invalid: f == nil}
+}
+
+func (t Takeover) wanted() bool { return t.rerun || t.recover != nil }
+
+// RecoverFunc finds out whether the work of an orphan was done, for instance
+// by looking its key up in the ledger. If it was, RecoverFunc fills o.Reply and
+// returns true, and that reply is recorded. If it was not, the handler runs.
+// With an error the outcome stays unknown: duplicates get
+// [ErrOutcomeUnknown], and the question is asked again when the lease of this
+// takeover has ended. It is called by one owner at a time, under the
+// execution's context.
+type RecoverFunc func(ctx context.Context, o Orphan) (done bool, err error)
+
+// Orphan is what a [RecoverFunc] gets to know.
+type Orphan struct {
+	Scope Scope
+	// Body is the request's body and Reply the pointer to fill, as in [Call].
+	Body, Reply any
+	// Fence is that of the takeover.
+	Fence uint64
+}
+
+// verdict decides what becomes of a handler's error.
+func (o *Options) verdict(err error, transactional bool) Decision {
+	var marked *notDone
+	if errors.As(err, &marked) {
+		return DecideRelease
+	}
+	if d := o.decide(err); d != DecideByStore {
+		return d
+	}
+	if !transactional {
+		return DecideRecord
+	}
+	if code := o.encode(err).Code; code <= 0 || code >= 500 {
+		return DecideRelease
+	}
+	return DecideRecord
+}
+
+func (o *Options) encode(err error) *RecordedError {
+	var panicked *PanicError
+	if errors.As(err, &panicked) {
+		return &RecordedError{Code: 500, Detail: "the handler panicked", Status: "Internal Server Error"}
+	}
+	if recorded := o.encodeError(err); recorded != nil {
+		return recorded
+	}
+	return recordedError(err)
+}
+
+func recordedError(err error) *RecordedError {
+	var recorded *RecordedError
+	if errors.As(err, &recorded) {
+		return recorded
+	}
+	recorded = &RecordedError{Code: 500, Detail: err.Error()}
+	var coded interface{ StatusCode() int }
+	if errors.As(err, &coded) {
+		recorded.Code = int32(coded.StatusCode())
+	}
+	return recorded
+}
