@@ -1,6 +1,7 @@
 package retryfunc
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"sync"
@@ -98,7 +99,7 @@ func (o *budgetOptions) validate() error {
 	case o.window < time.Second || o.window > time.Minute:
 		return fmt.Errorf("retryfunc: WithWindow(%v): must be between 1s and 1m0s", o.window)
 	case o.clock == nil:
-		return fmt.Errorf("retryfunc: WithClock(nil): must be a func() time.Time")
+		return errors.New("retryfunc: WithClock(nil): must be a func() time.Time")
 	}
 	return nil
 }

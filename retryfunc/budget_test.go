@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-func newBudget(t testing.TB, opts ...BudgetOption) *Budget {
-	t.Helper()
+func newBudget(tb testing.TB, opts ...BudgetOption) *Budget {
+	tb.Helper()
 	b, err := NewBudget(opts...)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }

@@ -7,43 +7,57 @@ import "strconv"
 type Class uint8
 
 const (
-	// None: there was no error.
+	// None means that there was no error.
 	None Class = iota
-	// NotSent: no byte of the request left this side; the handler did not run.
-	// Known from this side only: a refused dial, an open circuit, a context
-	// that ended before the dial.
+	// NotSent means that no byte of the request left this side: the handler did
+	// not run. Known from this side only: a refused dial, an open circuit, a
+	// context that ended before the dial.
 	NotSent
-	// Refused: the called service said, in a [Mark] of its own, that it ran
-	// nothing.
+	// Refused means that the called service said, in a [Mark] of its own, that
+	// it ran nothing.
 	Refused
-	// Broken: the connection broke after the send began. The handler may have
-	// run.
+	// Broken means that the connection broke after the send began. The handler
+	// may have run.
 	Broken
-	// Timeout: the attempt timed out (408). The handler may have run, and may
-	// still be running.
+	// Timeout means that the attempt timed out (408). The handler may have run,
+	// and may still be running.
 	Timeout
-	// Internal: the handler or its framework answered 500, or panicked. The
-	// handler ran.
+	// Internal means that the handler or its framework answered 500, or
+	// panicked. The handler ran.
 	Internal
-	// Application: any other answer, a handler's bare 429 or 503 included, and
+	// Application is any other answer, a handler's bare 429 or 503 included, and
 	// whatever another attempt would not change, such as a reply that cannot be
 	// decoded. The handler may have run.
 	Application
-	// NoNode: the registry knows no such service, or no node of it. Nothing ran.
+	// NoNode means that the registry knows no such service, or no node of it.
+	// Nothing ran.
 	NoNode
-	// Canceled: the caller gave up. The handler may have run.
+	// Canceled means that the caller gave up. The handler may have run.
 	Canceled
 )
 
-var classNames = [...]string{
-	None: "none", NotSent: "not sent", Refused: "refused", Broken: "broken", Timeout: "timeout",
-	Internal: "internal", Application: "application", NoNode: "no node", Canceled: "canceled",
-}
-
 // String returns the class in lower-case words, such as "not sent".
 func (c Class) String() string {
-	if int(c) < len(classNames) {
-		return classNames[c]
+	switch c {
+	case None:
+		return "none"
+	case NotSent:
+		return "not sent"
+	case Refused:
+		return "refused"
+	case Broken:
+		return "broken"
+	case Timeout:
+		return "timeout"
+	case Internal:
+		return "internal"
+	case Application:
+		return "application"
+	case NoNode:
+		return "no node"
+	case Canceled:
+		return "canceled"
+	default:
+		return "Class(" + strconv.Itoa(int(c)) + ")"
 	}
-	return "Class(" + strconv.Itoa(int(c)) + ")"
 }

@@ -62,6 +62,7 @@ func Classify(err error, ev Evidence) Class {
 		if c := classifyCause(err); c != None {
 			return c
 		}
+	default:
 	}
 	return classifyUnclear(e, ev)
 }

@@ -7,43 +7,40 @@ import (
 	"go-micro.dev/v4/errors"
 )
 
-// grpcBroken are the beginnings of the messages with which grpc-go says
-// Unavailable of its own connections. A handler that relays one looks the same,
-// which is why they are evidence of nothing better than Broken.
-var grpcBroken = [...]string{
-	"connection error: desc = ",
-	"last connection error: ",
-	"last resolver error: ",
-	"error reading from server: ",
-	"error reading server preface: ",
-	"closing transport due to: ",
-	"closing connection since ",
-	"transport is closing",
-	"transport: ",
-	"the connection is draining",
-	"the stream is rejected because server is draining the connection",
-	"no active streams left to process while draining",
-	"received goaway ",
-	"keepalive ping failed ",
-	"stream terminated by RST_STREAM ",
-	"name resolver error: ",
-	"no children to pick from",
-	"SubConn state is not Ready",
-	"connection closed before server preface received",
-	"dns: ",
-	"write tcp ",
-	"write unix ",
-	"read tcp ",
-	"read unix ",
-}
-
 // isBrokenGRPC reports whether e is what go-micro's grpc client makes of a
-// refused dial or a broken connection.
+// refused dial or a broken connection: grpc-go says Unavailable of its own
+// connections in words that begin so. A handler that relays such an error looks
+// the same, which is why it is evidence of nothing better than Broken.
 func isBrokenGRPC(e *errors.Error) bool {
 	if e.Id != clientID || e.Code != http.StatusServiceUnavailable {
 		return false
 	}
-	for _, text := range grpcBroken {
+	for _, text := range [...]string{
+		"connection error: desc = ",
+		"last connection error: ",
+		"last resolver error: ",
+		"error reading from server: ",
+		"error reading server preface: ",
+		"closing transport due to: ",
+		"closing connection since ",
+		"transport is closing",
+		"transport: ",
+		"the connection is draining",
+		"the stream is rejected because server is draining the connection",
+		"no active streams left to process while draining",
+		"received goaway ",
+		"keepalive ping failed ",
+		"stream terminated by RST_STREAM ",
+		"name resolver error: ",
+		"no children to pick from",
+		"SubConn state is not Ready",
+		"connection closed before server preface received",
+		"dns: ",
+		"write tcp ",
+		"write unix ",
+		"read tcp ",
+		"read unix ",
+	} {
 		if strings.HasPrefix(e.Detail, text) {
 			return true
 		}

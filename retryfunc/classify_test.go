@@ -158,7 +158,7 @@ func TestClassify(t *testing.T) {
 	}
 }
 
-type timeoutError struct{ error }
+type timeoutError struct{}
 
 func (*timeoutError) Error() string { return "i/o timeout" }
 func (*timeoutError) Timeout() bool { return true }
@@ -207,11 +207,15 @@ func serverError(t *testing.T, text string) error {
 	t.Helper()
 	serverErrorType.once.Do(func() {
 		c := call{kind: "mucp", address: serve(t, "mucp", &Say{err: errors.New("boom")}), endpoint: "Say.Fail"}
-		serverErrorType.t = reflect.TypeOf(c.do(t, context.Background()).err)
+		serverErrorType.t = reflect.TypeOf(c.do(context.Background(), t).err)
 	})
 	v := reflect.New(serverErrorType.t).Elem()
 	v.SetString(text)
-	return v.Interface().(error)
+	err, ok := reflect.TypeAssert[error](v)
+	if !ok {
+		t.Fatalf("%v is no error", serverErrorType.t)
+	}
+	return err
 }
 
 func TestClassString(t *testing.T) {

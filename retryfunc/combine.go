@@ -58,7 +58,7 @@ func Not(policy client.RetryFunc) (client.RetryFunc, error) {
 		if perr != nil {
 			return false, perr
 		}
-		return !retry && ctx.Err() == nil, nil
+		return !retry && !gaveUp(ctx), nil
 	}, nil
 }
 

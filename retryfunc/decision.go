@@ -3,7 +3,6 @@ package retryfunc
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"go-micro.dev/v4/client"
@@ -53,7 +52,7 @@ func Observe(policy client.RetryFunc, hook Hook) (client.RetryFunc, error) {
 		return nil, nilPolicy("Observe")
 	}
 	if hook == nil {
-		return nil, fmt.Errorf("retryfunc: Observe(policy, nil): hook must be a Hook")
+		return nil, errors.New("retryfunc: Observe(policy, nil): hook must be a Hook")
 	}
 	return func(ctx context.Context, req client.Request, retryCount int, err error) (bool, error) {
 		d, perr := Explain(ctx, policy, req, retryCount, err)

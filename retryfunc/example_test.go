@@ -185,6 +185,7 @@ func ExampleWithinDeadline() {
 // depositing pays into the budget once per call.
 type depositing struct {
 	client.Client
+
 	budget *retryfunc.Budget
 }
 

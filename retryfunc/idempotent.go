@@ -2,7 +2,7 @@ package retryfunc
 
 import (
 	"context"
-	"fmt"
+	"errors"
 
 	"go-micro.dev/v4/client"
 )
@@ -13,10 +13,10 @@ import (
 // the [Attempt] in ctx says of the endpoint counts. A nil rule is an error.
 func Idempotent(rule Rule) (client.RetryFunc, error) {
 	if rule == nil {
-		return nil, fmt.Errorf("retryfunc: Idempotent(nil): rule must be a Rule")
+		return nil, errors.New("retryfunc: Idempotent(nil): rule must be a Rule")
 	}
 	return func(ctx context.Context, req client.Request, retryCount int, err error) (bool, error) {
-		if ctx.Err() != nil || forbidden(ctx, err) {
+		if gaveUp(ctx) || forbidden(ctx, err) {
 			return false, nil
 		}
 		a := attemptOf(ctx, req, retryCount, err)

@@ -2,6 +2,7 @@ package retryfunc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -21,7 +22,7 @@ import (
 func (b *Budget) Limit(attempts int, policy client.RetryFunc) (client.RetryFunc, error) {
 	switch {
 	case b == nil:
-		return nil, fmt.Errorf("retryfunc: Limit on a nil Budget: must be made with NewBudget")
+		return nil, errors.New("retryfunc: Limit on a nil Budget: must be made with NewBudget")
 	case attempts < 1:
 		return nil, fmt.Errorf("retryfunc: Limit(%d): attempts must be at least 1", attempts)
 	case policy == nil:
@@ -74,14 +75,14 @@ func WithinDeadline(policy client.RetryFunc, need time.Duration) (client.RetryFu
 		}
 		deadline, ok := ctx.Deadline()
 		if !ok {
-			return ctx.Err() == nil, nil
+			return !gaveUp(ctx), nil
 		}
 		mark, _ := ParseMark(err)
 		if left := time.Until(deadline) - mark.RetryAfter; left <= 0 || left < need {
 			note(ctx, ReasonDeadline)
 			return false, nil
 		}
-		return ctx.Err() == nil, nil
+		return !gaveUp(ctx), nil
 	}, nil
 }
 

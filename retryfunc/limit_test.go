@@ -51,19 +51,19 @@ func TestLimitBudget(t *testing.T) {
 
 func TestLimitChargesOnlyForRetries(t *testing.T) {
 	b := newBudget(t, still(1)...)
-	ask(t, context.Background(), limited(t, b, 3, no), errors.New("x"), false)
-	ask(t, context.Background(), limited(t, b, 1, yes), errors.New("x"), false)
+	ask(context.Background(), t, limited(t, b, 3, no), errors.New("x"), false)
+	ask(context.Background(), t, limited(t, b, 1, yes), errors.New("x"), false)
 	if got, err := limited(t, b, 3, broken)(context.Background(), nil, 0, nil); got || !errors.Is(err, errPolicy) {
 		t.Errorf("broken policy: %v, %v", got, err)
 	}
 	moving := given(Attempt{Class: NotSent, Number: 9, Untried: true})
-	ask(t, moving, limited(t, b, 3, yes), errors.New("x"), true)
+	ask(moving, t, limited(t, b, 3, yes), errors.New("x"), true)
 	if got := b.Balance(); got != 1 {
 		t.Fatalf("%d left of 1", got)
 	}
-	ask(t, given(Attempt{Class: NotSent, Number: 2}), limited(t, b, 3, yes), errors.New("x"), true) // nowhere else to go
-	ask(t, given(Attempt{Class: NotSent, Number: 2}), limited(t, b, 3, yes), errors.New("x"), false)
-	ask(t, given(Attempt{Class: Broken, Number: 3, Untried: true}), limited(t, b, 3, yes), errors.New("x"), false)
+	ask(given(Attempt{Class: NotSent, Number: 2}), t, limited(t, b, 3, yes), errors.New("x"), true) // nowhere else to go
+	ask(given(Attempt{Class: NotSent, Number: 2}), t, limited(t, b, 3, yes), errors.New("x"), false)
+	ask(given(Attempt{Class: Broken, Number: 3, Untried: true}), t, limited(t, b, 3, yes), errors.New("x"), false)
 }
 
 func TestWithinDeadline(t *testing.T) {
@@ -72,7 +72,7 @@ func TestWithinDeadline(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ask(t, context.Background(), policy, errors.New("x"), true)
+		ask(context.Background(), t, policy, errors.New("x"), true)
 		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 		defer cancel()
 		later := NewMarked(503, "", Mark{Kind: MarkRefused, Service: service, RetryAfter: 1500 * time.Millisecond})
@@ -82,8 +82,8 @@ func TestWithinDeadline(t *testing.T) {
 			want, mark bool
 		}{{0, errors.New("x"), true, true}, {time.Second, errors.New("x"), true, false}, {1001 * time.Millisecond, errors.New("x"), false, false}, {time.Second, errors.New("x"), false, false}} {
 			time.Sleep(step.sleep)
-			ask(t, ctx, policy, step.err, step.want)
-			ask(t, ctx, policy, later, step.mark)
+			ask(ctx, t, policy, step.err, step.want)
+			ask(ctx, t, policy, later, step.mark)
 		}
 	})
 }
@@ -105,8 +105,8 @@ func TestObey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ask(t, context.Background(), policy, NewMarked(503, "", Mark{Kind: MarkRefused, Service: service}), true)
-	ask(t, context.Background(), policy, NewMarked(503, "", Mark{Kind: MarkRefused, Service: service, NoRetry: true}), false)
-	ask(t, context.Background(), policy, NewMarked(503, "", Mark{Kind: MarkRelayed, Service: "bank", NoRetry: true}), false)
-	ask(t, context.Background(), policy, errors.New("x"), true)
+	ask(context.Background(), t, policy, NewMarked(503, "", Mark{Kind: MarkRefused, Service: service}), true)
+	ask(context.Background(), t, policy, NewMarked(503, "", Mark{Kind: MarkRefused, Service: service, NoRetry: true}), false)
+	ask(context.Background(), t, policy, NewMarked(503, "", Mark{Kind: MarkRelayed, Service: "bank", NoRetry: true}), false)
+	ask(context.Background(), t, policy, errors.New("x"), true)
 }

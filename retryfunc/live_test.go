@@ -98,7 +98,7 @@ type call struct {
 	request  client.Client // builds the request, when not the client itself
 }
 
-func (c call) do(t *testing.T, ctx context.Context) (got seen) {
+func (c call) do(ctx context.Context, t *testing.T) (got seen) {
 	t.Helper()
 	cl, stop := c.client(func(ctx context.Context, req client.Request, n int, err error) (bool, error) {
 		got.asked, got.class = true, attemptOf(ctx, req, n, err).Class
@@ -193,7 +193,7 @@ func TestLiveAnswers(t *testing.T) {
 				want := map[string]Class{"mucp": tt.mucp, "grpc": tt.grpc}[kind]
 				t.Run(tt.name, func(t *testing.T) {
 					handler.err = tt.err
-					got := call{kind: kind, address: address, endpoint: tt.endpoint}.do(t, context.Background())
+					got := call{kind: kind, address: address, endpoint: tt.endpoint}.do(context.Background(), t)
 					if got.class != want {
 						t.Errorf("policy saw %v, want %v (%T %v)", got.class, want, got.err, got.err)
 					}
@@ -212,7 +212,7 @@ func TestLiveAnswers(t *testing.T) {
 func TestLivePanic(t *testing.T) {
 	for kind, want := range map[string]Class{"mucp": Timeout, "grpc": Internal} { // mucp never answers
 		t.Run(kind, func(t *testing.T) {
-			got := call{kind: kind, address: serve(t, kind, &Say{}), endpoint: "Say.Panic", timeout: 300 * time.Millisecond}.do(t, context.Background())
+			got := call{kind: kind, address: serve(t, kind, &Say{}), endpoint: "Say.Panic", timeout: 300 * time.Millisecond}.do(context.Background(), t)
 			if class := Classify(got.err, Evidence{Client: kind, Service: service}); class != want {
 				t.Errorf("Classify = %v, want %v (%v)", class, want, got.err)
 			}
@@ -228,7 +228,7 @@ func TestLiveNobodyThere(t *testing.T) {
 	for _, kind := range transports {
 		for name, nodes := range map[string][]*registry.Service{"unknown service": nil, "no node": empty} {
 			t.Run(kind+"/"+name, func(t *testing.T) {
-				got := call{kind: kind, endpoint: "Say.Hello", nodes: nodes}.do(t, context.Background())
+				got := call{kind: kind, endpoint: "Say.Hello", nodes: nodes}.do(context.Background(), t)
 				if got.err == nil {
 					t.Fatal("a call to nobody succeeded")
 				}
@@ -246,7 +246,7 @@ func TestLiveNobodyThere(t *testing.T) {
 func TestLiveRefusedDial(t *testing.T) {
 	for kind, want := range map[string]Class{"mucp": NotSent, "grpc": Broken} {
 		t.Run(kind, func(t *testing.T) {
-			got := call{kind: kind, address: refusedAddress(t), endpoint: "Say.Hello"}.do(t, context.Background())
+			got := call{kind: kind, address: refusedAddress(t), endpoint: "Say.Hello"}.do(context.Background(), t)
 			if !got.asked || got.class != want {
 				t.Errorf("policy saw %v, want %v (%v)", got.class, want, got.err)
 			}
@@ -267,14 +267,14 @@ func TestLiveRefusedDial(t *testing.T) {
 // A relayed dial error must never look as if the relaying handler had not run.
 func TestLiveRelayedDial(t *testing.T) {
 	for _, inner := range transports {
-		relayed := call{kind: inner, address: refusedAddress(t), endpoint: "Say.Hello"}.do(t, context.Background()).err
+		relayed := call{kind: inner, address: refusedAddress(t), endpoint: "Say.Hello"}.do(context.Background(), t).err
 		if relayed == nil {
 			t.Fatal("a refused dial succeeded")
 		}
 		for _, outer := range transports {
 			t.Run(inner+" over "+outer, func(t *testing.T) {
 				c := call{kind: outer, address: serve(t, outer, &Say{err: relayed}), endpoint: "Say.Fail"}
-				requireRan(t, c, c.do(t, context.Background()))
+				requireRan(t, c, c.do(context.Background(), t))
 			})
 		}
 		t.Run(inner+" over grpc, request built for mucp", func(t *testing.T) {
@@ -282,7 +282,7 @@ func TestLiveRelayedDial(t *testing.T) {
 			builder, stop := call{kind: "mucp"}.client(Always)
 			defer stop()
 			c.request = builder
-			requireRan(t, c, c.do(t, context.Background()))
+			requireRan(t, c, c.do(context.Background(), t))
 		})
 	}
 }
@@ -307,7 +307,7 @@ func TestLiveTimeoutAndCancel(t *testing.T) {
 		handler := &Say{}
 		address := serve(t, kind, handler)
 		t.Run(kind+"/timeout", func(t *testing.T) {
-			got := call{kind: kind, address: address, endpoint: "Say.Hang", timeout: 100 * time.Millisecond}.do(t, context.Background())
+			got := call{kind: kind, address: address, endpoint: "Say.Hang", timeout: 100 * time.Millisecond}.do(context.Background(), t)
 			<-handler.started
 			if class := Classify(got.err, Evidence{Client: kind}); class != Timeout || got.careful {
 				t.Errorf("Classify = %v, Careful = %v, want timeout, false (%v)", class, got.careful, got.err)
@@ -316,7 +316,7 @@ func TestLiveTimeoutAndCancel(t *testing.T) {
 		t.Run(kind+"/caller gives up", func(t *testing.T) {
 			ctx, cancel := context.WithCancel(context.Background())
 			go func() { <-handler.started; cancel() }()
-			got := call{kind: kind, address: address, endpoint: "Say.Hang", timeout: time.Second}.do(t, ctx)
+			got := call{kind: kind, address: address, endpoint: "Say.Hang", timeout: time.Second}.do(ctx, t)
 			if class := Classify(got.err, Evidence{Client: kind}); class != Canceled || got.careful {
 				t.Errorf("Classify = %v, Careful = %v, want canceled, false (%v)", class, got.careful, got.err)
 			}
@@ -327,7 +327,7 @@ func TestLiveTimeoutAndCancel(t *testing.T) {
 		t.Run(kind+"/given up before", func(t *testing.T) {
 			ctx, cancel := context.WithCancel(context.Background())
 			cancel()
-			got := call{kind: kind, address: address, endpoint: "Say.Hello"}.do(t, ctx)
+			got := call{kind: kind, address: address, endpoint: "Say.Hello"}.do(ctx, t)
 			if class := Classify(got.err, Evidence{Client: kind, Unsent: true}); class != Canceled {
 				t.Errorf("Classify = %v, want canceled (%v)", class, got.err)
 			}
@@ -341,14 +341,14 @@ func TestLiveBroken(t *testing.T) {
 			handler := &Say{}
 			wire := newWire(t, serve(t, kind, handler))
 			go func() { <-handler.started; wire.cut() }()
-			got := call{kind: kind, address: wire.address(), endpoint: "Say.Hang"}.do(t, context.Background())
+			got := call{kind: kind, address: wire.address(), endpoint: "Say.Hang"}.do(context.Background(), t)
 			if !got.asked || got.class != Broken || got.careful {
 				t.Errorf("policy saw %v, Careful = %v, want broken, false (%v)", got.class, got.careful, got.err)
 			}
 		})
 		t.Run(kind+"/closed at once", func(t *testing.T) {
 			wire := newWire(t, "")
-			got := call{kind: kind, address: wire.address(), endpoint: "Say.Hello"}.do(t, context.Background())
+			got := call{kind: kind, address: wire.address(), endpoint: "Say.Hello"}.do(context.Background(), t)
 			if !got.asked || got.class != Broken || got.careful {
 				t.Errorf("policy saw %v, Careful = %v, want broken, false (%v)", got.class, got.careful, got.err)
 			}

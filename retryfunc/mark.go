@@ -21,28 +21,35 @@ type MarkKind uint8
 const (
 	// MarkNone is no mark at all.
 	MarkNone MarkKind = iota
-	// MarkRefused: nothing ran (overload, store down, request too late).
+	// MarkRefused means that nothing ran (overload, store down, request too late).
 	MarkRefused
-	// MarkRunning: an earlier attempt with the same key is still running.
+	// MarkRunning means that an earlier attempt with the same key is still
+	// running.
 	MarkRunning
-	// MarkUnknown: an earlier attempt with the same key ended nobody knows how.
+	// MarkUnknown means that an earlier attempt with the same key ended nobody
+	// knows how.
 	MarkUnknown
-	// MarkRelayed: the handler ran, and answered with an error that it got from
-	// somebody else.
+	// MarkRelayed means that the handler ran, and answered with an error that it
+	// got from somebody else.
 	MarkRelayed
 )
 
-var markNames = [...]string{
-	MarkNone: "none", MarkRefused: "refused", MarkRunning: "running",
-	MarkUnknown: "unknown", MarkRelayed: "relayed",
-}
-
 // String returns the kind as it is written on the wire, such as "refused".
 func (k MarkKind) String() string {
-	if int(k) < len(markNames) {
-		return markNames[k]
+	switch k {
+	case MarkNone:
+		return "none"
+	case MarkRefused:
+		return "refused"
+	case MarkRunning:
+		return "running"
+	case MarkUnknown:
+		return "unknown"
+	case MarkRelayed:
+		return "relayed"
+	default:
+		return "MarkKind(" + strconv.Itoa(int(k)) + ")"
 	}
-	return "MarkKind(" + strconv.Itoa(int(k)) + ")"
 }
 
 // Mark is what an oncemore server says of itself in an error. It travels in the
@@ -70,7 +77,7 @@ func NewMarked(code int32, detail string, m Mark) *errors.Error {
 }
 
 func (m Mark) status(code int32) string {
-	if m.Kind == MarkNone || int(m.Kind) >= len(markNames) {
+	if m.Kind == MarkNone || m.Kind > MarkRelayed {
 		return http.StatusText(int(code))
 	}
 	var b strings.Builder
@@ -115,7 +122,7 @@ func parseStatus(status string) (Mark, error) {
 	var field string
 	for more {
 		field, rest, more = strings.Cut(rest, ";")
-		if err := m.set(strings.TrimSpace(field)); err != nil {
+		if err := setField(&m, strings.TrimSpace(field)); err != nil {
 			return Mark{}, err
 		}
 	}
@@ -123,15 +130,15 @@ func parseStatus(status string) (Mark, error) {
 }
 
 func kindNamed(name string) MarkKind {
-	for k := MarkRefused; int(k) < len(markNames); k++ {
-		if markNames[k] == name {
+	for k := MarkRefused; k <= MarkRelayed; k++ {
+		if k.String() == name {
 			return k
 		}
 	}
 	return MarkNone
 }
 
-func (m *Mark) set(field string) (err error) {
+func setField(m *Mark, field string) (err error) {
 	name, value, _ := strings.Cut(field, "=")
 	switch name {
 	case "service":

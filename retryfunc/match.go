@@ -2,6 +2,7 @@ package retryfunc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -13,7 +14,7 @@ import (
 // below 1. The error a mucp handler returned without a code has none to match.
 func OnCodes(codes ...int32) (client.RetryFunc, error) {
 	if len(codes) == 0 {
-		return nil, fmt.Errorf("retryfunc: OnCodes(): must name at least one code")
+		return nil, errors.New("retryfunc: OnCodes(): must name at least one code")
 	}
 	for _, code := range codes {
 		if code < 1 {
@@ -22,7 +23,7 @@ func OnCodes(codes ...int32) (client.RetryFunc, error) {
 	}
 	codes = slices.Clone(codes)
 	return func(ctx context.Context, req client.Request, retryCount int, err error) (bool, error) {
-		if ctx.Err() != nil || !slices.Contains(codes, codeOf(err)) {
+		if gaveUp(ctx) || !slices.Contains(codes, codeOf(err)) {
 			return false, nil
 		}
 		return attemptOf(ctx, req, retryCount, err).Class != Canceled, nil
@@ -33,17 +34,16 @@ func OnCodes(codes ...int32) (client.RetryFunc, error) {
 // None or Canceled.
 func OnClass(classes ...Class) (client.RetryFunc, error) {
 	if len(classes) == 0 {
-		return nil, fmt.Errorf("retryfunc: OnClass(): must name at least one class")
+		return nil, errors.New("retryfunc: OnClass(): must name at least one class")
 	}
-	var wanted [Canceled]bool
 	for _, class := range classes {
 		if class == None || class >= Canceled {
 			return nil, fmt.Errorf("retryfunc: OnClass(%v): must be a class between NotSent and NoNode", class)
 		}
-		wanted[class] = true
 	}
+	classes = slices.Clone(classes)
 	return func(ctx context.Context, req client.Request, retryCount int, err error) (bool, error) {
 		class := attemptOf(ctx, req, retryCount, err).Class
-		return ctx.Err() == nil && class < Canceled && wanted[class], nil
+		return !gaveUp(ctx) && slices.Contains(classes, class), nil
 	}, nil
 }

@@ -12,7 +12,7 @@ import (
 // error too, because go-micro's grpc client passes nil for every stream that
 // could not be opened.
 func Always(ctx context.Context, _ client.Request, _ int, _ error) (bool, error) {
-	return ctx.Err() == nil, nil
+	return !gaveUp(ctx), nil
 }
 
 // OnError retries what client.RetryOnError documents and does not do: the codes
@@ -21,7 +21,7 @@ func Always(ctx context.Context, _ client.Request, _ int, _ error) (bool, error)
 // caller gave up. It does not ask whether the endpoint bears repeating: on one
 // that does not, it runs things twice.
 func OnError(ctx context.Context, req client.Request, retryCount int, err error) (bool, error) {
-	if ctx.Err() != nil {
+	if gaveUp(ctx) {
 		return false, nil
 	}
 	switch attemptOf(ctx, req, retryCount, err).Class {
@@ -47,7 +47,7 @@ func OnError(ctx context.Context, req client.Request, retryCount int, err error)
 // NotSent and Refused are retried; combine it with [Idempotent] by [Any] to say
 // more.
 func Careful(ctx context.Context, req client.Request, retryCount int, err error) (bool, error) {
-	if ctx.Err() != nil || forbidden(ctx, err) {
+	if gaveUp(ctx) || forbidden(ctx, err) {
 		return false, nil
 	}
 	a := attemptOf(ctx, req, retryCount, err)
@@ -62,6 +62,10 @@ func Careful(ctx context.Context, req client.Request, retryCount int, err error)
 		return false, nil
 	}
 }
+
+// gaveUp reports whether the caller no longer waits. go-micro may ask for a
+// retry even then, and would send it.
+func gaveUp(ctx context.Context) bool { return ctx.Err() != nil }
 
 // codeOf returns the go-micro code of err, 0 when it has none.
 func codeOf(err error) int32 {

@@ -25,7 +25,7 @@ func canceled() context.Context {
 }
 
 // ask fails the test unless policy answers want.
-func ask(t *testing.T, ctx context.Context, policy client.RetryFunc, err error, want bool) {
+func ask(ctx context.Context, t *testing.T, policy client.RetryFunc, err error, want bool) {
 	t.Helper()
 	if got, perr := policy(ctx, request{service: service, endpoint: "Say.Hello"}, 0, err); got != want || perr != nil {
 		t.Errorf("retry = %v, %v, want %v, for %v", got, perr, want, err)
@@ -92,12 +92,12 @@ func TestNoPolicyOutlivesItsCaller(t *testing.T) {
 	}
 	for name, policy := range policies {
 		t.Run(name, func(t *testing.T) {
-			ask(t, canceled(), policy, merrors.InternalServerError("hello", "boom"), false)
+			ask(canceled(), t, policy, merrors.InternalServerError("hello", "boom"), false)
 			if name == "Always" || name == "Not" || name == "WithinDeadline" {
 				return // these do not look at the error
 			}
-			ask(t, context.Background(), policy, timedOut("call timeout: context canceled"), false)
-			ask(t, context.Background(), policy, nil, false)
+			ask(context.Background(), t, policy, timedOut("call timeout: context canceled"), false)
+			ask(context.Background(), t, policy, nil, false)
 		})
 	}
 }
@@ -105,8 +105,8 @@ func TestNoPolicyOutlivesItsCaller(t *testing.T) {
 func always(s Safety) Rule { return func(context.Context, client.Request) Safety { return s } }
 
 func TestAlways(t *testing.T) {
-	ask(t, context.Background(), Always, nil, true) // grpc streams pass nil
-	ask(t, context.Background(), Always, merrors.BadRequest("hello", "no"), true)
+	ask(context.Background(), t, Always, nil, true) // grpc streams pass nil
+	ask(context.Background(), t, Always, merrors.BadRequest("hello", "no"), true)
 }
 
 func TestOnError(t *testing.T) {
@@ -128,7 +128,7 @@ func TestOnError(t *testing.T) {
 		{internal("unsupported Content-Type: x"), true}, // a 500 is a 500
 	}
 	for _, tt := range tests {
-		ask(t, context.Background(), OnError, tt.err, tt.want)
+		ask(context.Background(), t, OnError, tt.err, tt.want)
 	}
 }
 
@@ -139,10 +139,10 @@ func TestOnCodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	codes[0] = 400 // the policy has its own list
-	ask(t, context.Background(), policy, merrors.New("hello", "slow down", 429), true)
-	ask(t, context.Background(), policy, serverError(t, merrors.New("hello", "busy", 503).Error()), true)
-	ask(t, context.Background(), policy, merrors.BadRequest("hello", "no"), false)
-	ask(t, context.Background(), policy, errors.New("plain"), false)
+	ask(context.Background(), t, policy, merrors.New("hello", "slow down", 429), true)
+	ask(context.Background(), t, policy, serverError(t, merrors.New("hello", "busy", 503).Error()), true)
+	ask(context.Background(), t, policy, merrors.BadRequest("hello", "no"), false)
+	ask(context.Background(), t, policy, errors.New("plain"), false)
 }
 
 func TestOnClass(t *testing.T) {
@@ -151,13 +151,11 @@ func TestOnClass(t *testing.T) {
 		t.Fatal(err)
 	}
 	for class := None; class <= Canceled+1; class++ {
-		ask(t, given(Attempt{Class: class}), policy, errors.New("x"), class == Broken || class == NoNode)
+		ask(given(Attempt{Class: class}), t, policy, errors.New("x"), class == Broken || class == NoNode)
 	}
 }
 
 func TestCombinations(t *testing.T) {
-	any2 := func(p ...client.RetryFunc) (client.RetryFunc, error) { return Any(p...) }
-	all2 := func(p ...client.RetryFunc) (client.RetryFunc, error) { return All(p...) }
 	tests := []struct {
 		name    string
 		build   func(...client.RetryFunc) (client.RetryFunc, error)
@@ -165,14 +163,14 @@ func TestCombinations(t *testing.T) {
 		want    bool
 		wantErr error
 	}{
-		{"any of one", any2, []client.RetryFunc{no, yes}, true, nil},
-		{"any of none", any2, []client.RetryFunc{no, no}, false, nil},
-		{"any stops at yes", any2, []client.RetryFunc{yes, broken}, true, nil},
-		{"any fails", any2, []client.RetryFunc{no, broken, yes}, false, errPolicy},
-		{"all", all2, []client.RetryFunc{yes, yes}, true, nil},
-		{"all but one", all2, []client.RetryFunc{yes, no}, false, nil},
-		{"all stops at no", all2, []client.RetryFunc{no, broken}, false, nil},
-		{"all fails", all2, []client.RetryFunc{yes, broken}, false, errPolicy},
+		{"any of one", Any, []client.RetryFunc{no, yes}, true, nil},
+		{"any of none", Any, []client.RetryFunc{no, no}, false, nil},
+		{"any stops at yes", Any, []client.RetryFunc{yes, broken}, true, nil},
+		{"any fails", Any, []client.RetryFunc{no, broken, yes}, false, errPolicy},
+		{"all", All, []client.RetryFunc{yes, yes}, true, nil},
+		{"all but one", All, []client.RetryFunc{yes, no}, false, nil},
+		{"all stops at no", All, []client.RetryFunc{no, broken}, false, nil},
+		{"all fails", All, []client.RetryFunc{yes, broken}, false, errPolicy},
 	}
 	for _, tt := range tests {
 		policy, err := tt.build(tt.of...)
@@ -187,12 +185,12 @@ func TestCombinations(t *testing.T) {
 }
 
 func TestNot(t *testing.T) {
-	for policy, want := range map[*client.RetryFunc]bool{ptr(yes): false, ptr(no): true} {
-		inverse, err := Not(*policy)
+	for want, policy := range map[bool]client.RetryFunc{false: yes, true: no} {
+		inverse, err := Not(policy)
 		if err != nil {
 			t.Fatal(err)
 		}
-		ask(t, context.Background(), inverse, errors.New("x"), want)
+		ask(context.Background(), t, inverse, errors.New("x"), want)
 	}
 	inverse, err := Not(broken)
 	if err != nil {
@@ -202,8 +200,6 @@ func TestNot(t *testing.T) {
 		t.Errorf("Not(broken) = %v, %v", got, perr)
 	}
 }
-
-func ptr(p client.RetryFunc) *client.RetryFunc { return &p }
 
 func TestIdempotent(t *testing.T) {
 	retriable := map[Class]bool{NotSent: true, Refused: true, Broken: true, Timeout: true, Internal: true}
@@ -220,7 +216,7 @@ func TestIdempotent(t *testing.T) {
 				t.Fatal(err)
 			}
 			ctx := given(Attempt{Class: class, Safety: tt.learnt, KeyTrusted: true})
-			ask(t, ctx, policy, errors.New("x"), retriable[class] && tt.bears)
+			ask(ctx, t, policy, errors.New("x"), retriable[class] && tt.bears)
 		}
 	}
 }

@@ -16,18 +16,18 @@ import (
 )
 
 // declare adds a .proto file, given as the text of its descriptor, to files.
-func declare(t testing.TB, files *protoregistry.Files, text string) protoreflect.FileDescriptor {
-	t.Helper()
+func declare(tb testing.TB, files *protoregistry.Files, text string) protoreflect.FileDescriptor {
+	tb.Helper()
 	var fd descriptorpb.FileDescriptorProto
 	if err := prototext.Unmarshal([]byte(text), &fd); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	file, err := protodesc.NewFile(&fd, files)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := files.RegisterFile(file); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return file
 }

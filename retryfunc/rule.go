@@ -2,6 +2,7 @@ package retryfunc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -36,14 +37,14 @@ type endpointKey struct{ service, endpoint string }
 // error to list nothing, an empty name, or a safety that is unknown.
 func Endpoints(list map[string]Safety) (Rule, error) {
 	if len(list) == 0 {
-		return nil, fmt.Errorf("retryfunc: Endpoints(): must list at least one endpoint")
+		return nil, errors.New("retryfunc: Endpoints(): must list at least one endpoint")
 	}
 	known := make(map[endpointKey]Safety, len(list))
 	for name, safety := range list {
 		if strings.TrimSpace(name) == "" || strings.HasSuffix(name, "/") {
 			return nil, fmt.Errorf("retryfunc: Endpoints: name %q: must be an endpoint or service/endpoint", name)
 		}
-		if safety == SafetyUnknown || int(safety) >= len(safetyNames) {
+		if safety == SafetyUnknown || safety > SafetySafe {
 			return nil, fmt.Errorf("retryfunc: Endpoints: %q is %v: must be unsafe, keyed, idempotent or safe", name, safety)
 		}
 		known[endpointKey{endpoint: name}] = safety
@@ -65,7 +66,7 @@ func Endpoints(list map[string]Safety) (Rule, error) {
 // their services. It is an error to give no prefix, or an empty one.
 func Prefixes(prefixes ...string) (Rule, error) {
 	if len(prefixes) == 0 {
-		return nil, fmt.Errorf("retryfunc: Prefixes(): must name at least one prefix")
+		return nil, errors.New("retryfunc: Prefixes(): must name at least one prefix")
 	}
 	if slices.Contains(prefixes, "") {
 		return nil, fmt.Errorf("retryfunc: Prefixes(%q): must not be empty", "")

@@ -15,30 +15,35 @@ const MetadataSafety = "idempotency"
 type Safety uint8
 
 const (
-	// SafetyUnknown: nothing is known, which counts as unsafe.
+	// SafetyUnknown means that nothing is known, which counts as unsafe.
 	SafetyUnknown Safety = iota
-	// SafetyUnsafe: repeating the call repeats its effect.
+	// SafetyUnsafe means that repeating the call repeats its effect.
 	SafetyUnsafe
-	// SafetyKeyed: the endpoint runs once per idempotency key; without a key
+	// SafetyKeyed means that the endpoint runs once per idempotency key; without a key
 	// it is unsafe.
 	SafetyKeyed
-	// SafetyIdempotent: repeating the call has the effect of making it once.
+	// SafetyIdempotent means that repeating the call has the effect of making it once.
 	SafetyIdempotent
-	// SafetySafe: the call changes nothing.
+	// SafetySafe means that the call changes nothing.
 	SafetySafe
 )
 
-var safetyNames = [...]string{
-	SafetyUnknown: "unknown", SafetyUnsafe: "unsafe", SafetyKeyed: "keyed",
-	SafetyIdempotent: "idempotent", SafetySafe: "safe",
-}
-
 // String returns the safety in one lower-case word, such as "idempotent".
 func (s Safety) String() string {
-	if int(s) < len(safetyNames) {
-		return safetyNames[s]
+	switch s {
+	case SafetyUnknown:
+		return "unknown"
+	case SafetyUnsafe:
+		return "unsafe"
+	case SafetyKeyed:
+		return "keyed"
+	case SafetyIdempotent:
+		return "idempotent"
+	case SafetySafe:
+		return "safe"
+	default:
+		return "Safety(" + strconv.Itoa(int(s)) + ")"
 	}
-	return "Safety(" + strconv.Itoa(int(s)) + ")"
 }
 
 // Repeatable reports whether a call may run twice without harm and without a

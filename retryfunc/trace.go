@@ -24,7 +24,7 @@ const (
 // other client both are *errors.Error.
 func trace(err error, ev Evidence) (*errors.Error, origin) {
 	found := search(err)
-	switch e := found.(type) {
+	switch e := found.(type) { //nolint:errorlint // search has walked the chain
 	case nil:
 		return parse(err.Error()), answeredOr(foreign, ev)
 	case *errors.Error:
@@ -56,10 +56,11 @@ func parse(text string) *errors.Error {
 // the order of errors.As, or nil.
 func search(err error) error {
 	for err != nil {
-		if e, ok := err.(*errors.Error); ok && e != nil || isServerError(err) {
+		e, ok := err.(*errors.Error) //nolint:errorlint // this is the walk down the chain
+		if ok && e != nil || isServerError(err) {
 			return err
 		}
-		switch u := err.(type) {
+		switch u := err.(type) { //nolint:errorlint // this is the walk down the chain
 		case interface{ Unwrap() error }:
 			err = u.Unwrap()
 		case interface{ Unwrap() []error }:
