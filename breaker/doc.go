@@ -15,8 +15,8 @@
 // When it reaches the threshold the circuit opens, and from then on each
 // sleep window grants one probe. Only a success that began after the circuit
 // opened closes it: an answer that was already on its way proves nothing.
-// What began before the circuit closed is likewise of an older generation,
-// and cannot trip it again.
+// Likewise, a failure that began before the circuit closed cannot open it
+// again.
 //
 // # What hystrix does here
 //

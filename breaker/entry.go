@@ -26,28 +26,24 @@ type entry struct {
 	circuit *circuit
 }
 
-// record counts one event at now, of an attempt begun at start.
+// record counts one event at now, of an attempt begun at start. What began
+// before the circuit last opened or closed is of an older generation: it met
+// something that is not there any more.
 func (e *entry) record(o *Options, ev Event, start, now time.Time) {
 	e.seen = now
+	if !e.changed.IsZero() && !start.After(e.changed) {
+		return
+	}
 	switch {
 	case ev == Success:
-		e.succeed(start, now)
-	case ev.counts() && !e.older(start):
+		e.succeed(now)
+	case ev.counts():
 		e.fail(o, ev, now)
 	}
 }
 
-// older tells whether an attempt begun at start belongs to a time before the
-// circuit last closed: what it met is not what is there now.
-func (e *entry) older(start time.Time) bool {
-	return e.state == Closed && !e.changed.IsZero() && !start.After(e.changed)
-}
-
-func (e *entry) succeed(start, now time.Time) {
+func (e *entry) succeed(now time.Time) {
 	if e.state != Closed {
-		if !start.After(e.changed) {
-			return
-		}
 		e.state, e.changed = Closed, now
 	}
 	e.failures, e.refusals = 0, 0

@@ -105,9 +105,10 @@ func (s *Set) Probe(address string, retriable bool) bool {
 }
 
 // Report tells what an attempt at address showed. It began at start, on the
-// Set's clock, and took that long; a success closes an open circuit only if
-// it began after the circuit opened. The success of an address without recent
-// failures costs a few ns and no allocation.
+// Set's clock, and took that long. An attempt that began before the circuit
+// last opened or closed does not count, so only a success that began after the
+// circuit opened closes it. The success of an address without recent failures
+// costs a few ns and no allocation.
 func (s *Set) Report(address string, ev Event, start time.Time, took time.Duration) {
 	if s.opts.dashboard {
 		s.record(address, ev, start, took)
