@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,6 +32,7 @@ type Reply struct{ Text string }
 // Say is the handler under test: its methods go wrong in every way there is.
 type Say struct {
 	err     error         // what Fail answers
+	failed  atomic.Int64  // how often Fail ran
 	started chan struct{} // told when Hang runs
 }
 
@@ -39,7 +41,10 @@ func (s *Say) Hello(_ context.Context, in *Ask, out *Reply) error {
 	return nil
 }
 
-func (s *Say) Fail(context.Context, *Ask, *Reply) error { return s.err }
+func (s *Say) Fail(context.Context, *Ask, *Reply) error {
+	s.failed.Add(1)
+	return s.err
+}
 
 func (s *Say) Panic(context.Context, *Ask, *Reply) error { panic("out of coffee") }
 
