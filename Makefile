@@ -33,15 +33,16 @@ help: ## List the targets (the default)
 demo: $(if $(filter consul,$(REGISTRY)),$(CONSUL)) ## Kill, restart and freeze instances under load; REGISTRY, STORE, TRANSPORT, INSTANCES, CALLS change it
 	CONSUL_BIN="$${CONSUL_BIN:-$(CURDIR)/$(CONSUL)}" go run ./examples/failover
 
+# The programs replace the shell, so that kill -9 meets them and nothing else.
 .PHONY: run-hello
-run-hello: ## Start one hello-srv on 127.0.0.1:PORT (9001); more flags in ARGS
+run-hello: ## Start one hello-srv on 127.0.0.1:PORT (9001); REGISTRY=consul and ARGS="--flags" change it
 	@go build -o bin/ ./examples/hello-srv
-	@exec bin/hello-srv --registry memory --server_address "127.0.0.1:$(PORT)" $(ARGS)
+	@exec bin/hello-srv --registry $(or $(REGISTRY),memory) --server_address "127.0.0.1:$(PORT)" $(ARGS)
 
 .PHONY: run-api
-run-api: ## Start user-api, which calls the instances in HELLO_NODES (ports 9001 and 9002); more flags in ARGS
+run-api: ## Start user-api, which calls HELLO_NODES (ports 9001 and 9002); REGISTRY=consul and ARGS="--flags" change it
 	@go build -o bin/ ./examples/user-api
-	@HELLO_NODES="$(HELLO_NODES)" exec bin/user-api $(ARGS)
+	@$(if $(filter-out memory,$(REGISTRY)),,HELLO_NODES="$(HELLO_NODES)") exec bin/user-api --registry $(or $(REGISTRY),memory) $(ARGS)
 
 .PHONY: test
 test: deps ## Run every test, with the race detector, against real servers
