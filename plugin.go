@@ -20,6 +20,9 @@ type Plugin struct {
 func New(opts ...Option) (*Plugin, error) {
 	var o Options
 	for _, opt := range opts {
+		if opt == nil {
+			return nil, errors.New("oncemore: nil option: leave it out instead")
+		}
 		opt(&o)
 	}
 	wrap, err := wrapper.NewClientWrapper(o.client...)

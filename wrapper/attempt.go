@@ -2,6 +2,7 @@ package wrapper
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"go-micro.dev/v4/client"
@@ -15,6 +16,7 @@ import (
 type attempt struct {
 	Attempt
 	began    time.Time
+	again    bool // the call had tried this address before
 	ended    bool // its outcome is known
 	judged   bool // whether to retry it has been decided
 	reported bool // its outcome was told to the breaker
@@ -64,6 +66,7 @@ func (s *call) begin(ctx context.Context, node *registry.Node, req client.Reques
 	s.attempts = append(s.attempts, attempt{
 		Attempt: Attempt{Number: len(s.attempts) + 1, Address: node.Address},
 		began:   time.Now(),
+		again:   slices.ContainsFunc(s.attempts, func(a attempt) bool { return a.Address == node.Address }),
 	})
 	return len(s.attempts) - 1, nil
 }
@@ -76,7 +79,10 @@ func gone(ctx context.Context) error {
 // end enters how attempt i ended, and moves its reply into place if the caller
 // is still there to read it.
 func (s *call) end(i int, t *try, err error) {
-	class := s.classify(err, t.evidence(err))
+	class := retryfunc.None
+	if err != nil {
+		class = s.classify(err, t.evidence(err))
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.running--
@@ -96,12 +102,8 @@ func (s *call) end(i int, t *try, err error) {
 // classify says how an attempt ended. A caller who cancelled explains every
 // error, whatever text go-micro put on it.
 func (s *call) classify(err error, ev retryfunc.Evidence) retryfunc.Class {
-	switch {
-	case err == nil:
-		return retryfunc.None
-	case s.ctx.Err() == context.Canceled: //nolint:errorlint // ctx.Err returns this very value
+	if s.ctx.Err() == context.Canceled { //nolint:errorlint // ctx.Err returns this very value
 		return retryfunc.Canceled
-	default:
-		return retryfunc.Classify(err, ev)
 	}
+	return retryfunc.Classify(err, ev)
 }

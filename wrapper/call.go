@@ -49,7 +49,8 @@ type call struct {
 	terms      *terms
 	attempts   []attempt
 	running    int // attempts that have begun and not ended
-	charged    int // failed attempts that count against the limit
+	charged    int // failed attempts that were sent, or may have been
+	unsent     int // refused dials that were not free
 
 	space space
 	funcs funcs
@@ -119,9 +120,9 @@ func (s *call) apply(o *client.CallOptions) {
 }
 
 // allowRetries lets go-micro's loop run as often as the policy could ever ask:
-// every attempt, and one refused dial per node.
+// every attempt, one refused dial per node, and as many again as attempts.
 func (s *call) allowRetries(nodes int) {
-	s.building.Retries = s.limit() - 1 + nodes
+	s.building.Retries = 2*s.limit() - 1 + nodes
 	if s.client.kind == "http" {
 		s.building.Retries++ // this client counts attempts, not retries
 	}

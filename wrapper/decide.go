@@ -91,16 +91,13 @@ func (s *call) lastEnded() *attempt {
 // cost: attempts, time, and last the budget, so that it never pays for a retry
 // that something else forbids.
 func (s *call) admit(ctx context.Context, d *retryfunc.Decision, count int) {
-	free := d.Attempt.Class == retryfunc.NotSent && d.Attempt.Untried
-	if !free {
-		s.charge()
-	}
+	free, spent := s.charge(d.Attempt)
 	d.Delay = max(d.Delay, s.pause(ctx, d.Attempt.Untried, count))
 	deadline, limited := ctx.Deadline()
 	switch {
 	case ctx.Err() != nil:
 		refuse(d, retryfunc.ReasonCanceled)
-	case !free && s.spent():
+	case spent:
 		refuse(d, retryfunc.ReasonAttempts)
 	case limited && time.Until(deadline) <= d.Delay:
 		refuse(d, retryfunc.ReasonDeadline)
@@ -126,20 +123,41 @@ func (s *call) pause(ctx context.Context, untried bool, count int) time.Duration
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.client.backoff.Delay(s.charged)
+	return s.client.backoff.Delay(max(1, s.charged+s.unsent))
 }
 
-// charge counts an attempt against the limit.
-func (s *call) charge() {
+// charge counts a failed attempt, and tells whether it was free and whether the
+// call has used up the attempts it may make.
+//
+// A refused dial is free where it is this call's first to that node and another
+// node is left: so a call finds the one living instance among any number of
+// dead ones. Other refused dials have a count of their own, and leave the
+// attempts that are sent to the living.
+func (s *call) charge(a retryfunc.Attempt) (free, spent bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.charged++
+	switch {
+	case a.Class != retryfunc.NotSent:
+		s.charged++
+	case s.attempts[a.Number-1].again || !s.nodeLeft():
+		s.unsent++
+	default:
+		return true, false
+	}
+	return false, max(s.charged, s.unsent) >= s.limit()
 }
 
-func (s *call) spent() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.charged >= s.limit()
+// nodeLeft tells whether there is a node that this call has not tried, ejected
+// or not.
+func (s *call) nodeLeft() bool {
+	for _, service := range s.nodes.Services() {
+		for _, node := range service.Nodes {
+			if !s.nodes.Tried(node.Address) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // enter writes the decision into the story of the attempt it is about.

@@ -34,9 +34,9 @@ func (s *call) reusable() bool {
 func (s *call) reset() {
 	s.ctx, s.req, s.opts, s.asked = nil, nil, nil, asked{}
 	s.inner, s.next, s.building = nil, nil, nil
-	s.closed, s.alone, s.streaming = false, false, false
+	s.closed, s.alone, s.streaming, s.address = false, false, false, ""
 	s.terms, s.unsendable, s.attempts = nil, nil, nil
-	s.charged, s.delay, s.backoffErr = 0, 0, nil
+	s.charged, s.unsent, s.delay, s.backoffErr = 0, 0, 0, nil
 	s.space = space{}
 	s.nodes.Init(nil, false)
 }

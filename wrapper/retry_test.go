@@ -38,6 +38,8 @@ func TestRetryOrNot(t *testing.T) {
 			[]retryfunc.Reason{retryfunc.ReasonGranted, retryfunc.ReasonGranted, retryfunc.ReasonGranted, retryfunc.ReasonGranted, retryfunc.ReasonAttempts}, true},
 		{"broken write", write, []error{errBroken, nil}, nil, nil,
 			[]string{"a"}, []retryfunc.Reason{retryfunc.ReasonPolicy}, true},
+		{"refused dials leave the attempts to the living", read, []error{errTimeout, errRefused, errRefused, errBroken, errRefused, nil}, nil, nil,
+			[]string{"a", "b", "c", "a", "b", "a"}, []retryfunc.Reason{retryfunc.ReasonGranted, retryfunc.ReasonGranted, retryfunc.ReasonGranted, retryfunc.ReasonGranted, retryfunc.ReasonGranted, ""}, false},
 		{"broken read", read, []error{errBroken, nil}, nil, nil,
 			[]string{"a", "b"}, []retryfunc.Reason{retryfunc.ReasonGranted, ""}, false},
 		{"broken write, vouched", write, []error{errBroken, nil}, []wrapper.ClientOption{wrapper.WithVouchedKeys()}, nil,

@@ -1,0 +1,334 @@
+package wrapper_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go-micro.dev/v4/client"
+
+	"github.com/oncemore-dev/oncemore/internal/fixture"
+	"github.com/oncemore-dev/oncemore/retryfunc"
+	"github.com/oncemore-dev/oncemore/wrapper"
+)
+
+const concurrency = 8
+
+// fleet are the instances of one service and a wrapped client of them.
+type fleet struct {
+	nodes  []*fixture.Node
+	client client.Client
+	failed sync.Map // address → *atomic.Int64: failed attempts
+}
+
+// startFleet starts n instances. Attempts are cut after a second, calls after
+// ten, so that only a wrong decision can make one fail.
+func startFleet(t *testing.T, transport string, n int, opts ...wrapper.ClientOption) *fleet {
+	t.Helper()
+	f := new(fleet)
+	addresses := make([]string, n)
+	for i := range n {
+		f.nodes = append(f.nodes, fixture.Start(t, fixture.Config{Transport: transport}))
+		addresses[i] = f.nodes[i].Address()
+	}
+	stock := fixture.NewClient(t, transport, addresses, client.RequestTimeout(10*time.Second))
+	opts = append([]wrapper.ClientOption{wrapper.WithAttemptTimeout(time.Second), wrapper.WithHook(f.count), fixtureSafety(t)}, opts...)
+	f.client = wrap(t, stock, opts...)
+	return f
+}
+
+// fixtureSafety declares what repeats without harm; Sleep is left out.
+func fixtureSafety(t *testing.T) wrapper.ClientOption {
+	t.Helper()
+	rule, err := retryfunc.Endpoints(map[string]retryfunc.Safety{fixture.Echo: retryfunc.SafetySafe})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wrapper.WithSafety(rule)
+}
+
+func (f *fleet) count(_ context.Context, d retryfunc.Decision) {
+	n, _ := f.failed.LoadOrStore(d.Attempt.Address, new(atomic.Int64))
+	n.(*atomic.Int64).Add(1)
+}
+
+func (f *fleet) failedOn(n *fixture.Node) int64 {
+	if v, ok := f.failed.Load(n.Address()); ok {
+		return v.(*atomic.Int64).Load()
+	}
+	return 0
+}
+
+// drive makes calls, eight at a time, and runs each event when its share of
+// them has been answered. Every call must be answered.
+func (f *fleet) drive(t *testing.T, calls int, events ...func()) {
+	t.Helper()
+	var (
+		next, answered atomic.Int64
+		wg             sync.WaitGroup
+	)
+	step := int64(calls / (len(events) + 1))
+	fire := make(chan func(), len(events))
+	for range concurrency {
+		wg.Go(func() {
+			for next.Add(1) <= int64(calls) {
+				if _, err := fixture.Call(t.Context(), f.client, fixture.Echo, ""); err != nil {
+					t.Errorf("a caller noticed: %s", storyOf(err))
+				}
+				if n := answered.Add(1); n%step == 0 && n/step <= int64(len(events)) {
+					fire <- events[n/step-1]
+				}
+			}
+		})
+	}
+	var events2 sync.WaitGroup
+	events2.Go(func() {
+		for range events {
+			(<-fire)()
+		}
+	})
+	wg.Wait()
+	events2.Wait()
+}
+
+func storyOf(err error) string {
+	var e *wrapper.CallError
+	if errors.As(err, &e) {
+		return fmt.Sprintf("%v: %s", err, e.Story())
+	}
+	return err.Error()
+}
+
+// eachTransport runs test on mucp and on grpc.
+func eachTransport(t *testing.T, test func(t *testing.T, transport string)) {
+	for _, transport := range fixture.Transports() {
+		t.Run(transport, func(t *testing.T) { test(t, transport) })
+	}
+}
+
+func TestKilledInstancesCostNobody(t *testing.T) {
+	eachTransport(t, func(t *testing.T, transport string) {
+		for _, tt := range []struct{ kill, of int }{{1, 2}, {1, 3}, {2, 3}, {9, 10}} {
+			t.Run(fmt.Sprintf("%d of %d", tt.kill, tt.of), func(t *testing.T) {
+				// A call in flight may see every one of them die.
+				f := startFleet(t, transport, tt.of, wrapper.WithAttempts(tt.kill+1))
+				windows := time.Now()
+				kill := func() {
+					windows = time.Now()
+					for _, n := range f.nodes[:tt.kill] {
+						n.Kill()
+					}
+				}
+				f.drive(t, 900, kill)
+				for _, n := range f.nodes[:tt.kill] {
+					// Two refused dials eject; what was in flight is the floor; then one probe per second.
+					limit := 5 + concurrency + int64(time.Since(windows)/time.Second) + 1
+					if got := f.failedOn(n); got > limit {
+						t.Errorf("%d attempts failed on a dead instance, want at most %d", got, limit)
+					}
+				}
+			})
+		}
+	})
+}
+
+func TestKillAndRestartOnTheSamePort(t *testing.T) {
+	eachTransport(t, func(t *testing.T, transport string) {
+		f := startFleet(t, transport, 2)
+		f.drive(t, 1200, f.nodes[0].Kill, f.nodes[0].Restart, f.nodes[1].Kill, f.nodes[1].Restart)
+		before := f.nodes[0].Executions(fixture.Echo)
+		f.comesBack(t, f.nodes[0], before)
+	})
+}
+
+// comesBack waits until a restarted instance is used again.
+func (f *fleet) comesBack(t *testing.T, n *fixture.Node, before int) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
+		f.drive(t, 50)
+		if n.Executions(fixture.Echo) > before {
+			return
+		}
+	}
+	t.Error("the restarted instance was never used again")
+}
+
+func TestRollingRestart(t *testing.T) {
+	eachTransport(t, func(t *testing.T, transport string) {
+		f := startFleet(t, transport, 3)
+		var events []func()
+		for _, n := range f.nodes {
+			events = append(events, func() { n.Stop(); n.Restart() })
+		}
+		f.drive(t, 1200, events...)
+	})
+}
+
+func TestAllDead(t *testing.T) {
+	eachTransport(t, func(t *testing.T, transport string) {
+		f := startFleet(t, transport, 3)
+		f.drive(t, 100)
+		for _, n := range f.nodes {
+			n.Kill()
+		}
+		const calls = 20
+		for range calls {
+			_, err := fixture.Call(t.Context(), f.client, fixture.Echo, "")
+			var e *wrapper.CallError
+			if !errors.As(err, &e) {
+				t.Fatalf("error %v", err)
+			}
+			if len(e.Attempts) < 3 || len(e.Attempts) > 3+wrapper.DefaultAttempts {
+				t.Errorf("%d attempts: %s", len(e.Attempts), e.Story())
+			}
+			for _, n := range f.nodes {
+				if !slices.ContainsFunc(e.Attempts, func(a wrapper.Attempt) bool { return a.Address == n.Address() }) {
+					t.Errorf("the story leaves out %s: %s", n.Address(), e.Story())
+				}
+			}
+			if last := e.Attempts[len(e.Attempts)-1]; last.Reason == retryfunc.ReasonDeadline {
+				t.Errorf("the caller waited for its deadline: %s", e.Story())
+			}
+		}
+	})
+}
+
+func TestFrozenInstanceCostsOneAttempt(t *testing.T) {
+	eachTransport(t, func(t *testing.T, transport string) {
+		f := startFleet(t, transport, 3, wrapper.WithAttemptTimeout(300*time.Millisecond))
+		f.drive(t, 100)
+		f.nodes[0].Freeze()
+		for range 100 {
+			var report wrapper.Report
+			if _, err := fixture.Call(wrapper.WithReport(t.Context(), &report), f.client, fixture.Echo, ""); err != nil {
+				t.Errorf("a caller noticed: %s", storyOf(err))
+			}
+			timeouts := slices.DeleteFunc(report.Attempts, func(a wrapper.Attempt) bool { return a.Class != retryfunc.Timeout })
+			if len(timeouts) > 1 {
+				t.Errorf("a caller waited for more than one attempt: %v", report.Attempts)
+			}
+		}
+		f.nodes[0].Thaw()
+	})
+}
+
+func TestCallerWhoCancelsIsNotServedAfterwards(t *testing.T) {
+	eachTransport(t, func(t *testing.T, transport string) {
+		f := startFleet(t, transport, 2)
+		f.nodes[0].Freeze()
+		f.nodes[1].Freeze()
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() {
+			_, err := fixture.Call(ctx, f.client, fixture.Echo, "")
+			done <- err
+		}()
+		time.AfterFunc(100*time.Millisecond, cancel)
+		var e *wrapper.CallError
+		if err := <-done; !errors.As(err, &e) || e.Class() != retryfunc.Canceled {
+			t.Fatalf("error %v", storyOf(err))
+		}
+		made := len(e.Attempts)
+		f.nodes[0].Thaw()
+		f.nodes[1].Thaw()
+		// What was sent before may run now; a ghost would come on top of it.
+		f.drive(t, 50)
+		if got := f.nodes[0].Executions(fixture.Echo) + f.nodes[1].Executions(fixture.Echo); got > 50+made {
+			t.Errorf("%d executions for 50 calls and %d attempts of the one that was given up", got, made)
+		}
+	})
+}
+
+func TestBrokenWriteIsNotRetried(t *testing.T) {
+	eachTransport(t, func(t *testing.T, transport string) {
+		f := startFleet(t, transport, 2)
+		done := make(chan error)
+		go func() {
+			_, err := fixture.Call(t.Context(), f.client, fixture.Sleep, "30s")
+			done <- err
+		}()
+		first, other := f.working(t)
+		first.Kill()
+		var e *wrapper.CallError
+		if err := <-done; !errors.As(err, &e) || len(e.Attempts) != 1 || e.Class() != retryfunc.Broken {
+			t.Fatalf("error %v", storyOf(err))
+		}
+		if n := other.Executions(fixture.Sleep); n != 0 {
+			t.Errorf("it ran %d times on the other instance", n)
+		}
+	})
+}
+
+// working waits until one of two instances executes Sleep.
+func (f *fleet) working(t *testing.T) (working, idle *fixture.Node) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		for i, n := range f.nodes {
+			if n.Executions(fixture.Sleep) > 0 {
+				return n, f.nodes[1-i]
+			}
+		}
+	}
+	t.Fatal("no instance executes it")
+	return nil, nil
+}
+
+func TestRefusedWriteMovesOn(t *testing.T) {
+	eachTransport(t, func(t *testing.T, transport string) {
+		f := startFleet(t, transport, 3)
+		f.nodes[0].Kill()
+		f.nodes[1].Kill()
+		const calls = 20
+		for range calls {
+			if _, err := fixture.Call(t.Context(), f.client, fixture.Sleep, "0s"); err != nil {
+				t.Fatalf("a caller noticed: %s", storyOf(err))
+			}
+		}
+		if n := f.nodes[2].Executions(fixture.Sleep); n != calls {
+			t.Errorf("%d executions of %d calls", n, calls)
+		}
+	})
+}
+
+func TestSlowWriteRunsOnce(t *testing.T) {
+	eachTransport(t, func(t *testing.T, transport string) {
+		f := startFleet(t, transport, 2, wrapper.WithAttemptTimeout(100*time.Millisecond))
+		if _, err := fixture.Call(t.Context(), f.client, fixture.Sleep, "1s"); err != nil {
+			t.Fatalf("a caller noticed: %s", storyOf(err))
+		}
+		if n := f.nodes[0].Executions(fixture.Sleep) + f.nodes[1].Executions(fixture.Sleep); n != 1 {
+			t.Errorf("%d executions", n)
+		}
+	})
+}
+
+// TestRelayedRefusalIsNotRetried: A calls B, B's own call to C is refused, and B
+// answers with that error. B has run, so A must not try again.
+func TestRelayedRefusalIsNotRetried(t *testing.T) {
+	eachTransport(t, func(t *testing.T, transport string) {
+		for _, inner := range fixture.Transports() {
+			t.Run("over "+inner, func(t *testing.T) {
+				var nodes []*fixture.Node
+				var addresses []string
+				for range 2 {
+					n := fixture.Start(t, fixture.Config{Transport: transport, Relay: fixture.RefusedAddress(t), RelayTransport: inner})
+					nodes, addresses = append(nodes, n), append(addresses, n.Address())
+				}
+				c := wrap(t, fixture.NewClient(t, transport, addresses))
+				_, err := fixture.Call(t.Context(), c, fixture.Relay, "")
+				var e *wrapper.CallError
+				if !errors.As(err, &e) || len(e.Attempts) != 1 {
+					t.Errorf("error %v", storyOf(err))
+				}
+				if n := nodes[0].Executions(fixture.Relay) + nodes[1].Executions(fixture.Relay); n != 1 {
+					t.Errorf("%d executions", n)
+				}
+			})
+		}
+	})
+}
