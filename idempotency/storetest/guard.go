@@ -1,0 +1,343 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/oncemore-dev/oncemore/idempotency"
+)
+
+// guardCases run two guards, as two processes would, on a store that works.
+func (s *suite) guardCases() []testCase {
+	cases := []testCase{
+		{"Replay", s.guardReplay},
+		{"RecordedError", s.guardRecordedError},
+		{"Mismatch", s.guardMismatch},
+		{"JoinAcrossProcesses", s.guardJoin},
+		{"WaitEnds", s.guardWaitEnds},
+		{"Storm", s.guardStorm},
+		{"EveryWinnerFails", s.guardWinnersFail},
+		{"LateAttempt", s.guardLateAttempt},
+		{"CallerLeaves", s.guardCallerLeaves},
+	}
+	if s.transactional {
+		return cases
+	}
+	return append(
+		cases,
+		testCase{"PanicAndGoexit", s.guardPanic},
+		testCase{"Hold", s.guardHold},
+		testCase{"Rerun", s.guardRerun},
+		testCase{"Recover", s.guardRecover},
+		testCase{"LongHandlerKeepsItsLease", s.guardLongHandler},
+	)
+}
+
+// twoGuards returns guards in two processes.
+func (s *suite) twoGuards(t *testing.T, options ...idempotency.Option) (here, there *idempotency.Guard) {
+	t.Helper()
+	here, _ = s.newGuard(t, s.Store, options...)
+	there, _ = s.newGuard(t, s.Other, options...)
+	return here, there
+}
+
+func (s *suite) guardReplay(t *testing.T) {
+	here, there := s.twoGuards(t)
+	w := s.newWorker(t, nil)
+	for _, g := range []*idempotency.Guard{here, here, there} {
+		w.wantReply(t, g, "run 1")
+	}
+	w.want(t, 1, 1)
+}
+
+func (s *suite) guardRecordedError(t *testing.T) {
+	here, there := s.twoGuards(t)
+	poor := idempotency.RecordedError{ID: "bank", Code: 402, Detail: "not enough", Status: "Payment Required"}
+	w := s.newWorker(t, func(context.Context, int) error { return &poor })
+	for _, g := range []*idempotency.Guard{here, there} {
+		_, err := w.call(t.Context(), g)
+		var got *idempotency.RecordedError
+		if !errors.As(err, &got) || *got != poor {
+			t.Errorf("error %+v", err)
+		}
+	}
+	if w.runs.Load() != 1 {
+		t.Errorf("the handler ran %d times", w.runs.Load())
+	}
+}
+
+func (s *suite) guardMismatch(t *testing.T) {
+	here, there := s.twoGuards(t)
+	w := s.newWorker(t, nil)
+	w.wantReply(t, here, "run 1")
+	reply, err := w.call(t.Context(), there, func(c *idempotency.Call) { c.Body = wrapperspb.String("other") })
+	if reply != "" || !errors.Is(err, idempotency.ErrMismatch) {
+		t.Errorf("reply %q, %v", reply, err)
+	}
+	w.want(t, 1, 1)
+}
+
+func (s *suite) guardJoin(t *testing.T) {
+	here, there := s.twoGuards(t)
+	started := make(chan struct{})
+	w := s.newWorker(t, func(context.Context, int) error {
+		close(started)
+		time.Sleep(3 * s.Tick) // longer than the lease
+		return nil
+	})
+	var group sync.WaitGroup
+	group.Go(func() { w.wantReply(t, here, "run 1") })
+	<-started
+	for range 4 {
+		group.Go(func() { w.wantReply(t, here, "run 1") })
+		group.Go(func() { w.wantReply(t, there, "run 1") })
+	}
+	group.Wait()
+	w.want(t, 1, 1)
+}
+
+func (s *suite) guardWaitEnds(t *testing.T) {
+	here, there := s.twoGuards(t)
+	impatient, err := there.With(idempotency.WithMaxWait(s.Tick))
+	if err != nil {
+		t.Fatal(err)
+	}
+	hasty, err := there.With(idempotency.WithMaxWait(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	started, end := make(chan struct{}), make(chan struct{})
+	w := s.newWorker(t, func(context.Context, int) error {
+		close(started)
+		<-end
+		return nil
+	})
+	var group sync.WaitGroup
+	group.Go(func() { w.wantReply(t, here, "run 1") })
+	<-started
+	w.wantError(t, hasty, idempotency.ErrRunning)
+	w.wantError(t, impatient, idempotency.ErrWaitTimeout)
+	ctx, cancel := context.WithTimeout(t.Context(), s.Tick)
+	defer cancel()
+	if _, err := w.call(ctx, there); !errors.Is(err, idempotency.ErrWaitTimeout) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("with a deadline: %v", err)
+	}
+	close(end)
+	group.Wait()
+	w.wantReply(t, there, "run 1")
+	w.want(t, 1, 1)
+}
+
+func (s *suite) guardStorm(t *testing.T) {
+	here, there := s.twoGuards(t)
+	const keys, duplicates = 8, 24
+	workers := make([]*worker, keys)
+	for i := range workers {
+		workers[i] = s.newWorker(t, nil)
+	}
+	before := s.lasting(t)
+	var group sync.WaitGroup
+	for i := range keys * duplicates {
+		w, g := workers[i%keys], here
+		if i/keys%2 == 1 {
+			g = there
+		}
+		group.Go(func() {
+			if reply, err := w.call(t.Context(), g); err != nil || reply != "run 1" {
+				t.Errorf("reply %q, %v", reply, err)
+			}
+		})
+	}
+	group.Wait()
+	for _, w := range workers {
+		if w.runs.Load() != 1 {
+			t.Errorf("the handler ran %d times", w.runs.Load())
+		}
+	}
+	if got := s.lasting(t) - before; s.transactional && got != keys {
+		t.Errorf("%d business writes lasted, want %d", got, keys)
+	}
+}
+
+func (s *suite) guardWinnersFail(t *testing.T) {
+	here, there := s.twoGuards(t)
+	const duplicates = 40
+	w := s.newWorker(t, func(context.Context, int) error { return idempotency.NotDone(errBusy) })
+	var group sync.WaitGroup
+	for i := range duplicates {
+		g := here
+		if i%2 == 1 {
+			g = there
+		}
+		group.Go(func() {
+			if _, err := w.call(t.Context(), g); !errors.Is(err, errBusy) {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+	group.Wait()
+	w.want(t, duplicates, 0)
+}
+
+func (s *suite) guardLateAttempt(t *testing.T) {
+	here, there := s.twoGuards(t)
+	w := s.newWorker(t, func(context.Context, int) error { return idempotency.NotDone(errBusy) })
+	attempt := func(n int32) func(*idempotency.Call) {
+		return func(c *idempotency.Call) { c.Attempt = n }
+	}
+	if _, err := w.call(t.Context(), here, attempt(1)); !errors.Is(err, errBusy) {
+		t.Fatalf("attempt 1: %v", err)
+	}
+	if _, err := w.call(t.Context(), there, attempt(0)); !errors.Is(err, idempotency.ErrSuperseded) {
+		t.Errorf("late attempt: %v", err)
+	}
+	w.want(t, 1, 0)
+}
+
+func (s *suite) guardCallerLeaves(t *testing.T) {
+	here, there := s.twoGuards(t)
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	w := s.newWorker(t, func(ctx context.Context, _ int) error {
+		leave()
+		time.Sleep(20 * time.Millisecond)
+		return ctx.Err()
+	})
+	if reply, err := w.call(ctx, here); err != nil || reply != "run 1" {
+		t.Errorf("reply %q, %v", reply, err)
+	}
+	w.wantReply(t, there, "run 1")
+	w.want(t, 1, 1)
+}
+
+func (s *suite) guardPanic(t *testing.T) {
+	for name, do := range map[string]func(){
+		"panic":  func() { panic("storetest") },
+		"Goexit": runtime.Goexit,
+	} {
+		t.Run(name, func(t *testing.T) {
+			here, there := s.twoGuards(t)
+			w := s.newWorker(t, func(context.Context, int) error { do(); return nil })
+			gone := make(chan struct{})
+			go func() {
+				defer close(gone)
+				if _, err := w.call(t.Context(), here); err == nil {
+					t.Error("no error")
+				}
+			}()
+			<-gone
+			_, err := w.call(t.Context(), there)
+			var recorded *idempotency.RecordedError
+			if !errors.As(err, &recorded) || recorded.Code != 500 {
+				t.Errorf("replay: %v", err)
+			}
+			w.want(t, 1, 0)
+		})
+	}
+}
+
+// orphanOf leaves an orphan of the worker's call.
+func (s *suite) orphanOf(t *testing.T, w *worker) {
+	t.Helper()
+	claim := s.claimOf(idempotency.Scope{Service: "storetest", Endpoint: "Wallet.Tip", Key: w.key}.StoreKey())
+	claim.Fingerprint = idempotency.Fingerprint{} // which only the call itself knows
+	s.acquire(t, s.Store, claim)
+	s.Sleep(2 * s.Tick)
+}
+
+func (s *suite) guardHold(t *testing.T) {
+	here, there := s.twoGuards(t)
+	w := s.newWorker(t, nil)
+	s.orphanOf(t, w)
+	for _, g := range []*idempotency.Guard{here, there} {
+		w.wantError(t, g, idempotency.ErrOutcomeUnknown)
+	}
+	w.want(t, 0, 0)
+}
+
+func (s *suite) guardRerun(t *testing.T) {
+	here, there := s.twoGuards(t, idempotency.WithTakeover(idempotency.TakeoverRerun()))
+	w := s.newWorker(t, func(ctx context.Context, _ int) error {
+		if info, ok := idempotency.ExecutionFrom(ctx); !ok || info.Fence < 2 {
+			t.Errorf("execution %+v, %v", info, ok)
+		}
+		return nil
+	})
+	s.orphanOf(t, w)
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() { w.wantReply(t, here, "run 1") })
+		group.Go(func() { w.wantReply(t, there, "run 1") })
+	}
+	group.Wait()
+	w.want(t, 1, 1)
+}
+
+func (s *suite) guardRecover(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		done  bool
+		reply string
+		runs  int
+	}{
+		{"done", true, "found in the ledger", 0},
+		{"not done", false, "run 1", 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var asked int
+			look := func(_ context.Context, o idempotency.Orphan) (bool, error) {
+				asked++
+				o.Reply.(*wrapperspb.StringValue).Value = "found in the ledger"
+				return c.done, nil
+			}
+			here, there := s.twoGuards(t, idempotency.WithTakeover(idempotency.TakeoverRecover(look)))
+			w := s.newWorker(t, nil)
+			s.orphanOf(t, w)
+			w.wantReply(t, here, c.reply)
+			w.wantReply(t, there, c.reply)
+			w.want(t, c.runs, c.runs)
+			if asked != 1 {
+				t.Errorf("asked %d times", asked)
+			}
+		})
+	}
+	t.Run("not known", s.guardRecoverUnknown)
+}
+
+func (s *suite) guardRecoverUnknown(t *testing.T) {
+	known := false
+	look := func(context.Context, idempotency.Orphan) (bool, error) {
+		if !known {
+			return false, errBusy
+		}
+		return false, nil
+	}
+	here, there := s.twoGuards(t, idempotency.WithTakeover(idempotency.TakeoverRecover(look)))
+	w := s.newWorker(t, nil)
+	s.orphanOf(t, w)
+	w.wantError(t, here, idempotency.ErrOutcomeUnknown)
+	w.want(t, 0, 0)
+	known = true
+	s.Sleep(2 * s.Tick) // the takeover lapses
+	w.wantReply(t, there, "run 1")
+	w.want(t, 1, 1)
+}
+
+func (s *suite) guardLongHandler(t *testing.T) {
+	here, there := s.twoGuards(t, idempotency.WithTakeover(idempotency.TakeoverRerun()))
+	w := s.newWorker(t, func(ctx context.Context, _ int) error {
+		time.Sleep(4 * s.Tick)
+		return ctx.Err()
+	})
+	var group sync.WaitGroup
+	group.Go(func() { w.wantReply(t, here, "run 1") })
+	group.Go(func() { w.wantReply(t, there, "run 1") })
+	group.Wait()
+	w.want(t, 1, 1)
+}
