@@ -125,6 +125,7 @@ func TestClassify(t *testing.T) {
 		{"anything", errors.New("boom"), unknown, Application},
 		{"dial text alone", errors.New("connection error: " + refusedDial), mucp, Application},
 		{"typed nil", (*merrors.Error)(nil), mucp, Application},
+		{"no text", errors.New(""), mucp, Application},
 
 		{"refused", NewMarked(503, "", Mark{Kind: MarkRefused, Service: service}), grpc, Refused},
 		{"refused, answered", NewMarked(503, "", Mark{Kind: MarkRefused, Service: service}), answered, Refused},
