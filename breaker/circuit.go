@@ -1,6 +1,7 @@
 package breaker
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -8,14 +9,18 @@ import (
 	"github.com/afex/hystrix-go/hystrix"
 )
 
+// When hystrix finds a circuit unhealthy: at so many events in its rolling
+// window, of which so many percent are errors.
 const (
-	// volume and errorPercent are when hystrix opens a circuit by its own
-	// rule; a burst of volume failures is what makes it.
-	volume       = 5
-	errorPercent = 50
-	// anyPercent is a share of errors that every window reaches, that of a
-	// window without errors included.
+	// burst is the volume, and how many failures are told to reach it.
+	burst       = 5
+	halfPercent = 50
+	// Any window breaks this rule, one without errors included.
+	anyVolume  = 1
 	anyPercent = -1
+	// No window reaches this volume. It leaves the decision to us: failures
+	// that hystrix still has in its queue cannot open a circuit that recovered.
+	noVolume = math.MaxInt32
 )
 
 // circuit mirrors one address into one hystrix circuit. It is told which way
@@ -37,6 +42,12 @@ type circuit struct {
 	told    bool
 	since   time.Time
 	hystrix *hystrix.CircuitBreaker
+}
+
+func newCircuit(name string, o *Options, dropped *atomic.Uint64) *circuit {
+	c := &circuit{name: name, dashboard: o.dashboard, sleep: o.sleepWindow, dropped: dropped}
+	c.configure(noVolume, halfPercent)
+	return c
 }
 
 // nudge settles a circuit that should be open unless hystrix shows it so.
@@ -84,14 +95,16 @@ func (c *circuit) report(ev Event, start time.Time, took time.Duration) {
 
 // open makes hystrix find the circuit unhealthy: by a burst of failures, or,
 // where it has seen the real events and old successes could outweigh any
-// burst, by a rule that finds every window unhealthy until it has opened.
+// burst, by a rule that any window breaks.
 func (c *circuit) open() {
 	now := time.Now()
 	if c.dashboard {
-		c.configure(1, anyPercent)
+		c.configure(anyVolume, anyPercent)
+	} else {
+		c.configure(burst, halfPercent)
 	}
 	if !c.dashboard || c.told {
-		for range volume {
+		for range burst {
 			c.tell("failure", now, 0)
 		}
 	}
@@ -103,26 +116,15 @@ func (c *circuit) open() {
 func (c *circuit) look() {
 	if c.attached() && c.hystrix.IsOpen() {
 		c.shown.Store(true)
-		if c.dashboard {
-			c.configure(volume, errorPercent)
-		}
+		c.configure(burst, halfPercent)
 	}
 }
 
 // close reports the success that closes the circuit, which makes hystrix
-// forget the failures. If it has not digested the burst yet, it has nothing
-// to forget, and the failures must be outvoted instead.
+// forget the failures.
 func (c *circuit) close() {
-	c.look()
-	successes := 1
-	if !c.shown.Load() {
-		successes += volume
-		c.configure(volume, errorPercent)
-	}
-	now := time.Now()
-	for range successes {
-		c.tell("success", now, 0)
-	}
+	c.configure(noVolume, halfPercent)
+	c.tell("success", time.Now(), 0)
 	c.told = false
 	c.shown.Store(false)
 }
@@ -150,7 +152,6 @@ func (c *circuit) attached() bool {
 	if c.hystrix != nil {
 		return true
 	}
-	c.configure(volume, errorPercent)
 	made, _, err := hystrix.GetCircuit(c.name)
 	if err != nil {
 		return false

@@ -54,12 +54,21 @@ func TestHystrixMirrors(t *testing.T) {
 			}
 			attempt(s, c, "a:1", Success)
 			eventually(t, "hystrix shows the circuit closed", func() bool { return !hystrixOpen(t, name) })
-
-			settings := hystrix.GetCircuitSettings()[name]
-			if settings.RequestVolumeThreshold != 5 || settings.ErrorPercentThreshold != 50 || settings.SleepWindow != time.Second {
-				t.Errorf("configured as %+v", settings)
-			}
 		})
+	}
+}
+
+func TestHystrixSettings(t *testing.T) {
+	c := newClock()
+	s := newSet(t, c, WithPoolSize(1), WithSleepWindow(1500*time.Microsecond))
+	name := trip(t, s, c, "a:1")
+	got := hystrix.GetCircuitSettings()[name]
+	if got.RequestVolumeThreshold != 5 || got.ErrorPercentThreshold != 50 || got.SleepWindow != 2*time.Millisecond {
+		t.Errorf("open: %+v, want 5 events, 50 %%, 2ms (rounded up)", got)
+	}
+	attempt(s, c, "a:1", Success)
+	if got = hystrix.GetCircuitSettings()[name]; got.RequestVolumeThreshold != noVolume {
+		t.Errorf("closed: %+v, want a volume never reached", got)
 	}
 }
 
@@ -104,6 +113,7 @@ func TestBurstOpensWithFiveFailures(t *testing.T) {
 	attempt(s, c, "a:1", Refused)
 	name, _ := s.Circuit("a:1")
 	eventually(t, "hystrix shows the circuit open", func() bool { return hystrixOpen(t, name) })
+	eventually(t, "hystrix digested the burst", func() bool { return told.of(name).Attempts >= 5 })
 	if r := told.of(name); r.Failures != 5 || r.Attempts != 5 {
 		t.Errorf("hystrix was told %+v, want 5 failures", r)
 	}
@@ -195,14 +205,5 @@ func TestSetsDoNotShareCircuits(t *testing.T) {
 	attempt(one, c, "a:1", Success)
 	if hystrixOpen(t, first) || !hystrixOpen(t, second) {
 		t.Error("closing one closed the other")
-	}
-}
-
-func TestSleepWindowIsRoundedUp(t *testing.T) {
-	c := newClock()
-	s := newSet(t, c, WithPoolSize(1), WithSleepWindow(1500*time.Microsecond))
-	name := trip(t, s, c, "a:1")
-	if got := hystrix.GetCircuitSettings()[name].SleepWindow; got != 2*time.Millisecond {
-		t.Errorf("hystrix sleeps %v, want 2ms", got)
 	}
 }

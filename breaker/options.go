@@ -63,9 +63,7 @@ func WithNamePrefix(prefix string) Option {
 // a few ns. The default is false.
 //
 // One kind of event is still withheld: a success that began before its
-// circuit opened, because hystrix would close the circuit on it. And hystrix
-// judges the events by its own rule too (half of at least 5 within 10 s), so
-// its circuit may briefly show open where this package's is closed.
+// circuit opened, because hystrix would close the circuit on it.
 func WithDashboard(on bool) Option {
 	return func(o *Options) { o.dashboard = on }
 }

@@ -13,11 +13,11 @@ import (
 // and the one that is being filled.
 const cooling = 11 * time.Second
 
-// pool lends hystrix circuits, of which it never makes more than size.
+// pool lends hystrix circuits, of which it never makes more than its size.
 type pool struct {
-	size   int
-	make   func(name string) *circuit
-	prefix string
+	opts    *Options
+	prefix  string
+	dropped *atomic.Uint64
 
 	mu     sync.Mutex
 	made   int
@@ -30,14 +30,7 @@ type rest struct {
 }
 
 func newPool(o *Options, dropped *atomic.Uint64) *pool {
-	dashboard, sleep := o.dashboard, o.sleepWindow
-	return &pool{
-		size:   o.poolSize,
-		prefix: o.namePrefix + "-" + rand.Text()[:12],
-		make: func(name string) *circuit {
-			return &circuit{name: name, dashboard: dashboard, sleep: sleep, dropped: dropped}
-		},
-	}
+	return &pool{opts: o, prefix: o.namePrefix + "-" + rand.Text()[:12], dropped: dropped}
 }
 
 // lease returns a circuit, or nil when all are taken or resting.
@@ -47,11 +40,11 @@ func (p *pool) lease(now time.Time) *circuit {
 	if c := p.reuse(now); c != nil {
 		return c
 	}
-	if p.made == p.size {
+	if p.made >= p.opts.poolSize {
 		return nil
 	}
 	p.made++
-	return p.make(fmt.Sprintf("%s-%d", p.prefix, p.made))
+	return newCircuit(fmt.Sprintf("%s-%d", p.prefix, p.made), p.opts, p.dropped)
 }
 
 func (p *pool) reuse(now time.Time) *circuit {
