@@ -56,10 +56,10 @@ type outcome struct {
 // call makes one attempt that may take d.
 func (s scene) call(t *testing.T, endpoint, value string, d time.Duration) outcome {
 	t.Helper()
-	return s.request(t, t.Context(), fixture.NewRequest(s.client, endpoint, value), d)
+	return s.request(t.Context(), t, fixture.NewRequest(s.client, endpoint, value), d)
 }
 
-func (s scene) request(t *testing.T, ctx context.Context, req client.Request, d time.Duration) outcome {
+func (s scene) request(ctx context.Context, t *testing.T, req client.Request, d time.Duration) outcome {
 	t.Helper()
 	w := newWitness()
 	err := s.client.Call(ctx, req, new(wrapperspb.StringValue), w.option(), func(o *client.CallOptions) {
@@ -121,10 +121,9 @@ func (o outcome) check(t *testing.T, w want) {
 	}
 }
 
-// onEach runs a test on both transports.
-func onEach(t *testing.T, mucp, grpc want, test func(t *testing.T, transport string, w want)) {
-	t.Run(fixture.MUCP, func(t *testing.T) { test(t, fixture.MUCP, mucp) })
-	t.Run(fixture.GRPC, func(t *testing.T) { test(t, fixture.GRPC, grpc) })
+// onEach pairs each transport with what is expected of it.
+func onEach(mucp, grpc want) map[string]want {
+	return map[string]want{fixture.MUCP: mucp, fixture.GRPC: grpc}
 }
 
 func TestAnswers(t *testing.T) {
@@ -150,49 +149,56 @@ func TestAnswers(t *testing.T) {
 		{fixture.Panic, want{retryfunc.Timeout, microError, 408, false, false}, ok(retryfunc.Internal, 500), 1},
 	} {
 		t.Run(tc.endpoint, func(t *testing.T) {
-			onEach(t, tc.mucp, tc.grpc, func(t *testing.T, transport string, w want) {
-				s, d := scenes[transport], long
-				if w.class == retryfunc.Timeout {
-					d = short
-				}
-				// The handler's text is what a refused dial's would be: it
-				// must not matter.
-				s.call(t, tc.endpoint, "connection error: dial tcp 127.0.0.1:1: connect: connection refused", d).check(t, w)
-				if got := s.node.Executions(tc.endpoint); got != tc.executions {
-					t.Errorf("%d executions, want %d", got, tc.executions)
-				}
-			})
+			for transport, w := range onEach(tc.mucp, tc.grpc) {
+				t.Run(transport, func(t *testing.T) {
+					s, d := scenes[transport], long
+					if w.class == retryfunc.Timeout {
+						d = short
+					}
+					// The handler's text is what a refused dial's would be: it
+					// must not matter.
+					s.call(t, tc.endpoint, "connection error: dial tcp 127.0.0.1:1: connect: connection refused", d).check(t, w)
+					if got := s.node.Executions(tc.endpoint); got != tc.executions {
+						t.Errorf("%d executions, want %d", got, tc.executions)
+					}
+				})
+			}
 		})
 	}
 }
 
 func TestRefusedDial(t *testing.T) {
-	onEach(t,
+	for transport, w := range onEach(
 		want{class: retryfunc.NotSent, kind: microError, code: 500},
 		want{class: retryfunc.NotSent, kind: microError, code: 503, unsent: true},
-		func(t *testing.T, transport string, w want) {
+	) {
+		t.Run(transport, func(t *testing.T) {
 			s := scene{transport: transport, client: newClient(t, transport, fixture.RefusedAddress(t))}
 			s.call(t, fixture.Echo, "", long).check(t, w)
 		})
+	}
 }
 
 func TestKilledMidCall(t *testing.T) {
-	onEach(t,
+	for transport, w := range onEach(
 		want{class: retryfunc.Broken, kind: microError, code: 500},
 		want{class: retryfunc.Broken, kind: microError, code: 503},
-		func(t *testing.T, transport string, w want) {
+	) {
+		t.Run(transport, func(t *testing.T) {
 			s := newScene(t, fixture.Config{Transport: transport})
 			s.during(t, long, hour, s.node.Kill).check(t, w)
 		})
+	}
 }
 
 // grpc notices by itself that a pooled connection broke, mucp by writing to
 // it: the request may have been read before the process died.
 func TestKilledWhilePooled(t *testing.T) {
-	onEach(t,
+	for transport, w := range onEach(
 		want{class: retryfunc.Broken, kind: microError, code: 500},
 		want{class: retryfunc.NotSent, kind: microError, code: 503, unsent: true},
-		func(t *testing.T, transport string, w want) {
+	) {
+		t.Run(transport, func(t *testing.T) {
 			s := newScene(t, fixture.Config{Transport: transport})
 			s.warm(t)
 			s.node.Kill()
@@ -209,13 +215,15 @@ func TestKilledWhilePooled(t *testing.T) {
 				t.Errorf("%d executions, want the first call's", got)
 			}
 		})
+	}
 }
 
 func TestKilledWhilePooledAndRestarted(t *testing.T) {
-	onEach(t,
+	for transport, w := range onEach(
 		want{class: retryfunc.Broken, kind: microError, code: 500},
 		want{class: retryfunc.None, answered: true},
-		func(t *testing.T, transport string, w want) {
+	) {
+		t.Run(transport, func(t *testing.T) {
 			s := newScene(t, fixture.Config{Transport: transport})
 			s.warm(t)
 			s.node.Kill()
@@ -225,34 +233,40 @@ func TestKilledWhilePooledAndRestarted(t *testing.T) {
 				t.Errorf("the next call failed: %v", got.err)
 			}
 		})
+	}
 }
 
 func TestFrozenWithAPooledConnection(t *testing.T) {
 	timeout := want{class: retryfunc.Timeout, kind: microError, code: 408}
-	onEach(t, timeout, timeout, func(t *testing.T, transport string, w want) {
-		s := newScene(t, fixture.Config{Transport: transport})
-		s.warm(t)
-		s.node.Freeze()
-		s.call(t, fixture.Sleep, "0s", short).check(t, w)
-	})
+	for transport, w := range onEach(timeout, timeout) {
+		t.Run(transport, func(t *testing.T) {
+			s := newScene(t, fixture.Config{Transport: transport})
+			s.warm(t)
+			s.node.Freeze()
+			s.call(t, fixture.Sleep, "0s", short).check(t, w)
+		})
+	}
 }
 
 func TestFrozenMidCall(t *testing.T) {
 	timeout := want{class: retryfunc.Timeout, kind: microError, code: 408}
-	onEach(t, timeout, timeout, func(t *testing.T, transport string, w want) {
-		s := newScene(t, fixture.Config{Transport: transport})
-		s.during(t, time.Second, hour, s.node.Freeze).check(t, w)
-	})
+	for transport, w := range onEach(timeout, timeout) {
+		t.Run(transport, func(t *testing.T) {
+			s := newScene(t, fixture.Config{Transport: transport})
+			s.during(t, time.Second, hour, s.node.Freeze).check(t, w)
+		})
+	}
 }
 
 // The kernel completes a connection to a frozen process. On mucp the request
 // is in its socket by then, and may run when it thaws. grpc sends nothing
 // before it has read the server's settings.
 func TestFrozenWithoutAConnection(t *testing.T) {
-	onEach(t,
+	for transport, w := range onEach(
 		want{class: retryfunc.Timeout, kind: microError, code: 408},
 		want{class: retryfunc.NotSent, kind: microError, code: 408, unsent: true},
-		func(t *testing.T, transport string, w want) {
+	) {
+		t.Run(transport, func(t *testing.T) {
 			s := newScene(t, fixture.Config{Transport: transport})
 			s.node.Freeze()
 			s.call(t, fixture.Sleep, "0s", short).check(t, w)
@@ -262,30 +276,36 @@ func TestFrozenWithoutAConnection(t *testing.T) {
 				t.Errorf("%d executions after the thaw, but it was not sent", got)
 			}
 		})
+	}
 }
 
 func TestStoppedMidCall(t *testing.T) {
-	onEach(t,
+	for transport, w := range onEach(
 		want{class: retryfunc.Broken, kind: microError, code: 500},
 		want{class: retryfunc.Broken, kind: microError, code: 503},
-		func(t *testing.T, transport string, w want) {
+	) {
+		t.Run(transport, func(t *testing.T) {
 			s := newScene(t, fixture.Config{Transport: transport})
 			s.during(t, long, hour, s.node.Stop).check(t, w)
 		})
+	}
 }
 
 func TestStoppedWhileDraining(t *testing.T) {
-	onEach(t, want{}, want{answered: true}, func(t *testing.T, transport string, w want) {
-		s := newScene(t, fixture.Config{Transport: transport, Drain: true})
-		s.during(t, long, "1500ms", s.node.Stop).check(t, w)
-	})
+	for transport, w := range onEach(want{}, want{answered: true}) {
+		t.Run(transport, func(t *testing.T) {
+			s := newScene(t, fixture.Config{Transport: transport, Drain: true})
+			s.during(t, long, "1500ms", s.node.Stop).check(t, w)
+		})
+	}
 }
 
 func TestStoppedWhilePooled(t *testing.T) {
-	onEach(t,
+	for transport, w := range onEach(
 		want{class: retryfunc.Broken, kind: microError, code: 500},
 		want{class: retryfunc.NotSent, kind: microError, code: 503, unsent: true},
-		func(t *testing.T, transport string, w want) {
+	) {
+		t.Run(transport, func(t *testing.T) {
 			s := newScene(t, fixture.Config{Transport: transport})
 			s.warm(t)
 			s.node.Stop()
@@ -296,37 +316,44 @@ func TestStoppedWhilePooled(t *testing.T) {
 			}
 			first.check(t, w)
 		})
+	}
 }
 
 func TestUnknownService(t *testing.T) {
 	noNode := want{class: retryfunc.NoNode, kind: microError, code: 500}
-	onEach(t, noNode, noNode, func(t *testing.T, transport string, w want) {
-		s := scene{transport: transport, client: newClient(t, transport)}
-		o := s.request(t, t.Context(), s.client.NewRequest("nonesuch", fixture.Echo, wrapperspb.String("")), long)
-		o.evidence.Service = "nonesuch"
-		o.check(t, w)
-	})
+	for transport, w := range onEach(noNode, noNode) {
+		t.Run(transport, func(t *testing.T) {
+			s := scene{transport: transport, client: newClient(t, transport)}
+			o := s.request(t.Context(), t, s.client.NewRequest("nonesuch", fixture.Echo, wrapperspb.String("")), long)
+			o.evidence.Service = "nonesuch"
+			o.check(t, w)
+		})
+	}
 }
 
 func TestNoNode(t *testing.T) {
 	noNode := want{class: retryfunc.NoNode, kind: microError, code: 500}
-	onEach(t, noNode, noNode, func(t *testing.T, transport string, w want) {
-		s := scene{transport: transport, client: newClient(t, transport)} // a service without nodes
-		s.call(t, fixture.Echo, "", long).check(t, w)
-	})
+	for transport, w := range onEach(noNode, noNode) {
+		t.Run(transport, func(t *testing.T) {
+			s := scene{transport: transport, client: newClient(t, transport)} // a service without nodes
+			s.call(t, fixture.Echo, "", long).check(t, w)
+		})
+	}
 }
 
 func TestCanceled(t *testing.T) {
 	canceled := want{class: retryfunc.Canceled, kind: microError, code: 408}
-	onEach(t, canceled, canceled, func(t *testing.T, transport string, w want) {
-		s := newScene(t, fixture.Config{Transport: transport})
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan outcome, 1)
-		go func() { done <- s.request(t, ctx, fixture.NewRequest(s.client, fixture.Sleep, hour), long) }()
-		s.node.Await(fixture.Sleep, 1)
-		cancel()
-		(<-done).check(t, w)
-	})
+	for transport, w := range onEach(canceled, canceled) {
+		t.Run(transport, func(t *testing.T) {
+			s := newScene(t, fixture.Config{Transport: transport})
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan outcome, 1)
+			go func() { done <- s.request(ctx, t, fixture.NewRequest(s.client, fixture.Sleep, hour), long) }()
+			s.node.Await(fixture.Sleep, 1)
+			cancel()
+			(<-done).check(t, w)
+		})
+	}
 }
 
 // TestRelayedRefusal: A calls B, B calls C, C's dial is refused and B answers
@@ -335,10 +362,11 @@ func TestRelayedRefusal(t *testing.T) {
 	for _, inner := range fixture.Transports() {
 		t.Run(inner, func(t *testing.T) {
 			code := map[string]int32{fixture.MUCP: 500, fixture.GRPC: 503}[inner]
-			onEach(t,
+			for transport, w := range onEach(
 				want{class: retryfunc.Internal, kind: serverError, code: code},
 				want{class: retryfunc.Internal, kind: microError, code: code, answered: true},
-				func(t *testing.T, transport string, w want) {
+			) {
+				t.Run(transport, func(t *testing.T) {
 					s := newScene(t, fixture.Config{
 						Transport: transport, Relay: fixture.RefusedAddress(t), RelayTransport: inner,
 					})
@@ -352,6 +380,7 @@ func TestRelayedRefusal(t *testing.T) {
 					}
 					o.checkCareful(t)
 				})
+			}
 		})
 	}
 }

@@ -84,6 +84,7 @@ func (w *witness) option() client.CallOption { return grpcclient.CallOptions(w.o
 // injects need not import the plugin.
 type injected struct {
 	context.Context
+
 	options []grpc.CallOption
 }
 

@@ -3,6 +3,7 @@ package classify_test
 import (
 	"context"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -34,8 +35,7 @@ func TestInject(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := fixture.NewClient(t, fixture.GRPC, []string{node.Address()}, append(tc.client, client.Retries(0))...)
 			w := newWitness()
-			opts := append(tc.options, inject(w.options()...))
-			if _, err := fixture.Call(t.Context(), c, fixture.Echo, "", opts...); err != nil {
+			if _, err := fixture.Call(t.Context(), c, fixture.Echo, "", slices.Concat(tc.options, []client.CallOption{inject(w.options()...)})...); err != nil {
 				t.Fatal(err)
 			}
 			ev := w.evidence(t, fixture.GRPC, true)
@@ -72,14 +72,12 @@ func TestInjectInCallWrapper(t *testing.T) {
 // Options of other plugins, and the plugin's dial options, are as they were.
 func TestInjectedContextPassesOtherValues(t *testing.T) {
 	type otherKey struct{}
-	ctx := injected{Context: context.WithValue(context.Background(), otherKey{}, "other"), options: []grpc.CallOption{grpc.StaticMethod()}}
+	ctx := injected{Context: context.WithValue(t.Context(), otherKey{}, "other"), options: []grpc.CallOption{grpc.StaticMethod()}}
 	if got := ctx.Value(otherKey{}); got != "other" {
 		t.Errorf("Value = %v, want other", got)
 	}
-	for _, key := range []any{"grpcCallOptions", nil, struct{}{}, reflect.TypeFor[int]()} {
-		if key == nil {
-			continue
-		}
+	type grpcCallOptions struct{} // of another package
+	for _, key := range []any{"grpcCallOptions", grpcCallOptions{}, nil, reflect.TypeFor[int]()} {
 		if got := ctx.Value(key); got != nil {
 			t.Errorf("Value(%#v) = %v, want nil", key, got)
 		}
