@@ -19,16 +19,11 @@ type Call struct {
 
 	mu       sync.Mutex
 	inner    selector.Strategy
-	next     selector.Next // inner's choice among all services, when it was asked
 	services []*registry.Service
 	tried    []string // only ever appended to
 	last     string
 
-	room   [4]string // for tried
-	direct struct {  // for services, under WithAddress
-		service registry.Service
-		list    [1]*registry.Service
-	}
+	room  [4]string // for tried
 	bound bound
 }
 
@@ -46,15 +41,15 @@ type bound struct {
 func (c *Call) Init(b *Balancer, retriable bool) {
 	clear(c.room[:])
 	c.balancer, c.retriable = b, retriable
-	c.inner, c.next, c.services = nil, nil, nil
+	c.inner, c.services = nil, nil
 	c.tried, c.last = c.room[:0], ""
-	c.direct.service.Nodes = nil
 }
 
 // Strategy returns inner with this call's rules around it. A nil inner is
 // go-micro's Random. The node that its Next returns is marked as tried. The
 // strategy given last, and the services it last ran on, are in force for all
-// of the call: make a Call for each logical call.
+// of the call: make a Call for each logical call, and never give it a strategy
+// of its own.
 func (c *Call) Strategy(inner selector.Strategy) selector.Strategy {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -98,8 +93,8 @@ func (c *Call) Tried(address string) bool {
 }
 
 // Untried tells whether the next attempt finds an admitted node that this
-// call has not tried, so that it need not wait. It is false before the first
-// pick, and where the only untried nodes are ejected.
+// call has not tried, so that it need not wait. It is false before any
+// candidates are known, and where the only untried nodes are ejected.
 func (c *Call) Untried() bool {
 	c.mu.Lock()
 	services, attempted, latest := c.services, c.tried, c.last

@@ -2,58 +2,39 @@ package selectorx
 
 import (
 	"math/rand/v2"
+	"slices"
 
 	"go-micro.dev/v4/registry"
 	"go-micro.dev/v4/selector"
 )
 
-// run is c's strategy: it notes the candidates, and asks inner at once only
-// where it will be asked about all of them.
+// run is c's strategy: it notes the candidates. inner is asked at each pick.
 func (c *Call) run(services []*registry.Service) selector.Next {
 	c.mu.Lock()
-	inner := c.inner
-	fresh := len(c.tried) == 0
-	c.mu.Unlock()
-
-	var next selector.Next
-	if fresh && !c.balancer.anyOpen() && !hasNil(services) {
-		next = inner(services)
-	}
-	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.services, c.next = services, next
+	c.services = services
 	return c.bound.next
-}
-
-func hasNil(services []*registry.Service) bool {
-	for _, service := range services {
-		if service == nil {
-			return true
-		}
-	}
-	return false
 }
 
 // pick returns the node of the next attempt and marks it as tried.
 func (c *Call) pick() (*registry.Node, error) {
 	c.mu.Lock()
-	inner, next, services := c.inner, c.next, c.services
-	attempted, latest := c.tried, c.last
+	inner, services, attempted, latest := c.inner, c.services, c.tried, c.last
 	c.mu.Unlock()
 
-	if next != nil && len(attempted) == 0 && !c.balancer.anyOpen() {
-		node, err := next()
+	if len(attempted) == 0 && !c.balancer.anyOpen() && !slices.Contains(services, nil) {
+		node, err := inner(services)()
 		if err != nil {
 			return nil, err
 		}
-		if node != nil && node.Address != "" {
+		if judge(node, nil, "") == 0 {
 			c.MarkTried(node.Address)
 			return node, nil
 		}
 	}
 	var room [surveyRoom]mark
 	m := c.survey(room[:0], services, attempted, latest)
-	node, err := c.choose(m, services, inner)
+	node, err := c.choose(m, services, inner, len(attempted) == 0)
 	if err != nil {
 		return nil, err
 	}
@@ -67,16 +48,15 @@ func (c *Call) pick() (*registry.Node, error) {
 // tried. It returns nil if nodes holds none with an address. nodes is not
 // changed; it may be read until the call is over.
 func (c *Call) Substitute(nodes []*registry.Node) *registry.Node {
+	services := []*registry.Service{{Nodes: nodes}}
 	c.mu.Lock()
-	c.direct.service.Nodes = nodes
-	c.direct.list[0] = &c.direct.service
-	c.services, c.next = c.direct.list[:], nil
-	services, attempted, latest := c.services, c.tried, c.last
+	c.services = services
+	attempted, latest := c.tried, c.last
 	c.mu.Unlock()
 
 	var room [surveyRoom]mark
 	m := c.survey(room[:0], services, attempted, latest)
-	node, err := c.choose(m, services, nil)
+	node, err := c.choose(m, services, nil, len(attempted) == 0)
 	if err != nil {
 		return nil
 	}
@@ -86,12 +66,8 @@ func (c *Call) Substitute(nodes []*registry.Node) *registry.Node {
 
 // choose goes down the tiers until one has a node and inner takes it. A nil
 // inner takes any.
-func (c *Call) choose(m marks, services []*registry.Service, inner selector.Strategy) (*registry.Node, error) {
-	firstPick := true
-	for _, k := range m {
-		firstPick = firstPick && k&tried == 0
-	}
-	if firstPick || !m.some(untried) {
+func (c *Call) choose(m marks, services []*registry.Service, inner selector.Strategy, first bool) (*registry.Node, error) {
+	if first || !m.some(untried) {
 		if node := c.probe(m, services, inner); node != nil {
 			return node, nil
 		}
@@ -111,7 +87,7 @@ func (c *Call) choose(m marks, services []*registry.Service, inner selector.Stra
 }
 
 // probe returns a node that is ejected and untried and grants a probe, unless
-// inner would never take it.
+// inner answers with an error when given that node alone.
 func (c *Call) probe(m marks, services []*registry.Service, inner selector.Strategy) *registry.Node {
 	i := 0
 	for _, service := range services {
@@ -126,7 +102,7 @@ func (c *Call) probe(m marks, services []*registry.Service, inner selector.Strat
 			}
 			only := *service
 			only.Nodes = []*registry.Node{node}
-			if got, err := inner([]*registry.Service{&only})(); err == nil && got != nil {
+			if _, err := inner([]*registry.Service{&only})(); err == nil {
 				return node
 			}
 		}

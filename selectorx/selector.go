@@ -39,9 +39,11 @@ func WithReporter(report func(service string, node *registry.Node, err error)) S
 
 // NewSelector wraps inner so that each Select is one Call: a drop-in for
 // micro.Selector and client.Selector. Filters, and the strategies of inner and
-// of single calls, keep their say; a selector that ignores the strategy it is
-// given cannot be helped. Closing and initialising it closes and initialises
-// inner. It returns an error if inner or an option is nil.
+// of single calls, keep their say. An inner that ignores the strategy it is
+// given is asked again, a bounded number of times, while it offers nodes that
+// were tried or are ejected; the cap does not apply there. Closing and
+// initialising it closes and initialises inner. It returns an error if inner
+// or an option is nil.
 func NewSelector(inner selector.Selector, opts ...SelectorOption) (selector.Selector, error) {
 	if inner == nil {
 		return nil, errors.New("selectorx: NewSelector(nil): must be a selector, such as selector.NewSelector()")
@@ -67,7 +69,11 @@ func (s *switching) Select(service string, opts ...selector.SelectOption) (selec
 	// A full copy: callers share the array behind opts between calls.
 	all := make([]selector.SelectOption, 0, len(opts)+1)
 	all = append(append(all, opts...), call.SelectOption())
-	return s.Selector.Select(service, all...)
+	next, err := s.Selector.Select(service, all...)
+	if err == nil && call.Services() == nil {
+		return call.sieve(next), nil
+	}
+	return next, err
 }
 
 func (s *switching) Mark(service string, node *registry.Node, err error) {

@@ -46,6 +46,7 @@ func (m marks) some(tier mark) bool {
 func (c *Call) survey(m marks, services []*registry.Service, attempted []string, latest string) marks {
 	anyOpen := c.balancer.anyOpen()
 	capped := 0
+	m = slices.Grow(m, countNodes(services))
 	for _, service := range services {
 		for _, node := range nodesOf(service) {
 			k := judge(node, attempted, latest)
@@ -123,27 +124,35 @@ func (b *Balancer) limit(services []*registry.Service, n int) int {
 	return int(float64(distinct(services, enough)) * share)
 }
 
-// distinct counts the addresses of services, and stops where it has found
-// enough: with few nodes held, a look at the first few nodes will do.
+// distinct counts the addresses of services, at least up to enough: with few
+// nodes held, a look at the first few nodes will do.
 func distinct(services []*registry.Service, enough int) int {
+	if enough > surveyRoom {
+		return distinctOfMany(services)
+	}
 	var room [surveyRoom]string
 	seen := room[:0]
 	for _, service := range services {
 		for _, node := range nodesOf(service) {
-			if node == nil || node.Address == "" {
+			if judge(node, nil, "") != 0 || slices.Contains(seen, node.Address) {
 				continue
 			}
-			if len(seen) == enough {
+			if seen = append(seen, node.Address); len(seen) == enough {
 				return enough
-			}
-			if len(seen) >= surveyRoom || !slices.Contains(seen, node.Address) {
-				seen = append(seen, node.Address)
 			}
 		}
 	}
-	if len(seen) > surveyRoom {
-		slices.Sort(seen)
-		seen = slices.Compact(seen)
+	return len(seen)
+}
+
+func distinctOfMany(services []*registry.Service) int {
+	seen := make(map[string]struct{}, countNodes(services))
+	for _, service := range services {
+		for _, node := range nodesOf(service) {
+			if judge(node, nil, "") == 0 {
+				seen[node.Address] = struct{}{}
+			}
+		}
 	}
 	return len(seen)
 }
@@ -163,6 +172,13 @@ func (m marks) drop(k mark) {
 	for i := range m {
 		m[i] &^= k
 	}
+}
+
+func countNodes(services []*registry.Service) (n int) {
+	for _, service := range services {
+		n += len(nodesOf(service))
+	}
+	return n
 }
 
 func nodesOf(service *registry.Service) []*registry.Node {

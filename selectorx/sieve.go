@@ -1,0 +1,57 @@
+package selectorx
+
+import (
+	"go-micro.dev/v4/registry"
+	"go-micro.dev/v4/selector"
+)
+
+// sieveTries is how often a selector is asked for another node before the one
+// it insists on is taken.
+const sieveTries = 16
+
+// sieve puts the call's rules around the Next of a selector that ignored the
+// strategy it was given. The candidates are unknown, so it can only ask again:
+// the cap does not apply, and a node that was tried is taken as a last resort.
+func (c *Call) sieve(next selector.Next) selector.Next {
+	return func() (*registry.Node, error) {
+		var spare *registry.Node
+		for range sieveTries {
+			node, err := next()
+			if err != nil {
+				return nil, err
+			}
+			if judge(node, nil, "") != 0 {
+				continue
+			}
+			if c.takes(node.Address) {
+				c.MarkTried(node.Address)
+				return node, nil
+			}
+			if spare == nil || c.latest() == spare.Address {
+				spare = node
+			}
+		}
+		if spare == nil {
+			return nil, selector.ErrNoneAvailable
+		}
+		c.MarkTried(spare.Address)
+		return spare, nil
+	}
+}
+
+func (c *Call) takes(address string) bool {
+	if c.Tried(address) {
+		return false
+	}
+	if !c.balancer.anyOpen() {
+		return true
+	}
+	open, _ := c.balancer.ejector.Open(address)
+	return !open || c.balancer.ejector.Probe(address, c.retriable)
+}
+
+func (c *Call) latest() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.last
+}
