@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 )
@@ -13,7 +14,12 @@ const examples = "github.com/oncemore-dev/oncemore/examples/"
 // build compiles the programs into dir. A process of its own is what can be
 // killed; `go run` would only be its parent.
 func build(ctx context.Context, dir string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", dir+string(filepath.Separator), examples+"hello-srv", examples+"user-api")
+	into := dir + string(filepath.Separator)
+	//nolint:gosec // the folder is the driver's own
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", into, examples+"hello-srv", examples+"user-api")
+	cmd.SysProcAttr = childAttributes()
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it then removes its temporary files
+	cmd.WaitDelay = stopTime
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, output)
 	}

@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
-	"net/http"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -15,71 +13,92 @@ import (
 
 // cluster is the processes of one arm.
 type cluster struct {
+	config   config
+	programs string // the folder they are in
+	dir      string // of the logs, and of the ledger unless STORE names one
+
 	instances []*process // of hello-srv
 	api       *process
 	consul    *process // nil without
 	url       string   // of user-api
 	ledger    string   // the SQLite file
+
+	registryFlags []string
 }
 
-// startCluster starts the processes and waits until user-api has reached every
-// instance. It returns the cluster also with an error, for end. Programs are in
-// binDir; logs, and the ledger unless STORE names one, go to dir.
-func startCluster(ctx context.Context, c config, client, binDir, dir string) (*cluster, error) {
-	k := &cluster{}
-	ports, err := freePorts(ctx, c.instances+1)
+// startCluster starts the processes and waits until user-api, which calls as
+// client says, has reached every instance. It returns the cluster also with an
+// error, for end.
+func startCluster(ctx context.Context, c config, client, programs, dir string) (*cluster, error) {
+	k := &cluster{config: c, programs: programs, dir: dir}
+	addresses, err := freePorts(ctx, c.instances+1)
 	if err != nil {
 		return k, err
 	}
-	nodes, apiAddress := ports[:c.instances], ports[c.instances]
-
-	registryFlags, apiEnv := []string{"--registry", c.registry}, []string{}
-	switch c.registry {
-	case registryMemory:
-		apiEnv = append(apiEnv, "HELLO_NODES="+strings.Join(nodes, ","))
-	case registryConsul:
-		var address string
-		if k.consul, address, err = startConsul(ctx, c.consulBin, dir); err != nil {
-			return k, err
-		}
-		registryFlags = append(registryFlags, "--registry_address", address)
-	}
-
-	storeEnv, ledger, err := storage(c.store, dir)
-	if err != nil {
+	nodes, api := addresses[:c.instances], addresses[c.instances]
+	if err := k.startRegistry(ctx); err != nil {
 		return k, err
 	}
-	k.ledger = ledger
-	for i, address := range nodes {
-		instance := &process{
-			name:    "hello-" + strconv.Itoa(i+1),
-			program: filepath.Join(binDir, "hello-srv"),
-			env:     storeEnv,
-			ready:   accepting(address),
-		}
-		instance.logPath = filepath.Join(dir, instance.name+".log")
-		instance.args = append([]string{
-			"--server", c.transport, "--server_id", instance.name, "--server_address", address, "--server_advertise", address,
-		}, registryFlags...)
-		k.instances = append(k.instances, instance)
-		if err := instance.start(ctx); err != nil {
-			return k, err
-		}
+	if err := k.startInstances(ctx, nodes); err != nil {
+		return k, err
 	}
-
-	k.url = "http://" + apiAddress
-	k.api = &process{
-		name:    "user-api",
-		program: filepath.Join(binDir, "user-api"),
-		args:    append([]string{"--client", c.transport}, registryFlags...),
-		env:     append(apiEnv, "USER_API_ADDRESS="+apiAddress, "CLIENT="+client),
-		logPath: filepath.Join(dir, "user-api.log"),
-		ready:   healthy(k.url),
-	}
-	if err := k.api.start(ctx); err != nil {
+	if err := k.startAPI(ctx, api, client, nodes); err != nil {
 		return k, err
 	}
 	return k, awaitInstances(ctx, k.url, c.instances)
+}
+
+// startRegistry starts a Consul agent if one is wanted.
+func (k *cluster) startRegistry(ctx context.Context) error {
+	k.registryFlags = []string{"--registry", k.config.registry}
+	if k.config.registry != registryConsul {
+		return nil
+	}
+	agent, address, err := startConsul(ctx, k.config.consulBin, k.dir)
+	k.consul = agent
+	k.registryFlags = append(k.registryFlags, "--registry_address", address)
+	return err
+}
+
+func (k *cluster) startInstances(ctx context.Context, addresses []string) error {
+	env, ledger, err := storage(k.config.store, k.dir)
+	if err != nil {
+		return err
+	}
+	k.ledger = ledger
+	for i, address := range addresses {
+		instance := k.process("hello-srv", "hello-"+strconv.Itoa(i+1), accepting(address))
+		instance.env = env
+		instance.args = append(instance.args, "--server", k.config.transport, "--server_id", instance.name,
+			"--server_address", address, "--server_advertise", address)
+		k.instances = append(k.instances, instance)
+		if err := instance.start(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (k *cluster) startAPI(ctx context.Context, address, client string, nodes []string) error {
+	k.url = "http://" + address
+	k.api = k.process("user-api", "user-api", healthy(k.url))
+	k.api.args = append(k.api.args, "--client", k.config.transport)
+	k.api.env = []string{"USER_API_ADDRESS=" + address, "CLIENT=" + client}
+	if k.config.registry == registryMemory {
+		k.api.env = append(k.api.env, "HELLO_NODES="+strings.Join(nodes, ","))
+	}
+	return k.api.start(ctx)
+}
+
+// process is one that is told where the registry is, and not yet started.
+func (k *cluster) process(program, name string, ready func(context.Context) error) *process {
+	return &process{
+		name:    name,
+		program: filepath.Join(k.programs, program),
+		args:    slices.Clone(k.registryFlags),
+		logPath: filepath.Join(k.dir, name+".log"),
+		ready:   ready,
+	}
 }
 
 // storage says what hello-srv is told about its store, and where its ledger
@@ -99,33 +118,6 @@ func storage(value, dir string) (env []string, ledger string, err error) {
 	return []string{storeurl.Variable + "=" + value, "LEDGER=" + ledger}, ledger, nil
 }
 
-func accepting(address string) func(context.Context) error {
-	return func(ctx context.Context) error {
-		conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
-		if err != nil {
-			return err
-		}
-		return conn.Close()
-	}
-}
-
-func healthy(url string) func(context.Context) error {
-	return func(ctx context.Context) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/healthz", http.NoBody)
-		if err != nil {
-			return err
-		}
-		rsp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return err
-		}
-		if rsp.StatusCode != http.StatusOK {
-			err = fmt.Errorf("healthz answers %s", rsp.Status)
-		}
-		return errors.Join(err, rsp.Body.Close())
-	}
-}
-
 // stop ends the processes in order, so that every call that runs is finished
 // and its row written. It is an error if one of them had ended by itself.
 func (k *cluster) stop(ctx context.Context) error {
@@ -141,7 +133,7 @@ func (k *cluster) end() error {
 	var err error
 	for _, p := range append(append([]*process{k.api}, k.instances...), k.consul) {
 		if p != nil {
-			err = errors.Join(err, p.kill(context.Background()))
+			err = errors.Join(err, p.kill())
 		}
 	}
 	return err

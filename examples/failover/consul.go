@@ -2,13 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"path/filepath"
-	"strings"
 )
 
 // startConsul starts a Consul agent of its own, which keeps everything in
@@ -36,23 +31,4 @@ func startConsul(ctx context.Context, program, dir string) (*process, string, er
 		ready:   hasLeader(addresses[0]),
 	}
 	return agent, addresses[0], agent.start(ctx)
-}
-
-// hasLeader says that the agent at address can take registrations.
-func hasLeader(address string) func(context.Context) error {
-	return func(ctx context.Context) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/v1/status/leader", http.NoBody)
-		if err != nil {
-			return err
-		}
-		rsp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return err
-		}
-		leader, err := io.ReadAll(io.LimitReader(rsp.Body, 1<<10))
-		if err == nil && (rsp.StatusCode != http.StatusOK || strings.Trim(string(leader), "\"\n") == "") {
-			err = fmt.Errorf("consul has no leader yet: %s %s", rsp.Status, leader)
-		}
-		return errors.Join(err, rsp.Body.Close())
-	}
 }

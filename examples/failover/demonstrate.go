@@ -12,22 +12,12 @@ import (
 )
 
 // demonstrate puts every arm through the plan, prints what came of it, and
-// returns an error if an arm's result is not what it should be.
-func demonstrate(ctx context.Context, out io.Writer, c config, p plan) (err error) {
-	dir, err := os.MkdirTemp("", "failover-")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, keepOrRemove(dir, err)) }()
-
-	fmt.Fprintf(out, "%d × hello-srv, 1 × user-api; registry %s, transport %s, %d callers; building …\n",
-		c.instances, c.registry, c.transport, concurrency)
-	if err := build(ctx, dir); err != nil {
-		return err
-	}
+// returns an error if an arm's result is not what it should be. The programs
+// are in programs; logs and ledgers go to dir.
+func demonstrate(ctx context.Context, out io.Writer, c config, p plan, programs, dir string) error {
 	var results []result
 	for _, a := range arms() {
-		r, err := a.run(ctx, out, c, p, dir)
+		r, err := a.run(ctx, out, c, p, programs, dir)
 		if err != nil {
 			return fmt.Errorf("%s: %w", a.name, err)
 		}
@@ -36,23 +26,14 @@ func demonstrate(ctx context.Context, out io.Writer, c config, p plan) (err erro
 	return conclude(out, results)
 }
 
-// keepOrRemove removes what was built and logged, unless somebody will want to
-// know why it failed.
-func keepOrRemove(dir string, failure error) error {
-	if failure == nil || errors.Is(failure, context.Canceled) {
-		return os.RemoveAll(dir)
-	}
-	return fmt.Errorf("the logs of the processes are in %s", dir)
-}
-
 // run puts one arm through the plan, with processes and a ledger of its own.
-func (a arm) run(ctx context.Context, out io.Writer, c config, p plan, dir string) (r result, err error) {
+func (a arm) run(ctx context.Context, out io.Writer, c config, p plan, programs, dir string) (r result, err error) {
 	own := filepath.Join(dir, strings.NewReplacer(",", "", " ", "-").Replace(a.name))
 	if err := os.Mkdir(own, 0o700); err != nil {
 		return result{}, err
 	}
 	fmt.Fprintf(out, "\n%s\n", a.name)
-	cluster, err := startCluster(ctx, c, a.client, dir, own)
+	cluster, err := startCluster(ctx, c, a.client, programs, own)
 	defer func() { err = errors.Join(err, cluster.end()) }()
 	if err != nil {
 		return result{}, err

@@ -40,7 +40,14 @@ func start(ctx context.Context, out io.Writer, getenv func(string) string) error
 	if err != nil {
 		return err
 	}
-	return demonstrate(ctx, out, c, defaultPlan())
+	return inWorkDir(ctx, func(dir string) error {
+		fmt.Fprintf(out, "%d × hello-srv, 1 × user-api; registry %s, transport %s, %d callers; building …\n",
+			c.instances, c.registry, c.transport, concurrency)
+		if err := build(ctx, dir); err != nil {
+			return err
+		}
+		return demonstrate(ctx, out, c, defaultPlan(), dir, dir)
+	})
 }
 
 func exitStatus(err error) int {
@@ -48,8 +55,7 @@ func exitStatus(err error) int {
 		return 0
 	}
 	fmt.Fprintln(os.Stderr, "failover:", err)
-	var notAllowed *setting.Error
-	if errors.As(err, &notAllowed) {
+	if _, notAllowed := errors.AsType[*setting.Error](err); notAllowed {
 		return exitUsage
 	}
 	return exitFailure

@@ -37,10 +37,10 @@ func (p plan) carryOut(ctx context.Context, c *cluster, say func(string)) error 
 	for _, step := range []struct {
 		at   time.Duration
 		what string
-		do   func(context.Context) error
+		do   func() error
 	}{
 		{p.kill, "kill " + victim.name + " (SIGKILL)", victim.kill},
-		{p.restart, "restart " + victim.name + " on the same port", victim.start},
+		{p.restart, "restart " + victim.name + " on the same port", func() error { return victim.start(ctx) }},
 		{p.freeze, "freeze " + sleeper.name + " (SIGSTOP)", sleeper.freeze},
 		{p.thaw, "thaw " + sleeper.name + " (SIGCONT)", sleeper.thaw},
 	} {
@@ -48,7 +48,7 @@ func (p plan) carryOut(ctx context.Context, c *cluster, say func(string)) error 
 			return err
 		}
 		say(step.what)
-		if err := step.do(ctx); err != nil {
+		if err := step.do(); err != nil {
 			return err
 		}
 	}

@@ -20,7 +20,7 @@ func freePorts(ctx context.Context, n int) ([]string, error) {
 	addresses := make([]string, 0, n)
 	listeners := make([]net.Listener, 0, n)
 	for tries := 0; len(addresses) < n && tries < 100*n; tries++ {
-		port := lowestPort + rand.IntN(highestPort-lowestPort)
+		port := lowestPort + rand.IntN(highestPort-lowestPort) //nolint:gosec // nothing is kept secret by it
 		listener, err := listen.Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err != nil {
 			continue // somebody's

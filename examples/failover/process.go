@@ -43,7 +43,7 @@ func (p *process) start(ctx context.Context) error {
 		return err
 	}
 	defer log.Close()                         // the child has its own copy
-	cmd := exec.Command(p.program, p.args...) //nolint:noctx // the process is ended in an order of its own
+	cmd := exec.Command(p.program, p.args...) //nolint:gosec,noctx // the driver knows what it starts, and ends it itself
 	cmd.Env = append(cleanEnviron(os.Environ()), p.env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = childAttributes()
@@ -91,7 +91,7 @@ func exitOf(err error) error {
 }
 
 // kill ends the process as a crash does, and waits until it is gone.
-func (p *process) kill(context.Context) error {
+func (p *process) kill() error {
 	if p.running == nil {
 		return nil
 	}
@@ -105,10 +105,10 @@ func (p *process) kill(context.Context) error {
 
 // freeze stops the process where it is: connections to it stay open and nobody
 // answers.
-func (p *process) freeze(context.Context) error { return p.signal(syscall.SIGSTOP) }
+func (p *process) freeze() error { return p.signal(syscall.SIGSTOP) }
 
 // thaw lets it go on.
-func (p *process) thaw(context.Context) error { return p.signal(syscall.SIGCONT) }
+func (p *process) thaw() error { return p.signal(syscall.SIGCONT) }
 
 // stop asks the process to finish what it does and waits until it has. It is an
 // error if it had ended already.

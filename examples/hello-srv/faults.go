@@ -48,6 +48,7 @@ func (f faults) beforeWork(ctx context.Context) error {
 		panic("the request asked for a panic")
 	case faultError:
 		return errors.New(serviceName, "the request asked for an error", asked.code)
+	default: // none, or one for later
 	}
 	return nil
 }

@@ -121,12 +121,6 @@ func (i *instance) entries(t *testing.T) int {
 	return total
 }
 
-func onEveryTransport(t *testing.T, test func(t *testing.T, transport string)) {
-	for _, transport := range fixture.Transports() {
-		t.Run(transport, func(t *testing.T) { test(t, transport) })
-	}
-}
-
 func code(err error) int32 {
 	if err == nil {
 		return 0
@@ -135,127 +129,137 @@ func code(err error) int32 {
 }
 
 func TestServiceAnswers(t *testing.T) {
-	onEveryTransport(t, func(t *testing.T, transport string) {
-		i := start(t, transport)
-		greeting, err := i.say.Hello(t.Context(), &hello.HelloRequest{Name: "xuxu"}, i.at())
-		if err != nil || greeting.GetMessage() != "Hello xuxu" || greeting.GetInstance() != "one" {
-			t.Errorf("Hello = %v, %v", greeting, err)
-		}
-
-		keyed := metadata.NewContext(t.Context(), metadata.Metadata{idempotency.HeaderKey: "k-1"})
-		for n := int64(1); n <= 2; n++ {
-			tip, err := i.wallet.Tip(keyed, &hello.TipRequest{Student: "xuxu", AmountCents: 500}, i.at())
-			if err != nil || tip.GetTransferId() == "" || tip.GetBalanceCents() != n*500 {
-				t.Errorf("Tip %d = %v, %v", n, tip, err)
+	for _, transport := range fixture.Transports() {
+		t.Run(transport, func(t *testing.T) {
+			i := start(t, transport)
+			greeting, err := i.say.Hello(t.Context(), &hello.HelloRequest{Name: "xuxu"}, i.at())
+			if err != nil || greeting.GetMessage() != "Hello xuxu" || greeting.GetInstance() != "one" {
+				t.Errorf("Hello = %v, %v", greeting, err)
 			}
-		}
-		balance, err := i.wallet.Balance(t.Context(), &hello.BalanceRequest{Student: "xuxu"}, i.at())
-		if err != nil || balance.GetBalanceCents() != 1000 || balance.GetStudent() != "xuxu" {
-			t.Errorf("Balance = %v, %v", balance, err)
-		}
-		if n := i.entries(t); n != 2 {
-			t.Errorf("the ledger has %d rows, want 2", n)
-		}
-	})
+
+			keyed := metadata.NewContext(t.Context(), metadata.Metadata{idempotency.HeaderKey: "k-1"})
+			for n := int64(1); n <= 2; n++ {
+				tip, err := i.wallet.Tip(keyed, &hello.TipRequest{Student: "xuxu", AmountCents: 500}, i.at())
+				if err != nil || tip.GetTransferId() == "" || tip.GetBalanceCents() != n*500 {
+					t.Errorf("Tip %d = %v, %v", n, tip, err)
+				}
+			}
+			balance, err := i.wallet.Balance(t.Context(), &hello.BalanceRequest{Student: "xuxu"}, i.at())
+			if err != nil || balance.GetBalanceCents() != 1000 || balance.GetStudent() != "xuxu" {
+				t.Errorf("Balance = %v, %v", balance, err)
+			}
+			if n := i.entries(t); n != 2 {
+				t.Errorf("the ledger has %d rows, want 2", n)
+			}
+		})
+	}
 }
 
 func TestServiceRefusesBadInput(t *testing.T) {
-	onEveryTransport(t, func(t *testing.T, transport string) {
-		i := start(t, transport)
-		long := strings.Repeat("x", 101)
-		for name, call := range map[string]func() error{
-			"no name":   func() error { _, err := i.say.Hello(t.Context(), &hello.HelloRequest{}, i.at()); return err },
-			"long name": func() error { _, err := i.say.Hello(t.Context(), &hello.HelloRequest{Name: long}, i.at()); return err },
-			"nothing tipped": func() error {
-				_, err := i.wallet.Tip(t.Context(), &hello.TipRequest{Student: "xuxu"}, i.at())
-				return err
-			},
-			"taken back": func() error {
-				_, err := i.wallet.Tip(t.Context(), &hello.TipRequest{Student: "xuxu", AmountCents: -1}, i.at())
-				return err
-			},
-			"too generous": func() error {
-				_, err := i.wallet.Tip(t.Context(), &hello.TipRequest{Student: "xuxu", AmountCents: highestTip + 1}, i.at())
-				return err
-			},
-			"blank student": func() error {
-				_, err := i.wallet.Tip(t.Context(), &hello.TipRequest{Student: " ", AmountCents: 1}, i.at())
-				return err
-			},
-			"nobody's balance": func() error {
-				_, err := i.wallet.Balance(t.Context(), &hello.BalanceRequest{}, i.at())
-				return err
-			},
-		} {
-			if err := call(); code(err) != 400 {
-				t.Errorf("%s: error = %v, want code 400", name, err)
+	for _, transport := range fixture.Transports() {
+		t.Run(transport, func(t *testing.T) {
+			i := start(t, transport)
+			long := strings.Repeat("x", 101)
+			for name, call := range map[string]func() error{
+				"no name":   func() error { _, err := i.say.Hello(t.Context(), &hello.HelloRequest{}, i.at()); return err },
+				"long name": func() error { _, err := i.say.Hello(t.Context(), &hello.HelloRequest{Name: long}, i.at()); return err },
+				"nothing tipped": func() error {
+					_, err := i.wallet.Tip(t.Context(), &hello.TipRequest{Student: "xuxu"}, i.at())
+					return err
+				},
+				"taken back": func() error {
+					_, err := i.wallet.Tip(t.Context(), &hello.TipRequest{Student: "xuxu", AmountCents: -1}, i.at())
+					return err
+				},
+				"too generous": func() error {
+					_, err := i.wallet.Tip(t.Context(), &hello.TipRequest{Student: "xuxu", AmountCents: highestTip + 1}, i.at())
+					return err
+				},
+				"blank student": func() error {
+					_, err := i.wallet.Tip(t.Context(), &hello.TipRequest{Student: " ", AmountCents: 1}, i.at())
+					return err
+				},
+				"nobody's balance": func() error {
+					_, err := i.wallet.Balance(t.Context(), &hello.BalanceRequest{}, i.at())
+					return err
+				},
+			} {
+				if err := call(); code(err) != 400 {
+					t.Errorf("%s: error = %v, want code 400", name, err)
+				}
 			}
-		}
-		if n := i.entries(t); n != 0 {
-			t.Errorf("the ledger has %d rows", n)
-		}
-	})
+			if n := i.entries(t); n != 0 {
+				t.Errorf("the ledger has %d rows", n)
+			}
+		})
+	}
 }
 
 func TestCountStreams(t *testing.T) {
-	onEveryTransport(t, func(t *testing.T, transport string) {
-		i := start(t, transport)
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		defer cancel()
-		stream, err := i.say.Count(ctx, &hello.CountRequest{Limit: 3, IntervalMs: 50}, i.at())
-		if err != nil {
-			t.Fatal(err)
-		}
-		for want := int32(1); want <= 3; want++ {
-			reply, err := stream.Recv()
-			if err != nil || reply.GetNumber() != want || reply.GetInstance() != "one" {
-				t.Fatalf("reply %d = %v, %v", want, reply, err)
+	for _, transport := range fixture.Transports() {
+		t.Run(transport, func(t *testing.T) {
+			i := start(t, transport)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			stream, err := i.say.Count(ctx, &hello.CountRequest{Limit: 3, IntervalMs: 50}, i.at())
+			if err != nil {
+				t.Fatal(err)
 			}
-		}
-		if reply, err := stream.Recv(); err == nil || (transport == fixture.GRPC && !errors.Is(err, io.EOF)) {
-			t.Errorf("after the last number: %v, %v", reply, err)
-		}
-		if err := stream.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+			for want := int32(1); want <= 3; want++ {
+				reply, err := stream.Recv()
+				if err != nil || reply.GetNumber() != want || reply.GetInstance() != "one" {
+					t.Fatalf("reply %d = %v, %v", want, reply, err)
+				}
+			}
+			if reply, err := stream.Recv(); err == nil || (transport == fixture.GRPC && !errors.Is(err, io.EOF)) {
+				t.Errorf("after the last number: %v, %v", reply, err)
+			}
+			if err := stream.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 func TestFaultsEndTheProcess(t *testing.T) {
-	onEveryTransport(t, func(t *testing.T, transport string) {
-		for asked, rows := range map[string]int{"exit-before": 0, "exit-after": 1} {
-			i := start(t, transport, "--faults")
-			if _, err := i.wallet.Tip(asking(t, asked), &hello.TipRequest{Student: "xuxu", AmountCents: 1}, i.at()); err == nil {
-				t.Errorf("%s: the instance answered", asked)
+	for _, transport := range fixture.Transports() {
+		t.Run(transport, func(t *testing.T) {
+			for asked, rows := range map[string]int{"exit-before": 0, "exit-after": 1} {
+				i := start(t, transport, "--faults")
+				if _, err := i.wallet.Tip(asking(t, asked), &hello.TipRequest{Student: "xuxu", AmountCents: 1}, i.at()); err == nil {
+					t.Errorf("%s: the instance answered", asked)
+				}
+				var exit *exec.ExitError
+				if err := <-i.exited; !errors.As(err, &exit) || exit.ExitCode() != exitFault {
+					t.Errorf("%s: ended with %v, want exit status %d", asked, err, exitFault)
+				}
+				if n := i.entries(t); n != rows {
+					t.Errorf("%s: the ledger has %d rows, want %d", asked, n, rows)
+				}
 			}
-			var exit *exec.ExitError
-			if err := <-i.exited; !errors.As(err, &exit) || exit.ExitCode() != exitFault {
-				t.Errorf("%s: ended with %v, want exit status %d", asked, err, exitFault)
-			}
-			if n := i.entries(t); n != rows {
-				t.Errorf("%s: the ledger has %d rows, want %d", asked, n, rows)
-			}
-		}
-	})
+		})
+	}
 }
 
 func TestFaultsLeaveTheProcessRunning(t *testing.T) {
-	onEveryTransport(t, func(t *testing.T, transport string) {
-		i := start(t, transport, "--faults")
-		if _, err := i.say.Hello(asking(t, "error=507"), &hello.HelloRequest{Name: "xuxu"}, i.at()); code(err) != 507 {
-			t.Errorf("error = %v, want code 507", err)
-		}
-		// go-micro's server never answers a panic. The transport's timeout ends the
-		// wait: that of the call would, but is a data race within go-micro.
-		impatient := hello.NewSayService(serviceName, fixture.NewClient(t, transport, nil,
-			client.Transport(gotransport.NewHTTPTransport(gotransport.Timeout(500*time.Millisecond)))))
-		if _, err := impatient.Hello(asking(t, "panic"), &hello.HelloRequest{Name: "xuxu"}, i.at()); err == nil {
-			t.Error("a handler that panicked answered")
-		}
-		if _, err := i.say.Hello(asking(t, "sleep=1ms"), &hello.HelloRequest{Name: "xuxu"}, i.at()); err != nil {
-			t.Errorf("after a panic and an error: %v", err)
-		}
-	})
+	for _, transport := range fixture.Transports() {
+		t.Run(transport, func(t *testing.T) {
+			i := start(t, transport, "--faults")
+			if _, err := i.say.Hello(asking(t, "error=507"), &hello.HelloRequest{Name: "xuxu"}, i.at()); code(err) != 507 {
+				t.Errorf("error = %v, want code 507", err)
+			}
+			// go-micro's server never answers a panic. The transport's timeout ends the
+			// wait: that of the call would, but is a data race within go-micro.
+			impatient := hello.NewSayService(serviceName, fixture.NewClient(t, transport, nil,
+				client.Transport(gotransport.NewHTTPTransport(gotransport.Timeout(500*time.Millisecond)))))
+			if _, err := impatient.Hello(asking(t, "panic"), &hello.HelloRequest{Name: "xuxu"}, i.at()); err == nil {
+				t.Error("a handler that panicked answered")
+			}
+			if _, err := i.say.Hello(asking(t, "sleep=1ms"), &hello.HelloRequest{Name: "xuxu"}, i.at()); err != nil {
+				t.Errorf("after a panic and an error: %v", err)
+			}
+		})
+	}
 }
 
 func TestFaultsNeedTheFlag(t *testing.T) {

@@ -43,8 +43,7 @@ func main() {
 		return
 	}
 	fmt.Fprintf(os.Stderr, "%s: %v\n", serviceName, err)
-	var notAllowed *setting.Error
-	if errors.As(err, &notAllowed) {
+	if _, notAllowed := errors.AsType[*setting.Error](err); notAllowed {
 		os.Exit(exitUsage)
 	}
 	os.Exit(exitFailure)

@@ -20,14 +20,9 @@ func newStockCaller(service micro.Service) (*caller, error) {
 }
 
 // newHystrixCaller calls as many services do: the community's hystrix wrapper
-// as it comes, around three retries of whatever failed, each attempt as long
-// as one of oncemore's.
+// as it comes, around three retries of whatever failed.
 func newHystrixCaller(service micro.Service) (*caller, error) {
-	caller, err := newControl(service,
-		client.Retry(retryfunc.Always),
-		client.Retries(3),
-		func(o *client.Options) { o.CallOptions.ConnectionTimeout = attemptTimeout },
-	)
+	caller, err := newControl(service, client.Retry(retryfunc.Always), client.Retries(3))
 	if err != nil {
 		return nil, err
 	}

@@ -36,7 +36,7 @@ func failureOf(err error) failure {
 		case retryfunc.MarkRunning, retryfunc.MarkUnknown:
 			f.status, f.retryAfter = http.StatusConflict, max(mark.RetryAfter, time.Second)
 			return f
-		case retryfunc.MarkRefused:
+		default:
 			f.retryAfter = mark.RetryAfter
 		}
 	}

@@ -48,8 +48,7 @@ func main() {
 		return
 	}
 	fmt.Fprintf(os.Stderr, "%s: %v\n", programName, err)
-	var notAllowed *setting.Error
-	if errors.As(err, &notAllowed) {
+	if _, notAllowed := errors.AsType[*setting.Error](err); notAllowed {
 		os.Exit(exitUsage)
 	}
 	os.Exit(exitFailure)
@@ -84,7 +83,7 @@ func serve(ctx context.Context, address string, handler http.Handler, log *slog.
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: callTimeout}
 	stopped := make(chan error, 1)
 	stopOnce := context.AfterFunc(ctx, func() {
-		drain, cancel := context.WithTimeout(context.Background(), drainTime)
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 		defer cancel()
 		stopped <- server.Shutdown(drain)
 	})

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -90,7 +91,7 @@ func TestAddReturnsTheBalanceWithTheTransferInIt(t *testing.T) {
 func TestASecondExecutionOfAKeyShows(t *testing.T) {
 	l := open(t)
 	for i, key := range []string{"run-1", "run-2", "run-2", "other-1", "run%"} {
-		if _, err := l.Add(t.Context(), transfer(fmt.Sprint(i), "xuxu", key, 1)); err != nil {
+		if _, err := l.Add(t.Context(), transfer(strconv.Itoa(i), "xuxu", key, 1)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -22,8 +22,7 @@ func TestErrorNamesSettingValueAndWhatIsAllowed(t *testing.T) {
 		if tt.err == nil || tt.err.Error() != tt.want {
 			t.Errorf("error = %v, want %s", tt.err, tt.want)
 		}
-		var settingErr *Error
-		if !errors.As(tt.err, &settingErr) {
+		if _, ok := errors.AsType[*Error](tt.err); !ok {
 			t.Errorf("%T is not an *Error", tt.err)
 		}
 	}

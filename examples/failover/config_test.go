@@ -1,0 +1,90 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/oncemore-dev/oncemore/examples/internal/setting"
+)
+
+func env(pairs ...string) func(string) string {
+	return func(name string) string {
+		for _, pair := range pairs {
+			if n, value, _ := strings.Cut(pair, "="); n == name {
+				return value
+			}
+		}
+		return ""
+	}
+}
+
+func TestConfigFrom(t *testing.T) {
+	consul := filepath.Join(t.TempDir(), "consul")
+	if err := os.WriteFile(consul, nil, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		env  []string
+		want config
+	}{
+		{nil, config{registry: "memory", transport: "mucp", instances: 3, calls: 2000}},
+		{
+			[]string{"REGISTRY=mdns", "TRANSPORT=grpc", "INSTANCES=5", "CALLS=100", "TIPS=1", "STORE=none:"},
+			config{registry: "mdns", transport: "grpc", instances: 5, calls: 100, tips: true, store: "none:"},
+		},
+		{
+			[]string{"REGISTRY=consul", "CONSUL_BIN=" + consul},
+			config{registry: "consul", transport: "mucp", instances: 3, calls: 2000, consulBin: consul},
+		},
+	} {
+		if got, err := configFrom(env(tt.env...)); err != nil || got != tt.want {
+			t.Errorf("%v: %+v, %v, want %+v", tt.env, got, err, tt.want)
+		}
+	}
+}
+
+func TestBadSettingsEndTheDriverAtOnce(t *testing.T) {
+	for _, tt := range []struct{ env, want string }{
+		{"REGISTRY=etcd", `REGISTRY="etcd": must be one of memory, consul, mdns`},
+		{"TRANSPORT=http", `TRANSPORT="http": must be one of mucp, grpc`},
+		{"TIPS=yes", `TIPS="yes": must be one of 0, 1`},
+		{"INSTANCES=2", `INSTANCES="2": must be a whole number from 3 to 20`},
+		{"CALLS=99", `CALLS="99": must be a whole number from 100 to 10000000`},
+		{"CALLS=lots", `CALLS="lots": must be a whole number from 100 to 10000000`},
+		{"STORE=etcd:", `STORE="etcd:": must be memory:, sqlite:PATH,`},
+		{"STORE=memory:", `STORE="memory:": must be sqlite:PATH or none: (this build`},
+	} {
+		var out bytes.Buffer
+		err := start(t.Context(), &out, env(tt.env))
+		var notAllowed *setting.Error
+		if !errors.As(err, &notAllowed) || !strings.HasPrefix(err.Error(), tt.want) {
+			t.Errorf("%s: error = %v, want %s", tt.env, err, tt.want)
+		}
+		if exitStatus(err) != exitUsage || out.Len() > 0 {
+			t.Errorf("%s: exit status %d after %q", tt.env, exitStatus(err), out.String())
+		}
+	}
+}
+
+func TestConsulIsOnlyNeededForItsRegistry(t *testing.T) {
+	if _, err := configFrom(env("CONSUL_BIN=/nonexistent/consul")); err != nil {
+		t.Error(err)
+	}
+	_, err := configFrom(env("REGISTRY=consul", "CONSUL_BIN=/nonexistent/consul"))
+	if err == nil || !strings.HasPrefix(err.Error(), `CONSUL_BIN="/nonexistent/consul": must be a Consul agent`) {
+		t.Errorf("error = %v", err)
+	}
+}
+
+func TestExitStatus(t *testing.T) {
+	if got := exitStatus(nil); got != 0 {
+		t.Errorf("without an error: %d", got)
+	}
+	if got := exitStatus(errInterrupted); got != exitFailure {
+		t.Errorf("with an error: %d", got)
+	}
+}

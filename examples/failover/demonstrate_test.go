@@ -1,0 +1,93 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// shortPlan freezes for longer than the 1 s after which hystrix gives up.
+func shortPlan() plan {
+	return plan{
+		kill:    300 * time.Millisecond,
+		restart: 800 * time.Millisecond,
+		freeze:  1 * time.Second,
+		thaw:    2500 * time.Millisecond,
+		end:     2800 * time.Millisecond,
+	}
+}
+
+func settings(t *testing.T, variables ...string) config {
+	t.Helper()
+	c, err := configFrom(env(append(variables, "CALLS=200")...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// interrupter cancels when the first fault is announced.
+type interrupter struct {
+	bytes.Buffer
+
+	cancel context.CancelFunc
+}
+
+func (i *interrupter) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), "SIGKILL") {
+		i.cancel()
+	}
+	return i.Buffer.Write(p)
+}
+
+// TestDemonstration kills and freezes real processes; it builds them once for
+// all its parts.
+func TestDemonstration(t *testing.T) {
+	programs := t.TempDir()
+	if err := build(t.Context(), programs); err != nil {
+		t.Fatal(err)
+	}
+
+	line := regexp.MustCompile(`(?m)^calls=\d{3,} failed=0 acknowledged=0 ledger=0 duplicates=0 lost=0 p50=\S+ p99=\S+ max=\S+$`)
+	for _, transport := range []string{transportMUCP, transportGRPC} {
+		t.Run(transport, func(t *testing.T) {
+			var out bytes.Buffer
+			c := settings(t, "TRANSPORT="+transport)
+			if err := demonstrate(t.Context(), &out, c, shortPlan(), programs, t.TempDir()); err != nil {
+				t.Errorf("%v\n%s", err, out.String())
+			}
+			if !line.MatchString(out.String()) {
+				t.Errorf("no line about oncemore in\n%s", out.String())
+			}
+		})
+	}
+
+	// With tips, every one that was acknowledged is in the ledger, once. Some
+	// fail: without deduplication a tip whose connection broke must not be
+	// repeated.
+	t.Run("tips", func(t *testing.T) {
+		var out bytes.Buffer
+		r, err := arms()[0].run(t.Context(), &out, settings(t, "TIPS=1"), shortPlan(), programs, t.TempDir())
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out.String())
+		}
+		if r.acknowledged == 0 || r.rows < r.acknowledged || r.duplicates != 0 || r.lost != 0 {
+			t.Errorf("%s\n%s", summary(r), out.String())
+		}
+	})
+
+	// That no process is left is what goleak sees: each has a goroutine that
+	// waits for its end.
+	t.Run("interrupted", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		out := &interrupter{cancel: cancel}
+		if err := demonstrate(ctx, out, settings(t), shortPlan(), programs, t.TempDir()); !errors.Is(err, context.Canceled) {
+			t.Errorf("error = %v, want context.Canceled", err)
+		}
+	})
+}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+)
+
+func results(oncemore, stock, hystrix result) []result {
+	all := []result{oncemore, stock, hystrix}
+	for i, a := range arms() {
+		all[i].arm = a
+	}
+	return all
+}
+
+func good() result {
+	return result{
+		calls: 2000, retried: 9, acknowledged: 1000, rows: 1000,
+		p50: 1234567, p99: 123456789, max: 1234567890,
+	}
+}
+
+func bad() result {
+	return result{calls: 300, failed: 40, duplicates: 2, lost: 1, failure: errCall, max: 5 * time.Second}
+}
+
+func TestConclude(t *testing.T) {
+	var out bytes.Buffer
+	if err := conclude(&out, results(good(), bad(), bad())); err != nil {
+		t.Fatal(err)
+	}
+	want := strings.TrimPrefix(`
+                         calls  failed  duplicates  lost     p50    p99    max
+               oncemore   2000       0           0     0  1.23ms  123ms  1.23s
+           stock client    300      40           2     1      0s     0s     5s
+  hystrix, retry always    300      40           2     1      0s     0s     5s
+
+calls=2000 failed=0 acknowledged=1000 ledger=1000 duplicates=0 lost=0 p50=1.23ms p99=123ms max=1.23s
+`, "")
+	if out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
+func TestConcludeFails(t *testing.T) {
+	changed := func(change func(*result)) result {
+		r := good()
+		change(&r)
+		return r
+	}
+	for _, tt := range []struct {
+		name    string
+		results []result
+		want    string
+	}{
+		{"a call failed", results(changed(func(r *result) { r.failed = 1; r.failure = errCall }), bad(), bad()),
+			"oncemore: a call failed, ran twice or was lost; for example: 502 Bad Gateway"},
+		{"a tip ran twice", results(changed(func(r *result) { r.duplicates = 1 }), bad(), bad()),
+			"oncemore: a call failed, ran twice or was lost"},
+		{"a tip was lost", results(changed(func(r *result) { r.lost = 1 }), bad(), bad()),
+			"oncemore: a call failed, ran twice or was lost"},
+		{"nothing was retried", results(changed(func(r *result) { r.retried = 0 }), bad(), bad()),
+			"oncemore: no call needed a second attempt: the faults did not bite"},
+		{"the stock client did not fail", results(good(), good(), bad()),
+			"stock client: no call failed: the faults did not bite"},
+		{"hystrix did not fail", results(good(), bad(), good()),
+			"hystrix, retry always: no call failed: the faults did not bite"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var out bytes.Buffer
+			if err := conclude(&out, tt.results); err == nil || err.Error() != tt.want {
+				t.Errorf("error = %v, want %s", err, tt.want)
+			}
+			if !strings.Contains(out.String(), "calls=2000 ") {
+				t.Errorf("no summary:\n%s", out.String())
+			}
+		})
+	}
+}
