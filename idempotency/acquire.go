@@ -8,29 +8,27 @@ import (
 )
 
 // acquire asks the store for the key until it has an outcome other than
-// Running, or the wait ends. With Acquired, a piece of work has been entered.
+// Running, or the wait ends. It enters the guard's work, and leaves it while
+// the request waits; r.entered tells where it stands at the end.
 func (g *Guard) acquire(ctx context.Context, r *request) (Outcome, error) {
 	look := &lookout{guard: g, key: r.claim.Key, delay: firstLook}
 	defer look.end()
 	for {
-		if !g.work.enter() {
+		if r.entered = g.work.enter(); !r.entered {
 			return Outcome{}, refusal(ErrDraining, nil)
 		}
 		out, err := g.begin(ctx, r)
-		if err == nil && out.State == Acquired {
+		switch {
+		case err != nil:
+			return Outcome{}, err
+		case out.mayMismatch() && !out.Fingerprint.Matches(r.claim.Fingerprint):
+			return Outcome{}, refusal(ErrMismatch, nil)
+		case out.State != Running:
 			r.fence = out.Fence
 			return out, nil
 		}
 		g.work.leave()
-		switch {
-		case err != nil:
-			return Outcome{}, err
-		case out.State != Superseded && !out.Fingerprint.Matches(r.claim.Fingerprint):
-			return Outcome{}, refusal(ErrMismatch, nil)
-		case out.State != Running:
-			return out, nil
-		}
-		r.joined = true
+		r.entered, r.joined = false, true
 		if err := g.mayWait(r); err != nil {
 			return Outcome{}, err
 		}
@@ -38,6 +36,11 @@ func (g *Guard) acquire(ctx context.Context, r *request) (Outcome, error) {
 			return Outcome{}, err
 		}
 	}
+}
+
+// mayMismatch reports whether the outcome shows another request's fingerprint.
+func (o *Outcome) mayMismatch() bool {
+	return o.State == Done || o.State == Running || o.State == Orphaned
 }
 
 // mayWait says whether the request may wait for a duplicate, and from now on
@@ -67,6 +70,8 @@ func (g *Guard) begin(ctx context.Context, r *request) (Outcome, error) {
 		return out, nil
 	case ctx.Err() != nil:
 		return Outcome{}, r.left(ctx)
+	case r.joined && g.work.stopping.Err() != nil:
+		return Outcome{}, unsettled(ErrWaitTimeout, ErrDraining)
 	}
 	return Outcome{}, refusal(ErrUnavailable, err)
 }
@@ -81,17 +86,31 @@ func (r *request) left(ctx context.Context) error {
 
 func (g *Guard) beginOnce(ctx context.Context, r *request) (Outcome, error) {
 	claim := r.claim
-	if claim.Wait = g.maxWait; !r.giveUp.IsZero() {
-		claim.Wait = max(0, time.Until(r.giveUp))
-	}
+	claim.Wait = g.waitLeft(ctx, r)
 	ctx, cancel := context.WithTimeout(ctx, claim.Wait+g.storeTimeout)
 	defer cancel()
+	if claim.Wait > 0 { // a drain does not wait for those who wait
+		defer context.AfterFunc(g.work.stopping, cancel)()
+	}
 	out, err := g.store.Begin(ctx, claim)
 	if err == nil && !out.valid() {
 		err = NotApplied(fmt.Errorf("the store's outcome is invalid: %v", out.State))
 	}
 	r.doubt = err != nil && (r.doubt || !errors.Is(err, ErrNotApplied))
 	return out, err
+}
+
+// waitLeft returns how long the store may block for a duplicate: not at all at
+// the first look, so that a store that hangs is told from one that waits.
+func (g *Guard) waitLeft(ctx context.Context, r *request) time.Duration {
+	if r.giveUp.IsZero() {
+		return 0
+	}
+	left := time.Until(r.giveUp)
+	if deadline, ok := ctx.Deadline(); ok {
+		left = min(left, time.Until(deadline))
+	}
+	return max(0, left)
 }
 
 func (o *Outcome) valid() bool {
@@ -139,7 +158,7 @@ func (l *lookout) pause(ctx context.Context, giveUp time.Time) error {
 		return nil
 	case <-ctx.Done():
 		return unsettled(ErrWaitTimeout, context.Cause(ctx))
-	case <-l.guard.work.stop:
+	case <-l.guard.work.stopping.Done():
 		return unsettled(ErrWaitTimeout, ErrDraining)
 	}
 }

@@ -11,15 +11,17 @@ type work struct {
 	mu       sync.Mutex
 	count    int
 	draining bool
-	stop     chan struct{} // closed when draining begins
 	idle     chan struct{} // closed when draining and nothing is left
 
+	stopping   context.Context // ends when draining begins
+	stop       context.CancelFunc
 	background context.Context // of what outlives its call
 	abandon    context.CancelCauseFunc
 }
 
 func newWork() *work {
-	w := &work{stop: make(chan struct{}), idle: make(chan struct{})}
+	w := &work{idle: make(chan struct{})}
+	w.stopping, w.stop = context.WithCancel(context.Background())
 	w.background, w.abandon = context.WithCancelCause(context.Background())
 	return w
 }
@@ -35,7 +37,7 @@ func (w *work) enter() bool {
 	return true
 }
 
-// more begins a piece of work from within another.
+// more begins a piece of work from within another, which keeps the count above 0.
 func (w *work) more() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -55,7 +57,7 @@ func (w *work) drain(ctx context.Context) error {
 	w.mu.Lock()
 	if !w.draining {
 		w.draining = true
-		close(w.stop)
+		w.stop()
 		if w.count == 0 {
 			close(w.idle)
 		}

@@ -150,6 +150,8 @@ type request struct {
 	ran    bool // the handler has run
 	doubt  bool // the store may hold the claim, though it did not say so
 	joined bool // another owner was seen running
+
+	entered bool // in the guard's work, which Drain waits for
 }
 
 func (g *Guard) newRequest(c *Call) (*request, error) {
@@ -195,12 +197,14 @@ func (g *Guard) report(ctx context.Context, r *request, e Event) {
 func (g *Guard) lead(ctx context.Context, r *request, f *flight, handler func(context.Context) error) (Result, error) {
 	defer g.flights.settle(r.claim.Key, f, nil, nil, false) // unless it was settled before
 	out, err := g.acquire(ctx, r)
+	if r.entered {
+		defer g.work.leave()
+	}
 	if err != nil {
 		return g.cannotAcquire(ctx, r, f, handler, err)
 	}
 	switch out.State {
 	case Acquired:
-		defer g.work.leave()
 		return g.execute(ctx, r, f, out, handler)
 	case Done:
 		g.flights.settle(r.claim.Key, f, out.Record, nil, false)
@@ -219,8 +223,7 @@ func (g *Guard) cannotAcquire(
 	ctx context.Context, r *request, f *flight, handler func(context.Context) error, err error,
 ) (Result, error) {
 	down := errors.Is(err, ErrUnavailable)
-	if down && g.outage == FailOpen && !r.joined && g.work.enter() {
-		defer g.work.leave()
+	if down && g.outage == FailOpen && !r.joined {
 		return g.executeUnrecorded(ctx, r, f, handler, err)
 	}
 	if r.doubt {

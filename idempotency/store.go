@@ -90,7 +90,8 @@ type Claim struct {
 	ReleaseMemory time.Duration
 	// Wait is how long Begin may block for a running execution to end before
 	// it answers Running. A store that has no queue of its own answers at
-	// once; so does every store when Wait is 0.
+	// once; so does every store when Wait is 0, as Guard has it at its first
+	// look.
 	Wait time.Duration
 	// Takeover asks for an orphan too.
 	Takeover bool

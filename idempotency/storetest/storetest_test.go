@@ -1,0 +1,181 @@
+package storetest_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/oncemore-dev/oncemore/idempotency"
+	"github.com/oncemore-dev/oncemore/idempotency/storetest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// TestTransactionalStore runs the suite on a store whose records and business
+// writes commit together, so that the transactional half of the suite, and of
+// the guard, is tested without a database.
+func TestTransactionalStore(t *testing.T) {
+	storetest.Run(t, func(*testing.T) storetest.Harness {
+		db := &database{rows: make(map[idempotency.StoreKey]row), locks: make(map[idempotency.StoreKey]chan struct{})}
+		return storetest.Harness{
+			Store: db, Tick: 50 * time.Millisecond, Sleep: db.sleep,
+			Write: write, Writes: func(context.Context) (int, error) { return db.count(), nil },
+		}
+	})
+}
+
+// database is a transactional store in memory, with one lock for each key.
+type database struct {
+	mu     sync.Mutex
+	ahead  time.Duration
+	rows   map[idempotency.StoreKey]row
+	locks  map[idempotency.StoreKey]chan struct{}
+	writes int
+}
+
+type row struct {
+	released bool
+	attempt  int32
+	fence    uint64
+	print    idempotency.Fingerprint
+	record   []byte
+	until    time.Time
+}
+
+func (d *database) sleep(by time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ahead += by
+}
+
+func (d *database) count() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.writes
+}
+
+func (d *database) ID(context.Context) (string, error) { return "database", nil }
+
+// lock waits for the owner of a key.
+func (d *database) lock(ctx context.Context, c idempotency.Claim) (bool, error) {
+	timer := time.NewTimer(c.Wait)
+	defer timer.Stop()
+	for {
+		d.mu.Lock()
+		held, ok := d.locks[c.Key]
+		if !ok {
+			d.locks[c.Key] = make(chan struct{})
+		}
+		d.mu.Unlock()
+		if !ok {
+			return true, nil
+		}
+		select {
+		case <-held:
+		case <-timer.C:
+			return false, nil
+		case <-ctx.Done():
+			return false, idempotency.NotApplied(context.Cause(ctx))
+		}
+	}
+}
+
+func (d *database) unlock(key idempotency.StoreKey) {
+	close(d.locks[key])
+	delete(d.locks, key)
+}
+
+func (d *database) Begin(ctx context.Context, c idempotency.Claim) (idempotency.Outcome, error) {
+	if ctx.Err() != nil {
+		return idempotency.Outcome{}, idempotency.NotApplied(context.Cause(ctx))
+	}
+	locked, err := d.lock(ctx, c)
+	if err != nil || !locked {
+		return idempotency.Outcome{State: idempotency.Running}, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	old, ok := d.rows[c.Key]
+	if ok && !old.until.After(time.Now().Add(d.ahead)) {
+		ok = false
+	}
+	switch {
+	case ok && !old.released:
+		d.unlock(c.Key)
+		return idempotency.Outcome{State: idempotency.Done, Record: old.record, Fingerprint: old.print}, nil
+	case ok && c.Attempt < old.attempt:
+		d.unlock(c.Key)
+		return idempotency.Outcome{State: idempotency.Superseded}, nil
+	}
+	tx := &transaction{db: d, claim: c, fence: old.fence + 1}
+	return idempotency.Outcome{State: idempotency.Acquired, Execution: tx, Fence: tx.fence, Transactional: true}, nil
+}
+
+// transaction holds the writes of one execution until it commits.
+type transaction struct {
+	db     *database
+	claim  idempotency.Claim
+	fence  uint64
+	writes int
+	ended  bool
+}
+
+type transactionKey struct{}
+
+func write(ctx context.Context) error {
+	tx, ok := ctx.Value(transactionKey{}).(*transaction)
+	if !ok {
+		return errors.New("no transaction")
+	}
+	tx.db.mu.Lock()
+	defer tx.db.mu.Unlock()
+	tx.writes++
+	return nil
+}
+
+func (x *transaction) Context(ctx context.Context) context.Context {
+	return context.WithValue(ctx, transactionKey{}, x)
+}
+
+func (x *transaction) Renew(context.Context) error { return nil }
+
+func (x *transaction) Undo(context.Context) error {
+	x.db.mu.Lock()
+	defer x.db.mu.Unlock()
+	x.writes = 0
+	return nil
+}
+
+func (x *transaction) Complete(_ context.Context, record []byte) error {
+	return x.end(row{fence: x.fence, print: x.claim.Fingerprint, record: record}, x.claim.Retention, idempotency.ErrLost)
+}
+
+func (x *transaction) Release(context.Context) error {
+	x.db.mu.Lock()
+	x.writes = 0
+	committed := x.ended && !x.db.rows[x.claim.Key].released
+	x.db.mu.Unlock()
+	if committed {
+		return idempotency.ErrLost
+	}
+	return x.end(row{fence: x.fence, released: true, attempt: x.claim.Attempt}, x.claim.ReleaseMemory, nil)
+}
+
+// end commits the row and the writes, or says that it was done before.
+func (x *transaction) end(r row, keep time.Duration, again error) error {
+	x.db.mu.Lock()
+	defer x.db.mu.Unlock()
+	if x.ended {
+		return again
+	}
+	x.ended = true
+	r.until = time.Now().Add(x.db.ahead + keep)
+	x.db.rows[x.claim.Key] = r
+	x.db.writes += x.writes
+	x.db.unlock(x.claim.Key)
+	return nil
+}
