@@ -40,11 +40,7 @@ func TestCommands(t *testing.T) {
 	server := servertest.StartRedis(t)
 	client := dial(t, server)
 	s := newStore(t, client)
-	for _, script := range []script{s.scripts.claim, s.scripts.complete, s.scripts.release, s.scripts.renew, s.scripts.watch} {
-		if err := client.ScriptLoad(t.Context(), script.source).Err(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	loadScripts(t, s)
 	var count counter
 	client.AddHook(&count)
 	m := startMonitor(t, server)

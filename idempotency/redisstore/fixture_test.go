@@ -123,3 +123,14 @@ func newStore(tb testing.TB, client redis.UniversalClient, options ...Option) *S
 	})
 	return s
 }
+
+// loadScripts makes the server know the scripts, as it does after the first
+// use of each.
+func loadScripts(tb testing.TB, s *Store) {
+	tb.Helper()
+	for _, script := range []script{s.scripts.claim, s.scripts.complete, s.scripts.release, s.scripts.renew, s.scripts.watch} {
+		if err := s.client.ScriptLoad(context.Background(), script.source).Err(); err != nil {
+			tb.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,221 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/oncemore-dev/oncemore/idempotency"
+	"github.com/oncemore-dev/oncemore/internal/servertest"
+)
+
+func TestEvidence(t *testing.T) {
+	refused := &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+	for name, test := range map[string]struct {
+		err                error
+		nothing, transient bool
+	}{
+		"refused":           {fmt.Errorf("wrapped: %w", refused), true, false},
+		"end of connection": {io.EOF, false, true},
+		"reset":             {&net.OpError{Op: "read", Err: syscall.ECONNRESET}, false, true},
+		"broken pipe":       {&net.OpError{Op: "write", Err: syscall.EPIPE}, false, true},
+		"deadline":          {context.DeadlineExceeded, false, false},
+		"read timeout":      {&net.OpError{Op: "read", Err: context.DeadlineExceeded}, false, false},
+		"client closed":     {redis.ErrClosed, true, false},
+		"pool exhausted":    {redis.ErrPoolTimeout, true, false},
+		"unknown":           {errors.New("what?"), false, false},
+		"too few replicas":  {fmt.Errorf("%w: %w", ErrReplicas, errText{redis.ErrCrossSlot}), false, false},
+		"crossed slots":     {redis.ErrCrossSlot, true, false},
+	} {
+		if nothing, again := changedNothing(test.err), transient(test.err); nothing != test.nothing || again != test.transient {
+			t.Errorf("%s: changed nothing %v, transient %v; want %v, %v", name, nothing, again, test.nothing, test.transient)
+		}
+	}
+}
+
+// TestAnswersOfTheServer makes a server refuse in its own words.
+func TestAnswersOfTheServer(t *testing.T) {
+	server := servertest.StartRedis(t)
+	client := dial(t, server)
+	s := newStore(t, client)
+	e := acquire(t, s, newTestClaim(t, newKey(t)))
+	set := func(name, value string) {
+		t.Helper()
+		if err := client.ConfigSet(t.Context(), name, value).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refuses := func(name string) {
+		t.Helper()
+		_, err := s.Begin(t.Context(), newTestClaim(t, newKey(t)))
+		if !errors.Is(err, idempotency.ErrNotApplied) {
+			t.Errorf("%s: begin: %v, want it not applied", name, err)
+		}
+		if err := e.Complete(t.Context(), []byte("record")); !errors.Is(err, idempotency.ErrNotApplied) {
+			t.Errorf("%s: complete: %v, want it not applied", name, err)
+		}
+	}
+	set("maxmemory", "1")
+	refuses("out of memory")
+	set("maxmemory", "0")
+	set("min-replicas-to-write", "1")
+	refuses("too few replicas")
+	set("min-replicas-to-write", "0")
+	nowhere := servertest.StartRedis(t)
+	nowhere.Stop()
+	host, port, err := net.SplitHostPort(nowhere.Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := client.SlaveOf(t.Context(), host, port).Err(); err != nil {
+		t.Fatal(err)
+	}
+	refuses("replica")
+	if err := client.SlaveOf(t.Context(), "no", "one").Err(); err != nil {
+		t.Fatal(err)
+	}
+	complete(t, e, "record")
+}
+
+// TestLostAnswer loses the answer to each operation, which the store then
+// sends again: the outcome is as if nothing had been lost.
+func TestLostAnswer(t *testing.T) {
+	server := servertest.StartRedis(t)
+	direct := openURL(t, server.URL())
+	p := startProxy(t, server)
+	s := openURL(t, p.url())
+	loadScripts(t, direct)
+	lost := 0
+	lose := func(key idempotency.StoreKey) {
+		t.Helper()
+		if got := p.answersLost(); got != lost {
+			t.Fatalf("%d answers were lost, want %d", got, lost)
+		}
+		lost++
+		p.lose(key.String(), false)
+	}
+	c := newTestClaim(t, newKey(t))
+	lose(c.Key)
+	out := begin(t, s, c)
+	if out.State != idempotency.Acquired || out.Fence != 1 || out.TakenOver {
+		t.Fatalf("outcome = %+v, want a first claim", out)
+	}
+	lose(c.Key)
+	if err := out.Execution.Renew(t.Context()); err != nil {
+		t.Error(err)
+	}
+	lose(c.Key)
+	complete(t, out.Execution, "record")
+	lose(c.Key)
+	if out := begin(t, s, newTestClaim(t, c.Key)); out.State != idempotency.Done || string(out.Record) != "record" {
+		t.Errorf("outcome = %+v, want the record", out)
+	}
+
+	orphan := newTestClaim(t, newKey(t))
+	orphan.Lease = time.Millisecond
+	acquire(t, direct, orphan)
+	time.Sleep(5 * time.Millisecond)
+	if out := begin(t, direct, newTestClaim(t, orphan.Key)); out.State != idempotency.Orphaned {
+		t.Fatalf("state = %v, want orphaned", out.State)
+	}
+	taker := newTestClaim(t, orphan.Key)
+	taker.Takeover = true
+	lost++
+	p.lose("evalsha", false)
+	taken := begin(t, s, taker)
+	if taken.State != idempotency.Acquired || !taken.TakenOver || taken.Fence != 2 {
+		t.Errorf("outcome = %+v, want taken over with fence 2", taken)
+	}
+	lose(taker.Key)
+	if err := taken.Execution.Release(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if p.answersLost() != lost {
+		t.Errorf("%d answers were lost, want %d", p.answersLost(), lost)
+	}
+	if out := begin(t, direct, newTestClaim(t, taker.Key)); out.State != idempotency.Acquired {
+		t.Errorf("state = %v after the release, want acquired", out.State)
+	}
+}
+
+// TestLostAnswerAndThenRefused: the last attempt proves nothing of the first.
+func TestLostAnswerAndThenRefused(t *testing.T) {
+	server := servertest.StartRedis(t)
+	direct := openURL(t, server.URL())
+	p := startProxy(t, server)
+	s := openURL(t, p.url())
+	c := newTestClaim(t, newKey(t))
+	p.lose(c.Key.String(), true)
+	_, err := s.Begin(t.Context(), c)
+	if !errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, idempotency.ErrNotApplied) {
+		t.Errorf("begin = %v, want it refused at last, and in doubt", err)
+	}
+	if out := begin(t, direct, newTestClaim(t, c.Key)); out.State != idempotency.Running {
+		t.Errorf("state = %v, want running", out.State)
+	}
+}
+
+func TestRefused(t *testing.T) {
+	server := servertest.StartRedis(t)
+	s := openURL(t, server.URL())
+	e := acquire(t, s, newTestClaim(t, newKey(t)))
+	server.Kill()
+	for name, do := range map[string]func() error{
+		"begin": func() error {
+			_, err := s.Begin(t.Context(), newTestClaim(t, newKey(t)))
+			return err
+		},
+		"renew":    func() error { return e.Renew(t.Context()) },
+		"complete": func() error { return e.Complete(t.Context(), []byte("record")) },
+		"release":  func() error { return e.Release(t.Context()) },
+		"identity": func() error {
+			_, err := s.ID(t.Context())
+			return err
+		},
+		"watch": func() error {
+			_, _, err := s.Watch(t.Context(), newKey(t))
+			return err
+		},
+	} {
+		err := do()
+		for range 100 { // connections of before may break first
+			if errors.Is(err, syscall.ECONNREFUSED) {
+				break
+			}
+			err = do()
+		}
+		if err = do(); !errors.Is(err, syscall.ECONNREFUSED) || !errors.Is(err, idempotency.ErrNotApplied) {
+			t.Errorf("%s = %v, want it refused and not applied", name, err)
+		}
+	}
+	server.Restart()
+	acquire(t, s, newTestClaim(t, newKey(t)))
+}
+
+// TestFrozen: a server that hangs holds nobody beyond the deadline, and what
+// it was asked may yet be done.
+func TestFrozen(t *testing.T) {
+	server := servertest.StartRedis(t)
+	s := openURL(t, server.URL())
+	acquire(t, s, newTestClaim(t, newKey(t)))
+	server.Freeze()
+	c := newTestClaim(t, newKey(t))
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	_, err := s.Begin(ctx, c)
+	if took := time.Since(start); err == nil || errors.Is(err, idempotency.ErrNotApplied) || took > 3*time.Second {
+		t.Errorf("begin = %v after %v, want an error in doubt after 300ms", err, took)
+	}
+	server.Thaw()
+	if out := begin(t, s, c); out.State != idempotency.Acquired || out.Fence != 1 {
+		t.Errorf("outcome = %+v, want it acquired, for the first or second time", out)
+	}
+}
