@@ -33,7 +33,7 @@ func (s *call) attempt(
 	}
 	t := s.newTry(node, req, rsp, opts)
 	t.limit(s.timeLimit(ctx))
-	err = t.run(s.terms.withMetadata(ctx, i+1))
+	err = t.run(s.terms.withMetadata(ctx, i+1, s.streamID(node)))
 	s.end(i, t, err)
 	return err
 }

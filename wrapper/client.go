@@ -43,6 +43,7 @@ type retryClient struct {
 	stock     bool           // the inner client is go-micro's own: it keeps no call option after a call
 	described retryfunc.Rule // what descriptions and verbs say of an endpoint
 	calls     callPool
+	streams   streamIDs
 }
 
 func newRetryClient(inner client.Client, o ClientOptions) *retryClient {

@@ -2,13 +2,44 @@ package wrapper_test
 
 import (
 	"testing"
+	"time"
 
+	"go-micro.dev/v4/server"
+
+	"github.com/oncemore-dev/oncemore/idempotency"
+	"github.com/oncemore-dev/oncemore/idempotency/memstore"
 	"github.com/oncemore-dev/oncemore/internal/fixture"
 	"github.com/oncemore-dev/oncemore/internal/leak"
+	"github.com/oncemore-dev/oncemore/wrapper"
 )
 
 func TestMain(m *testing.M) {
 	fixture.Main(m,
+		fixture.WithSetup("memory", inMemory()),
+		fixture.WithSetup("impatient", inMemory(idempotency.WithMaxWait(0))),
+		fixture.WithSetup("patient", inMemory(idempotency.WithMaxWait(500*time.Millisecond))),
 		fixture.WithLeakOptions(leak.GoMicro()...),
 		fixture.WithLeakOptions(leak.Hystrix()...))
+}
+
+// inMemory wraps a server's handlers with a memory of its own. Echo ignores
+// keys, and BadRequest requires one.
+func inMemory(settings ...idempotency.Option) fixture.Setup {
+	return func(i fixture.Instance) ([]server.Option, error) {
+		store, err := memstore.New()
+		if err != nil {
+			return nil, err
+		}
+		guard, err := idempotency.New(store, settings...)
+		if err != nil {
+			return nil, err
+		}
+		wrap, err := wrapper.NewHandlerWrapper(i.Service, guard,
+			wrapper.WithKeyMode(wrapper.KeyOff, fixture.Echo),
+			wrapper.WithKeyMode(wrapper.KeyRequired, fixture.BadRequest))
+		if err != nil {
+			return nil, err
+		}
+		return []server.Option{server.WrapHandler(wrap)}, nil
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"go-micro.dev/v4/metadata"
+	"go-micro.dev/v4/transport/headers"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
 )
@@ -13,24 +14,33 @@ import (
 // reuses its context for its own calls would pass on those of its caller.
 var ownMetadata = [...]string{
 	idempotency.HeaderKey, idempotency.HeaderFor, idempotency.HeaderIssued, idempotency.HeaderRetryCount,
+	headers.Stream,
 }
 
 // withMetadata returns the context of one attempt: with the call's key, without
-// any other call's. number is the attempt's, counted from 1.
-func (t *terms) withMetadata(ctx context.Context, number int) context.Context {
-	if t.key.Value == "" {
+// any other call's. number is the attempt's, counted from 1; stream is its
+// identity on a mucp connection, or empty.
+func (t *terms) withMetadata(ctx context.Context, number int, stream string) context.Context {
+	if t.key.Value == "" && stream == "" {
 		return withoutLeaks(ctx)
 	}
 	md, ok := metadata.FromContext(ctx) // a copy
 	if !ok {
 		md = make(metadata.Metadata, len(ownMetadata))
 	}
-	md[idempotency.HeaderKey] = t.key.Value
-	md[idempotency.HeaderFor] = t.key.For
-	md[idempotency.HeaderRetryCount] = strconv.Itoa(number - 1)
-	delete(md, idempotency.HeaderIssued)
-	if issued := idempotency.FormatIssued(t.key.Issued); issued != "" {
-		md[idempotency.HeaderIssued] = issued
+	for _, name := range ownMetadata {
+		delete(md, name)
+	}
+	if stream != "" {
+		md[headers.Stream] = stream
+	}
+	if t.key.Value != "" {
+		md[idempotency.HeaderKey] = t.key.Value
+		md[idempotency.HeaderFor] = t.key.For
+		if issued := idempotency.FormatIssued(t.key.Issued); issued != "" {
+			md[idempotency.HeaderIssued] = issued
+		}
+		md[idempotency.HeaderRetryCount] = strconv.Itoa(number - 1)
 	}
 	return metadata.NewContext(ctx, md)
 }

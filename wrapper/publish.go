@@ -4,11 +4,48 @@ import (
 	"context"
 
 	"go-micro.dev/v4/client"
+	"go-micro.dev/v4/metadata"
+
+	"github.com/oncemore-dev/oncemore/idempotency"
 )
 
 // Publish hands the message to the broker once: whether a broker may be asked
-// again is its own matter. The message does not carry the key of the call in
-// whose context it is published, because the key is not the message's.
+// again is its own matter. The message carries the caller's key (see
+// idempotency.WithKey), or one derived from the execution that publishes it, so
+// that a handler that runs again publishes the same message again. Elsewhere it
+// carries none: the broker's own id tells a redelivery. It never carries the key
+// of the call in whose context it is published.
 func (c *retryClient) Publish(ctx context.Context, msg client.Message, opts ...client.PublishOption) error {
-	return c.Client.Publish(withoutLeaks(ctx), msg, opts...)
+	clean := withoutLeaks(ctx)
+	_, own := idempotency.KeyFrom(ctx)
+	_, within := idempotency.ExecutionFrom(ctx)
+	if !own && !within {
+		return c.Client.Publish(clean, msg, opts...)
+	}
+	fingerprint := func() (idempotency.Fingerprint, error) { return idempotency.FingerprintOf(msg.Payload()) }
+	key, done, err := idempotency.CallKey(ctx, topicService, msg.Topic(), fingerprint, c.generate)
+	if err != nil {
+		return &CallError{err: err}
+	}
+	err = c.Client.Publish(withMessageKey(clean, key), msg, opts...)
+	done(err != nil)
+	return err
+}
+
+// topicService stands for the service where a key is derived for a message,
+// which has none: whoever subscribes may consume it.
+const topicService = "topic"
+
+// withMessageKey adds the key. For whom it was minted is left out, because a
+// subscriber knows its own name and not which of them was meant.
+func withMessageKey(ctx context.Context, key idempotency.Key) context.Context {
+	md, ok := metadata.FromContext(ctx)
+	if !ok {
+		md = make(metadata.Metadata, 2)
+	}
+	md[idempotency.HeaderKey] = key.Value
+	if issued := idempotency.FormatIssued(key.Issued); issued != "" {
+		md[idempotency.HeaderIssued] = issued
+	}
+	return metadata.NewContext(ctx, md)
 }

@@ -1,0 +1,164 @@
+package wrapper
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+
+	"go-micro.dev/v4/server"
+
+	"github.com/oncemore-dev/oncemore/idempotency"
+)
+
+// NewHandlerWrapper returns a wrapper for micro.WrapHandler or
+// server.WrapHandler: of the calls that carry one key, the handler executes one,
+// and all get its answer, wherever they arrive, as far as guard's store reaches.
+//
+// service is the name under which the server is registered: a key that was
+// minted for another call has leaked out of it, and is ignored, or refused where
+// a key is required. Streams, and handlers whose reply is not decoded (with
+// server.WithRouter), pass through. Panics are answered with a 500 on every
+// transport, with or without a key.
+//
+// The context of a keyed handler does not end with its caller's: it has the
+// guard's execution timeout. It carries no key of the caller's, so that calls
+// made under it get keys of their own.
+//
+// The error names every option that is wrong, its value and what is allowed.
+// The wrapper is safe for concurrent use. The caller drains guard before the
+// server stops.
+func NewHandlerWrapper(service string, guard *idempotency.Guard, opts ...ServerOption) (server.HandlerWrapper, error) {
+	d, err := newDeduper(service, guard, opts)
+	if err != nil {
+		return nil, err
+	}
+	return func(next server.HandlerFunc) server.HandlerFunc {
+		return func(ctx context.Context, req server.Request, rsp any) error {
+			return d.handle(ctx, req, rsp, next)
+		}
+	}, nil
+}
+
+// deduper is what the wrappers of one service share.
+type deduper struct {
+	ServerOptions
+	service string
+	guard   *idempotency.Guard
+	guards  map[string]*idempotency.Guard // of endpoints with settings of their own
+	errors  wireErrors
+}
+
+func newDeduper(service string, guard *idempotency.Guard, opts []ServerOption) (*deduper, error) {
+	o, err := newServerOptions(opts)
+	switch {
+	case service == "":
+		err = errors.Join(err, errors.New(`wrapper: service "": must be the name the server is registered under`))
+	case guard == nil:
+		err = errors.Join(err, errors.New("wrapper: guard nil: must be made by idempotency.New"))
+	}
+	if err != nil {
+		return nil, err
+	}
+	d := &deduper{ServerOptions: o, service: service, errors: wireErrors{service}, guards: make(map[string]*idempotency.Guard)}
+	if d.guard, err = guard.With(idempotency.WithErrorEncoder(d.errors.encode)); err != nil {
+		return nil, err
+	}
+	for endpoint, settings := range o.settings {
+		if d.guards[endpoint], err = d.guard.With(settings...); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+func (d *deduper) guardOf(endpoint string) *idempotency.Guard {
+	if g, ok := d.guards[endpoint]; ok {
+		return g
+	}
+	return d.guard
+}
+
+// handle answers one request.
+func (d *deduper) handle(ctx context.Context, req server.Request, rsp any, next server.HandlerFunc) error {
+	endpoint := endpointOf(req)
+	ctx, in, err := take(ctx)
+	if isStream(rsp) {
+		return next(ctx, req, rsp)
+	}
+	keyed, err := d.admit(endpoint, in, err)
+	if err != nil {
+		return d.errors.answer(err)
+	}
+	if !keyed || !isolable(rsp) {
+		return d.unkeyed(ctx, endpoint, func() error { return next(ctx, req, rsp) })
+	}
+	caller, err := d.caller(ctx, endpoint)
+	if err != nil {
+		return err
+	}
+	result, err := d.guardOf(endpoint).Do(ctx, idempotency.Call{
+		Service: d.service, Endpoint: endpoint, Caller: caller,
+		Key: in.key, Attempt: in.attempt, Body: req.Body(), Reply: rsp,
+	}, func(ctx context.Context) error { return next(ctx, req, rsp) })
+	if result.Replayed {
+		sayReplayed(ctx)
+	}
+	return d.errors.answer(err)
+}
+
+// endpointOf is the name a request is for: grpc says it in another place.
+func endpointOf(req server.Request) string {
+	if endpoint := req.Endpoint(); endpoint != "" {
+		return endpoint
+	}
+	return req.Method()
+}
+
+// isStream tells whether the handler gets a stream, or a response to encode
+// itself, in place of a reply.
+func isStream(rsp any) bool {
+	switch rsp.(type) {
+	case server.Stream, server.Response:
+		return true
+	default:
+		return false
+	}
+}
+
+// admit decides whether the call is deduplicated. err is what was wrong with
+// its metadata.
+func (d *deduper) admit(endpoint string, in incoming, err error) (keyed bool, _ error) {
+	mode := d.modeOf(endpoint)
+	if mode == KeyOff {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	usable := in.key.Value != "" && in.key.IsFor(d.service, endpoint)
+	if usable || mode == KeyOptional {
+		return usable, nil
+	}
+	if in.key.Value != "" {
+		return false, badRequest{errForeignKey}
+	}
+	return false, badRequest{errKeyRequired}
+}
+
+var (
+	errKeyRequired = errors.New("this endpoint needs an idempotency key; send one in the metadata " + idempotency.HeaderKey +
+		", a fresh one for every new intention and the same one for every repetition")
+	errForeignKey = errors.New("this idempotency key was minted for another call; mint one for this call")
+)
+
+// unkeyed runs the handler and answers its panic, which mucp would leave
+// without any answer.
+func (d *deduper) unkeyed(ctx context.Context, endpoint string, run func() error) (err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			d.panicked(ctx, endpoint, value, debug.Stack())
+			err = d.errors.panicked()
+		}
+	}()
+	return d.errors.passOn(run())
+}

@@ -1,0 +1,126 @@
+package wrapper
+
+import (
+	"cmp"
+	"errors"
+	"net/http"
+
+	merrors "go-micro.dev/v4/errors"
+
+	"github.com/oncemore-dev/oncemore/idempotency"
+	"github.com/oncemore-dev/oncemore/retryfunc"
+)
+
+// wireErrors turns what a guard answers into what crosses the wire.
+type wireErrors struct{ service string }
+
+// encode gives the error of a handler the form in which it is recorded, which
+// is also what its first caller gets: both must be the same.
+func (w wireErrors) encode(err error) *idempotency.RecordedError {
+	e := w.relayed(err)
+	return &idempotency.RecordedError{ID: e.Id, Code: e.Code, Detail: e.Detail, Status: e.Status}
+}
+
+// relayed is the handler's error as this service answers it. A mark that the
+// handler passes on, from a service it called, would speak for this one: what
+// refused to run there did run here.
+func (w wireErrors) relayed(err error) *merrors.Error {
+	e := w.micro(err)
+	if mark, ok := retryfunc.ParseMark(e); ok {
+		return retryfunc.NewMarked(e.Code, e.Detail, retryfunc.Mark{
+			Kind: retryfunc.MarkRelayed, Service: w.service, NoRetry: mark.NoRetry,
+		})
+	}
+	return e
+}
+
+// passOn leaves the error of a handler without a key as it is, except for marks
+// that are not this service's own.
+func (w wireErrors) passOn(err error) error {
+	if _, marked := retryfunc.ParseMark(err); marked {
+		return w.relayed(err)
+	}
+	return err
+}
+
+// micro finds go-micro's error in err, or makes one of its text.
+func (w wireErrors) micro(err error) *merrors.Error {
+	if e, ok := merrors.As(err); ok && e != nil {
+		return e
+	}
+	if e := merrors.Parse(err.Error()); e.Code > 0 {
+		return e
+	}
+	code := statusOf(err)
+	return &merrors.Error{Id: w.service, Code: code, Detail: err.Error(), Status: http.StatusText(int(code))}
+}
+
+// statusOf is the code that err suggests for itself, else 500.
+func statusOf(err error) int32 {
+	var coded interface{ StatusCode() int }
+	if errors.As(err, &coded) {
+		return int32(coded.StatusCode())
+	}
+	return http.StatusInternalServerError
+}
+
+// answer is what the caller gets for err, which a guard returned.
+func (w wireErrors) answer(err error) error {
+	var (
+		recorded *idempotency.RecordedError
+		guard    *idempotency.Error
+		panicked *idempotency.PanicError
+	)
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &recorded):
+		return &merrors.Error{Id: cmp.Or(recorded.ID, w.service), Code: recorded.Code, Detail: recorded.Detail, Status: recorded.Status}
+	case errors.As(err, &guard):
+		return w.marked(guard)
+	case errors.As(err, &panicked):
+		return w.panicked()
+	case errors.Is(err, idempotency.ErrInvalidKey), errors.As(err, new(badRequest)):
+		return retryfunc.NewMarked(http.StatusBadRequest, err.Error(), retryfunc.Mark{})
+	default:
+		return w.relayed(err)
+	}
+}
+
+// panicked is the answer of a handler that panicked. With what, is for the log.
+func (w wireErrors) panicked() error {
+	return merrors.InternalServerError(w.service, "the handler panicked")
+}
+
+// marked tells the caller's side what became of the call. The cause stays here:
+// it may name hosts or users.
+func (w wireErrors) marked(e *idempotency.Error) error {
+	mark := retryfunc.Mark{Kind: markOf(e), Service: w.service, RetryAfter: e.RetryAfter}
+	mark.NoRetry = errors.Is(e, idempotency.ErrSuperseded)
+	return retryfunc.NewMarked(int32(e.Code), e.Reason.Error(), mark)
+}
+
+// markOf says what a caller may conclude. A mismatch or an old key is no mark:
+// nothing ran, and nothing would the next time.
+func markOf(e *idempotency.Error) retryfunc.MarkKind {
+	switch {
+	case is(e, idempotency.ErrUnavailable, idempotency.ErrRolledBack, idempotency.ErrDraining,
+		idempotency.ErrCanceled, idempotency.ErrSuperseded):
+		return retryfunc.MarkRefused
+	case is(e, idempotency.ErrRunning, idempotency.ErrWaitTimeout, idempotency.ErrLeaseLost, idempotency.ErrCommitUnknown):
+		return retryfunc.MarkRunning
+	case is(e, idempotency.ErrOutcomeUnknown, idempotency.ErrCorrupt):
+		return retryfunc.MarkUnknown
+	default:
+		return retryfunc.MarkNone
+	}
+}
+
+func is(err error, targets ...error) bool {
+	for _, target := range targets {
+		if errors.Is(err, target) {
+			return true
+		}
+	}
+	return false
+}
