@@ -15,7 +15,6 @@ const examples = "github.com/oncemore-dev/oncemore/examples/"
 // killed; `go run` would only be its parent.
 func build(ctx context.Context, dir string) error {
 	into := dir + string(filepath.Separator)
-	//nolint:gosec // the folder is the driver's own
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", into, examples+"hello-srv", examples+"user-api")
 	cmd.SysProcAttr = childAttributes()
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it then removes its temporary files

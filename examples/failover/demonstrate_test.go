@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -65,6 +67,18 @@ func TestDemonstration(t *testing.T) {
 			}
 		})
 	}
+
+	t.Run("consul", func(t *testing.T) {
+		var out bytes.Buffer
+		c := settings(t, "REGISTRY=consul", "CONSUL_BIN="+cmp.Or(os.Getenv("CONSUL_BIN"), "../../.cache/bin/consul"))
+		r, err := arms()[0].run(t.Context(), &out, c, shortPlan(), programs, t.TempDir())
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out.String())
+		}
+		if err := r.arm.judge(r); err != nil {
+			t.Errorf("%v: %s\n%s", err, summary(r), out.String())
+		}
+	})
 
 	// With tips, every one that was acknowledged is in the ledger, once. Some
 	// fail: without deduplication a tip whose connection broke must not be

@@ -155,6 +155,18 @@ func TestServiceAnswers(t *testing.T) {
 	}
 }
 
+func TestInstanceIsNamedForItsAddress(t *testing.T) {
+	for _, transport := range fixture.Transports() {
+		t.Run(transport, func(t *testing.T) {
+			i := start(t, transport, "--server_id", "")
+			greeting, err := i.say.Hello(t.Context(), &hello.HelloRequest{Name: "xuxu"}, i.at())
+			if err != nil || greeting.GetInstance() != i.address {
+				t.Errorf("Hello = %v, %v, want the instance %s", greeting, err, i.address)
+			}
+		})
+	}
+}
+
 func TestServiceRefusesBadInput(t *testing.T) {
 	for _, transport := range fixture.Transports() {
 		t.Run(transport, func(t *testing.T) {

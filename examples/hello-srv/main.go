@@ -71,8 +71,8 @@ func run() (err error) {
 
 // flags are the command line's values that go-micro does not apply itself.
 type flags struct {
-	name, address string
-	faults        bool
+	name, address, id string
+	faults            bool
 }
 
 // newService parses the command line. What does not come from a flag is set
@@ -84,7 +84,12 @@ func newService() (micro.Service, flags) {
 		micro.Name(serviceName),
 		micro.Flags(&cli.BoolFlag{Name: "faults", Usage: "Let a request's Fault metadata make this instance misbehave"}),
 		micro.Action(func(c *cli.Context) error {
-			parsed = flags{name: c.String("server_name"), address: c.String("server_address"), faults: c.Bool("faults")}
+			parsed = flags{
+				name:    c.String("server_name"),
+				address: c.String("server_address"),
+				id:      c.String("server_id"),
+				faults:  c.Bool("faults"),
+			}
 			return nil
 		}),
 	)
@@ -95,8 +100,12 @@ func newService() (micro.Service, flags) {
 	if parsed.name == "" {
 		service.Init(micro.Name(serviceName))
 	}
-	if parsed.address == "" {
+	switch {
+	case parsed.address == "":
 		service.Init(micro.Address(defaultAddress))
+	case parsed.id == "":
+		// Tells whoever reads an answer which terminal it came from.
+		service.Init(micro.AddListenOption(server.Id(parsed.address)))
 	}
 	return service, parsed
 }

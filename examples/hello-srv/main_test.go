@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/oncemore-dev/oncemore/internal/leak"
 )
 
 // asHelloSrv makes the test binary run hello-srv's main.
@@ -15,12 +17,5 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	goleak.VerifyTestMain(m,
-		// What importing go-micro starts: its global configuration.
-		goleak.IgnoreAnyFunction("go-micro.dev/v4/config.(*config).run"),
-		goleak.IgnoreAnyFunction("go-micro.dev/v4/config.(*config).run.func2"),
-		goleak.IgnoreAnyFunction("go-micro.dev/v4/config/loader/memory.(*memory).Watch.func1"),
-		// A client's response cache, which ends when it is garbage collected.
-		goleak.IgnoreAnyFunction("github.com/patrickmn/go-cache.(*janitor).Run"),
-	)
+	goleak.VerifyTestMain(m, leak.GoMicro()...)
 }

@@ -8,18 +8,7 @@ import (
 	"testing"
 
 	merrors "go-micro.dev/v4/errors"
-	"go.uber.org/goleak"
 )
-
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
-		// What importing go-micro starts: its global configuration and client.
-		goleak.IgnoreAnyFunction("go-micro.dev/v4/config.(*config).run"),
-		goleak.IgnoreAnyFunction("go-micro.dev/v4/config.(*config).run.func2"),
-		goleak.IgnoreAnyFunction("go-micro.dev/v4/config/loader/memory.(*memory).Watch.func1"),
-		goleak.IgnoreAnyFunction("github.com/patrickmn/go-cache.(*janitor).Run"),
-	)
-}
 
 func request(t *testing.T, f *fakeHello, method, path, body string, headers ...string) *httptest.ResponseRecorder {
 	t.Helper()
