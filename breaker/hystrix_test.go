@@ -207,3 +207,70 @@ func TestSetsDoNotShareCircuits(t *testing.T) {
 		t.Error("closing one closed the other")
 	}
 }
+
+// Whoever looks at the wrong moment can leave hystrix open on a name at rest.
+func TestNameThatHystrixShowsOpenRestsAgain(t *testing.T) {
+	c := newClock()
+	s := newSet(t, c, WithPoolSize(1))
+	name := trip(t, s, c, "a:1")
+	attempt(s, c, "a:1", Success)
+	hystrix.ConfigureCommand(name, hystrix.CommandConfig{RequestVolumeThreshold: anyVolume, ErrorPercentThreshold: anyPercent})
+	eventually(t, "hystrix shows the resting circuit open", func() bool { return hystrixOpen(t, name) })
+	hystrix.ConfigureCommand(name, hystrix.CommandConfig{RequestVolumeThreshold: noVolume})
+
+	c.advance(cooling)
+	for range 5 {
+		attempt(s, c, "b:1", Broken)
+	}
+	if got, ok := s.Circuit("b:1"); ok {
+		t.Errorf("%s was lent out although hystrix showed it open", got)
+	}
+	if hystrixOpen(t, name) {
+		t.Error("hystrix was not told to close it")
+	}
+	c.advance(cooling)
+	attempt(s, c, "b:1", Broken)
+	if got, ok := s.Circuit("b:1"); got != name {
+		t.Errorf("after another rest: %q, %v", got, ok)
+	}
+}
+
+// hystrix forgets failures after ten seconds, and judges only when asked.
+func TestHystrixIsToldAgainWhenNobodyLooked(t *testing.T) {
+	for _, dashboard := range []bool{false, true} {
+		c := newClock()
+		s := newSet(t, c, WithPoolSize(1), WithDashboard(dashboard))
+		circuit := s.pool.lease(c.Now())
+		if hystrixOpenedBy(circuit) {
+			t.Fatal("open from the start")
+		}
+		// As if it had been told long ago, and had forgotten.
+		circuit.wanted.Store(true)
+		circuit.told, circuit.since = true, time.Now().Add(-2*cooling)
+		eventually(t, "hystrix shows the circuit open", func() bool { return hystrixOpenedBy(circuit) })
+	}
+}
+
+func hystrixOpenedBy(c *circuit) bool {
+	c.nudge()
+	return c.shown.Load()
+}
+
+func TestEventsBeyondTheQueueOfHystrixAreCounted(t *testing.T) {
+	const sent, queue = 5000, 2000
+	c := newClock()
+	s := newSet(t, c, WithPoolSize(1), WithDashboard(true))
+	told.mu.Lock() // hystrix waits for its collectors
+	for range sent {
+		attempt(s, c, "a:1", Success)
+	}
+	dropped := s.Stats().Dropped
+	told.mu.Unlock()
+	name, _ := s.Circuit("a:1")
+	eventually(t, "hystrix digested what it took", func() bool {
+		return told.of(name).Attempts == float64(sent-dropped)
+	})
+	if dropped < sent-queue-1 {
+		t.Errorf("%d of %d events dropped, by a queue of %d", dropped, sent, queue)
+	}
+}

@@ -65,7 +65,7 @@ func (c *clock) advance(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-func newSet(t testing.TB, c *clock, opts ...Option) *Set {
+func newSet(t *testing.T, c *clock, opts ...Option) *Set {
 	t.Helper()
 	s, err := New(append([]Option{WithClock(c.Now)}, opts...)...)
 	if err != nil {

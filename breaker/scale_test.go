@@ -23,6 +23,7 @@ func heap() int64 {
 // live drives one address through a life: most vanish tripped, some recover,
 // some never trip.
 func live(t *testing.T, s *Set, c *clock, i int) {
+	t.Helper()
 	address := fmt.Sprintf("10.%d.%d.%d:8080", i>>16, i>>8&255, i&255)
 	for range 3 {
 		attempt(s, c, address, Success)
@@ -109,6 +110,11 @@ func TestIdleAddressesAreForgotten(t *testing.T) {
 	}
 	if got := s.Stats(); got.Open != 100 || got.Tracked != 100 {
 		t.Fatalf("before: %+v", got)
+	}
+	// A guess at the time that is far off forgets nothing.
+	s.Report("healthy:1", Success, c.Now().Add(1000*time.Hour), 0)
+	if got := s.Stats(); got.Open != 100 {
+		t.Fatalf("after a report from the future: %+v", got)
 	}
 	// Nothing but the successes of a healthy address, which is not remembered.
 	for range 2 * 2 * shardCount {

@@ -13,12 +13,13 @@ import (
 
 // over runs a test over every strategy, and over Substitute.
 func over(t *testing.T, test func(t *testing.T, next func(c *Call, services []*registry.Service) selector.Next)) {
+	t.Helper()
 	for name, strategy := range strategies() {
 		t.Run(name, func(t *testing.T) {
 			test(t, func(c *Call, services []*registry.Service) selector.Next {
 				if name == "of its own mind" {
 					// What it picks among all nodes is its own affair.
-					return c.Strategy(elsewhereOnce(strategy, countUsable(services)))(services)
+					return c.Strategy(elsewhereOnce(strategy, usableNodes(services)))(services)
 				}
 				return c.Strategy(strategy)(services)
 			})
@@ -40,10 +41,14 @@ func over(t *testing.T, test func(t *testing.T, next func(c *Call, services []*r
 	})
 }
 
+func usableNodes(services []*registry.Service) int {
+	return judgeAll(nil, services, nil, "").count(usable)
+}
+
 // elsewhereOnce lets strategy loose only where it is given a part of the nodes.
 func elsewhereOnce(strategy selector.Strategy, all int) selector.Strategy {
 	return func(services []*registry.Service) selector.Next {
-		if countUsable(services) == all {
+		if usableNodes(services) == all {
 			return first(services)
 		}
 		return strategy(services)
@@ -63,6 +68,7 @@ func TestEveryNodeIsTriedBeforeAnyIsTriedAgain(t *testing.T) {
 		"more than the room":  {service("1", numbered(surveyRoom+7)...)},
 	}
 	over(t, func(t *testing.T, start func(*Call, []*registry.Service) selector.Next) {
+		t.Helper()
 		for name, services := range layouts {
 			var all []string
 			for _, s := range services {
@@ -209,6 +215,7 @@ func TestCapOfManyNodes(t *testing.T) {
 
 func TestEjectedNodesAreNotPicked(t *testing.T) {
 	over(t, func(t *testing.T, start func(*Call, []*registry.Service) selector.Next) {
+		t.Helper()
 		e := newEjector()
 		e.trip(false, "n1")
 		e.trip(true, "n3")
@@ -244,6 +251,7 @@ func TestTheOnlyAdmittedNodeIsTriedAgain(t *testing.T) {
 
 func TestAllEjected(t *testing.T) {
 	over(t, func(t *testing.T, start func(*Call, []*registry.Service) selector.Next) {
+		t.Helper()
 		e := newEjector()
 		e.trip(true, "n0", "n1", "n2")
 		call := balancer(t, WithEjector(e)).NewCall(false)
@@ -261,6 +269,7 @@ func TestAllEjected(t *testing.T) {
 
 func TestProbes(t *testing.T) {
 	over(t, func(t *testing.T, start func(*Call, []*registry.Service) selector.Next) {
+		t.Helper()
 		for _, retriable := range []bool{true, false} {
 			e := newEjector()
 			e.trip(false, "n1")

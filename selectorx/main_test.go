@@ -64,11 +64,11 @@ func (e *ejector) trip(refused bool, addresses ...string) {
 	}
 }
 
-func balancer(t testing.TB, opts ...Option) *Balancer {
-	t.Helper()
+func balancer(tb testing.TB, opts ...Option) *Balancer {
+	tb.Helper()
 	b, err := NewBalancer(opts...)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }

@@ -174,8 +174,12 @@ func (m marks) holds(services []*registry.Service, tier mark, address string) (h
 }
 
 // random returns one of the nodes left in the tier, which must not be empty.
-func (m marks) random(services []*registry.Service, tier mark) (chosen *registry.Node) {
-	nth := rand.IntN(m.count(tier))
+func (m marks) random(services []*registry.Service, tier mark) *registry.Node {
+	return m.nth(services, tier, rand.IntN(m.count(tier)))
+}
+
+// nth returns the nth of the nodes left in the tier, from 0.
+func (m marks) nth(services []*registry.Service, tier mark, nth int) (chosen *registry.Node) {
 	m.each(services, func(i int, node *registry.Node) {
 		if m[i]&tier != 0 {
 			return

@@ -2,6 +2,7 @@ package selectorx
 
 import (
 	"math/rand/v2"
+	"slices"
 	"sync"
 
 	"go-micro.dev/v4/registry"
@@ -14,67 +15,42 @@ import (
 // random so that clients started together do not march in step, and is safe
 // for concurrent use. Nil nodes and nodes without an address are passed over.
 func NewRoundRobin() selector.Strategy {
-	r := &roundRobin{turns: make(map[string]uint64)}
+	r := &roundRobin{turns: make(map[string]int)}
 	return r.strategy
 }
 
 type roundRobin struct {
 	mu    sync.Mutex
-	turns map[string]uint64
+	turns map[string]int
 }
 
 func (r *roundRobin) strategy(services []*registry.Service) selector.Next {
 	return func() (*registry.Node, error) {
-		n := countUsable(services)
+		var room [surveyRoom]mark
+		m := judgeAll(room[:0], services, nil, "")
+		n := m.count(usable)
 		if n == 0 {
 			return nil, selector.ErrNoneAvailable
 		}
-		return nthUsable(services, int(r.turn(nameOf(services))%uint64(n))), nil
+		return m.nth(services, usable, r.turn(nameOf(services), n)), nil
 	}
 }
 
-func (r *roundRobin) turn(name string) uint64 {
+// turn returns whose turn it is among n, and passes it on.
+func (r *roundRobin) turn(name string, n int) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	turn, ok := r.turns[name]
 	if !ok {
-		turn = uint64(rand.Uint32())
+		turn = rand.IntN(n)
 	}
+	turn %= n
 	r.turns[name] = turn + 1
 	return turn
 }
 
+// nameOf returns the name of the services, which are versions of one.
 func nameOf(services []*registry.Service) string {
-	for _, service := range services {
-		if service != nil {
-			return service.Name
-		}
-	}
-	return ""
-}
-
-func countUsable(services []*registry.Service) (n int) {
-	for _, service := range services {
-		for _, node := range nodesOf(service) {
-			if judge(node, nil, "") == 0 {
-				n++
-			}
-		}
-	}
-	return n
-}
-
-func nthUsable(services []*registry.Service, nth int) *registry.Node {
-	for _, service := range services {
-		for _, node := range nodesOf(service) {
-			if judge(node, nil, "") != 0 {
-				continue
-			}
-			if nth == 0 {
-				return node
-			}
-			nth--
-		}
-	}
-	return nil
+	i := slices.IndexFunc(services, func(s *registry.Service) bool { return s != nil })
+	return services[i].Name
 }

@@ -36,7 +36,7 @@ func (n *network) wrapper(client.CallFunc) client.CallFunc {
 
 // newClient is a real go-micro client over a memory registry that knows the
 // nodes of "hello" from the start.
-func newClient(t testing.TB, n *network, strategy selector.Strategy, nodes []string, opts ...SelectorOption) client.Client {
+func newClient(t *testing.T, n *network, strategy selector.Strategy, nodes []string, opts ...SelectorOption) client.Client {
 	t.Helper()
 	reg := registry.NewMemoryRegistry(registry.Services(map[string][]*registry.Service{"hello": {service("1", nodes...)}}))
 	inner := selector.NewSelector(selector.Registry(reg), selector.SetStrategy(strategy))
@@ -96,7 +96,7 @@ func TestStockSelectorTriesANodeTwice(t *testing.T) {
 	twice := 0
 	for range 200 {
 		next := selector.Random(services)
-		if pick(t, next) == pick(t, next) {
+		if one, two := pick(t, next), pick(t, next); one == two {
 			twice++
 		}
 	}
@@ -233,7 +233,7 @@ func TestSelectorThatIgnoresStrategies(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if pick(t, next) == pick(t, next) {
+		if one, two := pick(t, next), pick(t, next); one == two {
 			again++
 		}
 	}
@@ -253,6 +253,31 @@ func TestSelectorThatIgnoresStrategies(t *testing.T) {
 	}
 	if ejected > 2 {
 		t.Errorf("%d of 200 attempts went to the ejected node", ejected)
+	}
+}
+
+func TestSieveOfFewNodes(t *testing.T) {
+	next := new(Call).sieve(selector.Random([]*registry.Service{service("1", "n0")}))
+	for range 3 {
+		if a := pick(t, next); a != "n0" {
+			t.Errorf("picked %s", a)
+		}
+	}
+	turns := NewRoundRobin()
+	next = new(Call).sieve(turns([]*registry.Service{service("1", "n0", "n1")}))
+	for range 10 {
+		if one, two := pick(t, next), pick(t, next); one == two {
+			t.Errorf("%s twice in a row", one)
+		}
+	}
+	for name, broken := range map[string]selector.Next{
+		"no node":      selector.Random([]*registry.Service{service("1")}),
+		"no address":   selector.Random([]*registry.Service{service("1", "")}),
+		"empty-handed": func() (*registry.Node, error) { return nil, nil },
+	} {
+		if node, err := new(Call).sieve(broken)(); !errors.Is(err, selector.ErrNoneAvailable) {
+			t.Errorf("%s: %v, %v", name, node, err)
+		}
 	}
 }
 

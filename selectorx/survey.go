@@ -44,26 +44,24 @@ func (m marks) some(tier mark) bool {
 // survey appends to m what speaks against each node of services, after a call
 // has tried some addresses, one of them last.
 func (c *Call) survey(m marks, services []*registry.Service, attempted []string, latest string) marks {
-	anyOpen := c.balancer.anyOpen()
-	capped := 0
+	m = judgeAll(m, services, attempted, latest)
+	if !c.balancer.anyOpen() {
+		return m
+	}
+	c.balancer.eject(m, services)
+	if !m.some(admitted) {
+		m.drop(ejected | refused)
+	}
+	return m
+}
+
+// judgeAll appends to m what speaks against each node without an ejector.
+func judgeAll(m marks, services []*registry.Service, attempted []string, latest string) marks {
 	m = slices.Grow(m, countNodes(services))
 	for _, service := range services {
 		for _, node := range nodesOf(service) {
-			k := judge(node, attempted, latest)
-			if anyOpen && k&unusable == 0 {
-				k |= c.balancer.verdict(node.Address)
-			}
-			if k&(ejected|refused) == ejected {
-				capped++
-			}
-			m = append(m, k)
+			m = append(m, judge(node, attempted, latest))
 		}
-	}
-	if capped > 0 {
-		c.balancer.applyCap(m, services, capped)
-	}
-	if anyOpen && !m.some(admitted) {
-		m.drop(ejected | refused)
 	}
 	return m
 }
@@ -81,14 +79,23 @@ func judge(node *registry.Node, attempted []string, latest string) mark {
 	}
 }
 
-func (b *Balancer) verdict(address string) mark {
-	switch open, isRefused := b.ejector.Open(address); {
-	case open && isRefused:
-		return ejected | refused
-	case open:
-		return ejected
-	default:
-		return 0
+// eject marks the nodes whose circuits are open, up to the cap.
+func (b *Balancer) eject(m marks, services []*registry.Service) {
+	capped := 0
+	m.each(services, func(i int, node *registry.Node) {
+		if m[i]&unusable != 0 {
+			return
+		}
+		switch open, isRefused := b.ejector.Open(node.Address); {
+		case open && isRefused:
+			m[i] |= ejected | refused
+		case open:
+			m[i] |= ejected
+			capped++
+		}
+	})
+	if capped > 0 {
+		b.applyCap(m, services, capped)
 	}
 }
 
