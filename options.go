@@ -1,10 +1,26 @@
 package oncemore
 
-import "github.com/oncemore-dev/oncemore/wrapper"
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/oncemore-dev/oncemore/idempotency"
+	"github.com/oncemore-dev/oncemore/wrapper"
+)
+
+// DefaultDrainTimeout is how long a stopping service waits for its running
+// executions, unless WithDrainTimeout says otherwise.
+const DefaultDrainTimeout = 30 * time.Second
 
 // Options is what the Option functions set.
 type Options struct {
-	client []wrapper.ClientOption
+	client   []wrapper.ClientOption
+	server   []wrapper.ServerOption
+	store    idempotency.Store
+	settings []idempotency.Option
+	drain    time.Duration
+	errs     []error
 }
 
 // Option configures New.
@@ -14,4 +30,49 @@ type Option func(*Options)
 // are retried as retryfunc.Careful says.
 func WithClient(opts ...wrapper.ClientOption) Option {
 	return func(o *Options) { o.client = append(o.client, opts...) }
+}
+
+// WithStore deduplicates the service's incoming calls and messages in store,
+// with the given settings. All instances of a service must use the same store.
+// Without it only outgoing calls are wrapped. The caller owns the store, and
+// closes it after the service has stopped.
+func WithStore(store idempotency.Store, settings ...idempotency.Option) Option {
+	return func(o *Options) {
+		if store == nil {
+			o.errs = append(o.errs, errors.New("oncemore: WithStore(nil): must be a store such as sqlstore.New makes"))
+		}
+		o.store = store
+		o.settings = append(o.settings, settings...)
+	}
+}
+
+// WithServer adds options for the service's incoming calls and messages. They
+// have no effect without WithStore, which is an error.
+func WithServer(opts ...wrapper.ServerOption) Option {
+	return func(o *Options) { o.server = append(o.server, opts...) }
+}
+
+// WithDrainTimeout sets how long a stopping service waits for its running
+// executions before its server stops. More than 0; default DefaultDrainTimeout.
+func WithDrainTimeout(d time.Duration) Option {
+	return func(o *Options) {
+		if d <= 0 {
+			o.errs = append(o.errs, fmt.Errorf("oncemore: WithDrainTimeout(%v): must be more than 0", d))
+		}
+		o.drain = d
+	}
+}
+
+func newOptions(opts []Option) (Options, error) {
+	o := Options{drain: DefaultDrainTimeout}
+	for _, opt := range opts {
+		if opt == nil {
+			return o, errors.New("oncemore: nil option: leave it out instead")
+		}
+		opt(&o)
+	}
+	if len(o.server) > 0 && o.store == nil {
+		o.errs = append(o.errs, errors.New("oncemore: WithServer: needs WithStore"))
+	}
+	return o, errors.Join(o.errs...)
 }

@@ -6,62 +6,83 @@ import (
 
 	"go-micro.dev/v4"
 	"go-micro.dev/v4/client"
+	"go-micro.dev/v4/server"
 
+	"github.com/oncemore-dev/oncemore/idempotency"
 	"github.com/oncemore-dev/oncemore/wrapper"
 )
 
 // Plugin is oncemore for one service. It is safe for concurrent use.
 type Plugin struct {
-	client client.Wrapper
+	options Options
+	client  client.Wrapper
+	guard   *idempotency.Guard // nil: incoming calls are not wrapped
 }
 
 // New makes a Plugin. The error names every option that is wrong, its value and
 // what is allowed.
 func New(opts ...Option) (*Plugin, error) {
-	var o Options
-	for _, opt := range opts {
-		if opt == nil {
-			return nil, errors.New("oncemore: nil option: leave it out instead")
-		}
-		opt(&o)
-	}
-	wrap, err := wrapper.NewClientWrapper(o.client...)
+	o, err := newOptions(opts)
 	if err != nil {
+		return nil, err
+	}
+	p := &Plugin{options: o}
+	if p.client, err = wrapper.NewClientWrapper(o.client...); err != nil {
 		return nil, fmt.Errorf("oncemore: %w", err)
 	}
-	return &Plugin{client: wrap}, nil
+	if o.store == nil {
+		return p, nil
+	}
+	if p.guard, err = idempotency.New(o.store, o.settings...); err != nil {
+		return nil, fmt.Errorf("oncemore: %w", err)
+	}
+	return p, nil
 }
+
+// ErrNoStore is the error of what needs a store in a Plugin made without one.
+var ErrNoStore = errors.New("oncemore: the plugin has no store: make it with oncemore.WithStore")
 
 // ClientWrapper returns the wrapper of the service's client, for those who
 // install it themselves with client.Wrap or micro.WrapClient. All clients it
 // wraps share one retry budget and one set of circuits.
 func (p *Plugin) ClientWrapper() client.Wrapper { return p.client }
 
-// ErrClientReplaced is what a service fails to start with when something
-// replaced its client after the plugin had wrapped it.
-var ErrClientReplaced = errors.New(
-	"oncemore: the service's client was replaced after oncemore wrapped it (by --client, MICRO_CLIENT or " +
-		"micro.Client): apply the plugin afterwards, with service.Init() first and then " +
-		"service.Init(plugin.Options()...)")
+// HandlerWrapper returns the wrapper of the handlers of the named service, for
+// those who install it themselves with server.WrapHandler. They drain Guard
+// before the server stops. The error is ErrNoStore, or names a wrong option.
+func (p *Plugin) HandlerWrapper(service string) (server.HandlerWrapper, error) {
+	if p.guard == nil {
+		return nil, ErrNoStore
+	}
+	return wrapper.NewHandlerWrapper(service, p.guard, p.options.server...)
+}
+
+// SubscriberWrapper is HandlerWrapper for messages.
+func (p *Plugin) SubscriberWrapper(service string) (server.SubscriberWrapper, error) {
+	if p.guard == nil {
+		return nil, ErrNoStore
+	}
+	return wrapper.NewSubscriberWrapper(service, p.guard, p.options.server...)
+}
+
+// Guard returns the guard of incoming calls, or nil if the plugin has no store.
+func (p *Plugin) Guard() *idempotency.Guard { return p.guard }
 
 // Options returns the options that install the plugin. Apply them after the
-// flags have been read, because --client replaces the client with everything
-// that was wrapped around it:
+// flags have been read, because --client and --server replace what was wrapped:
 //
 //	service.Init()
 //	service.Init(plugin.Options()...)
 //
-// A service whose client was replaced later refuses to start, with
-// ErrClientReplaced. Wrappers that other options add stay where they are:
-// those added later are outside of oncemore's.
+// With a store, they also announce its identity through the registry when the
+// service starts, and drain the running executions before it stops. A service
+// does not start if its client was replaced after it had been wrapped
+// (ErrClientReplaced), if its name has changed, or if its store does not answer.
+// Wrappers that other options add stay where they are: those added later are
+// outside of oncemore's.
 func (p *Plugin) Options() []micro.Option {
-	return []micro.Option{p.wrapClient}
-}
-
-// wrapClient wraps the service's client, and has it checked at the start that
-// the wrapped one is still in place.
-func (p *Plugin) wrapClient(o *micro.Options) {
-	seen := &witness{}
-	o.Client = seen.watch(p.client(o.Client))
-	micro.BeforeStart(func() error { return seen.check(o) })(o)
+	if p.guard == nil {
+		return []micro.Option{p.installClient}
+	}
+	return []micro.Option{p.installClient, p.installServer}
 }

@@ -81,7 +81,7 @@ func gone(ctx context.Context) error {
 func (s *call) end(i int, t *try, err error) {
 	class := retryfunc.None
 	if err != nil {
-		class = s.classify(err, t.evidence(err))
+		class = s.classify(err, t.evidence())
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

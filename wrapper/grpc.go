@@ -4,8 +4,8 @@ import (
 	"context"
 	"reflect"
 	"slices"
+	"sync/atomic"
 
-	merrors "go-micro.dev/v4/errors"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
@@ -17,27 +17,48 @@ import (
 // an attempt. On grpc an error's text proves nothing: a handler that relays its
 // own refused dial answers in the words of a dial refused here.
 //
-// grpc fills in the peer once the request has a stream to it, so an attempt
-// that ended without one sent nothing. That holds while grpc does not retry by
-// itself, which it does only where a service config asks it to.
+// grpc fills in the peer, the header and the trailer when the call is over, and
+// only if there was a stream to a peer: without one, nothing was sent. Then it
+// says that it has finished. Where it did not say so there is no evidence:
+// go-micro's client does not wait for it, and another wrapper may have answered
+// in its place.
 type grpcAnswer struct {
 	peer            peer.Peer
 	header, trailer metadata.MD
+	saw             atomic.Uint32
 }
+
+// What grpc said when it had finished.
+const (
+	grpcFinished uint32 = 1 << iota
+	grpcUnsent
+	grpcAnswered
+)
 
 func (a *grpcAnswer) options() []grpc.CallOption {
-	return []grpc.CallOption{grpc.Peer(&a.peer), grpc.Header(&a.header), grpc.Trailer(&a.trailer)}
+	return []grpc.CallOption{grpc.Peer(&a.peer), grpc.Header(&a.header), grpc.Trailer(&a.trailer), grpc.OnFinish(a.finish)}
 }
 
-// testify adds what grpc saw of an attempt that ended with err. go-micro's
-// client does not wait for grpc when the time is up, and says 408 then: grpc
-// may still be writing, and is not asked.
-func (a *grpcAnswer) testify(ev *retryfunc.Evidence, err error) {
-	if a == nil || merrors.FromError(err).Code == 408 {
+// finish is called by grpc after it has written the other fields.
+func (a *grpcAnswer) finish(error) {
+	saw := grpcFinished
+	if a.peer.Addr == nil {
+		saw |= grpcUnsent
+	}
+	if len(a.header)+len(a.trailer) > 0 {
+		saw |= grpcAnswered
+	}
+	a.saw.Store(saw)
+}
+
+// testify adds what grpc saw of the attempt.
+func (a *grpcAnswer) testify(ev *retryfunc.Evidence) {
+	if a == nil {
 		return
 	}
-	ev.Unsent = a.peer.Addr == nil
-	ev.Answered = len(a.header) > 0 || len(a.trailer) > 0
+	saw := a.saw.Load()
+	ev.Unsent = saw&grpcUnsent != 0
+	ev.Answered = saw&grpcAnswered != 0
 }
 
 // withGRPCAnswer adds a's options to those the caller may have set with the
@@ -63,7 +84,7 @@ func (c grpcOptions) Value(key any) any {
 		return value
 	}
 	theirs, _ := value.([]grpc.CallOption)
-	return append(slices.Clip(theirs), c.answer.options()...)
+	return slices.Concat(theirs, c.answer.options())
 }
 
 func isGRPCOptionsKey(key any) bool {

@@ -2,10 +2,12 @@ package wrapper
 
 import (
 	"context"
+	"net/http"
 	"sync"
 	"time"
 
 	"go-micro.dev/v4/client"
+	merrors "go-micro.dev/v4/errors"
 	"go-micro.dev/v4/registry"
 	"go-micro.dev/v4/selector"
 
@@ -72,7 +74,7 @@ func (s *call) openStream(ctx context.Context) (client.Stream, error) {
 	s.running--
 	a := &s.attempts[len(s.attempts)-1]
 	a.ended, a.Duration = true, time.Since(a.began)
-	a.Class = s.classify(err, s.openingEvidence())
+	a.Class = s.classify(err, s.openingEvidence(err))
 	s.report(a, err)
 	if err != nil {
 		return nil, err
@@ -80,12 +82,14 @@ func (s *call) openStream(ctx context.Context) (client.Stream, error) {
 	return &watchedStream{Stream: stream, call: s, opened: *a}, nil
 }
 
-// openingEvidence is what is known of a stream that did not open: on grpc that
-// nothing was sent, because grpc does not wait for an answer to open one.
-func (s *call) openingEvidence() retryfunc.Evidence {
-	return retryfunc.Evidence{
-		Client: s.client.kind, Service: s.req.Service(), Unsent: s.client.kind == "grpc",
-	}
+// openingEvidence is what is known of a stream that did not open. grpc does not
+// wait for an answer to open one, so that its error means that nothing was
+// sent; unless it is a 408, with which go-micro leaves an opening that goes on.
+func (s *call) openingEvidence(err error) retryfunc.Evidence {
+	ev := retryfunc.Evidence{Client: s.client.kind, Service: s.req.Service()}
+	e, ok := merrors.As(err)
+	ev.Unsent = s.client.kind == "grpc" && s.client.stock && ok && e.Code != http.StatusRequestTimeout
+	return ev
 }
 
 // substituteAddress chooses among the addresses that the caller gave: go-micro

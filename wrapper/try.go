@@ -102,9 +102,9 @@ func (t *try) runBesideTimer() error {
 }
 
 // evidence is what this side saw of the attempt.
-func (t *try) evidence(err error) retryfunc.Evidence {
+func (t *try) evidence() retryfunc.Evidence {
 	ev := retryfunc.Evidence{Client: t.call.client.kind, Service: t.req.Service()}
-	t.answer.testify(&ev, err)
+	t.answer.testify(&ev)
 	return ev
 }
 
