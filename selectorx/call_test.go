@@ -228,6 +228,9 @@ func TestEjectedNodesAreNotPicked(t *testing.T) {
 		if call.Untried() {
 			t.Error("Untried() where only ejected nodes are")
 		}
+		if a := pick(t, next); a != "n3" {
+			t.Fatalf("after %v: %s, want the node that refused others", got, a)
+		}
 		for range 10 {
 			if a := pick(t, next); a == got[len(got)-1] || a != "n0" && a != "n2" {
 				t.Fatalf("after %v: %s", got, a)
@@ -240,12 +243,27 @@ func TestEjectedNodesAreNotPicked(t *testing.T) {
 
 func TestTheOnlyAdmittedNodeIsTriedAgain(t *testing.T) {
 	e := newEjector()
-	e.trip(true, "n1")
+	e.trip(false, "n1")
 	next := balancer(t, WithEjector(e)).NewCall(true).Strategy(selector.Random)([]*registry.Service{service("1", "n0", "n1")})
 	for range 5 {
 		if a := pick(t, next); a != "n0" {
 			t.Fatalf("%s, whose circuit is open, rather than n0 again", a)
 		}
+	}
+}
+
+// TestClosedDoorIsKnockedOnOnce: a call that failed on all admitted nodes tries
+// one that refused others before it goes back, and only once.
+func TestClosedDoorIsKnockedOnOnce(t *testing.T) {
+	e := newEjector()
+	e.trip(true, "n1")
+	next := balancer(t, WithEjector(e)).NewCall(true).Strategy(selector.Random)([]*registry.Service{service("1", "n0", "n1")})
+	var got []string
+	for range 5 {
+		got = append(got, pick(t, next))
+	}
+	if !slices.Equal(got, []string{"n0", "n1", "n0", "n0", "n0"}) {
+		t.Errorf("picked %v", got)
 	}
 }
 

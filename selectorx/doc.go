@@ -15,8 +15,10 @@
 //  1. A node that is ejected but due for a probe gets it, from the first
 //     attempt of a call, or from a later one that has no other new node left.
 //  2. The nodes that are admitted and that this call has not tried.
-//  3. The admitted nodes except the one tried last.
-//  4. The admitted nodes.
+//  3. The nodes that refused connections and that this call has not tried: it
+//     has failed everywhere else, one may be back, and a refusal costs little.
+//  4. The admitted nodes except the one tried last.
+//  5. The admitted nodes.
 //
 // Among the nodes left, the strategy the caller configured keeps its say: it
 // is given them, and only them, as its services. A call that has tried nothing

@@ -73,7 +73,7 @@ func (c *Call) choose(m marks, services []*registry.Service, inner selector.Stra
 		}
 	}
 	failure := selector.ErrNoneAvailable
-	for _, tier := range [...]mark{untried, notLast, admitted, usable} {
+	for _, tier := range [...]mark{untried, knocked, notLast, admitted, usable} {
 		if !m.some(tier) {
 			continue
 		}
@@ -94,7 +94,7 @@ func (c *Call) probe(m marks, services []*registry.Service, inner selector.Strat
 		for _, node := range nodesOf(service) {
 			k := m[i]
 			i++
-			if k&(unusable|tried) != 0 || k&ejected == 0 || !c.balancer.ejector.Probe(node.Address, c.retriable) {
+			if k&(unusable|tried) != 0 || k&(ejected|refused) == 0 || !c.balancer.ejector.Probe(node.Address, c.retriable) {
 				continue
 			}
 			if inner == nil {

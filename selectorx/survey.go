@@ -11,17 +11,18 @@ type mark uint8
 
 const (
 	unusable mark = 1 << iota // nil, or without an address
-	ejected                   // its circuit is open
-	refused                   // by refused dials alone; with ejected
+	ejected                   // its circuit is open, and not by refused dials alone
+	refused                   // its circuit is open by refused dials alone
 	tried                     // by this call
 	last                      // the one tried last; with tried
 )
 
 // The tiers of choice: a node is left if none of the marks speaks against it.
 const (
-	untried  = unusable | ejected | tried
-	notLast  = unusable | ejected | last
-	admitted = unusable | ejected
+	untried  = unusable | ejected | refused | tried
+	knocked  = unusable | ejected | tried // to knock on a closed door once costs little
+	notLast  = unusable | ejected | refused | last
+	admitted = unusable | ejected | refused
 	usable   = unusable
 )
 
@@ -88,7 +89,7 @@ func (b *Balancer) eject(m marks, services []*registry.Service) {
 		}
 		switch open, isRefused := b.ejector.Open(node.Address); {
 		case open && isRefused:
-			m[i] |= ejected | refused
+			m[i] |= refused
 		case open:
 			m[i] |= ejected
 			capped++
@@ -105,7 +106,7 @@ func (b *Balancer) eject(m marks, services []*registry.Service) {
 func (b *Balancer) applyCap(m marks, services []*registry.Service, n int) {
 	held := make([]string, 0, n)
 	m.each(services, func(i int, node *registry.Node) {
-		if m[i]&(ejected|refused) == ejected {
+		if m[i]&ejected != 0 {
 			held = append(held, node.Address)
 		}
 	})
@@ -116,7 +117,7 @@ func (b *Balancer) applyCap(m marks, services []*registry.Service, n int) {
 		return
 	}
 	m.each(services, func(i int, node *registry.Node) {
-		if m[i]&(ejected|refused) == ejected && node.Address >= held[limit] {
+		if m[i]&ejected != 0 && node.Address >= held[limit] {
 			m[i] &^= ejected
 		}
 	})
