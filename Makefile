@@ -67,8 +67,9 @@ generate: $(PROTOC_PLUGINS) ## Regenerate the Go code of every .proto file
 		--go_out=. --go_opt=paths=source_relative --micro_out=. --micro_opt=paths=source_relative {} +
 
 .PHONY: deps
-deps: $(CONSUL) ## Install or build what the tests need and is missing: C compiler, Redis, MariaDB, PostgreSQL, Consul
+deps: ## Install or build what the tests need and is missing: C compiler, Redis, MariaDB, PostgreSQL, Consul
 	@tools/deps.sh cc redis mariadb postgres
+	@$(MAKE) $(CONSUL)
 
 .PHONY: clean
 clean: ## Remove what the other targets built
