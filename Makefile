@@ -69,7 +69,7 @@ generate: $(PROTOC_PLUGINS) ## Regenerate the Go code of every .proto file
 .PHONY: deps
 deps: ## Install or build what the tests need and is missing: C compiler, Redis, MariaDB, PostgreSQL, Consul
 	@tools/deps.sh cc redis mariadb postgres
-	@$(MAKE) $(CONSUL)
+	@$(MAKE) -s $(CONSUL)
 
 .PHONY: clean
 clean: ## Remove what the other targets built
