@@ -273,7 +273,7 @@ func TestSieveOfFewNodes(t *testing.T) {
 	for name, broken := range map[string]selector.Next{
 		"no node":      selector.Random([]*registry.Service{service("1")}),
 		"no address":   selector.Random([]*registry.Service{service("1", "")}),
-		"empty-handed": func() (*registry.Node, error) { return nil, nil },
+		"empty-handed": strategies()["empty-handed"](nil),
 	} {
 		if node, err := new(Call).sieve(broken)(); !errors.Is(err, selector.ErrNoneAvailable) {
 			t.Errorf("%s: %v, %v", name, node, err)
