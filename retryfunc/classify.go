@@ -91,13 +91,20 @@ func classifyMark(m Mark, e *errors.Error, ev Evidence) Class {
 // connections is the peer's own trouble: the handler ran.
 func classifyAnswer(e *errors.Error) Class {
 	switch {
-	case e.Code == http.StatusRequestTimeout:
+	case e.Code == http.StatusRequestTimeout, isDeadline(e):
 		return Timeout
 	case e.Code == http.StatusInternalServerError, isBrokenGRPC(e):
 		return Internal
 	default:
 		return Application
 	}
+}
+
+// isDeadline reports whether e is the plain error of a handler that ran into the
+// attempt's deadline, which the server knows too. grpc makes it a 408; mucp
+// leaves it without a code.
+func isDeadline(e *errors.Error) bool {
+	return e.Code == 0 && e.Detail == context.DeadlineExceeded.Error()
 }
 
 // classifyBefore recognises errors that go-micro makes before it sends

@@ -172,6 +172,8 @@ func TestClassifyMucpPeer(t *testing.T) {
 		want Class
 	}{
 		{"no such student", Application},
+		{"context deadline exceeded", Timeout},
+		{"query: context deadline exceeded", Application},
 		{"rpc: can't find method Nothing", Application},
 		{internal("connection error: %s", refusedDial).Error(), Internal},
 		{"connection error: " + refusedDial, Application},

@@ -8,13 +8,15 @@ import (
 )
 
 // immortal are the goroutines that go-micro starts and nobody can stop: those of
-// its package-level client cache and configuration, and of memory registries.
+// its package-level client cache and configuration, of memory registries, and
+// the Stop of a mucp server whose signal went astray (see stop).
 var immortal = []string{
 	"github.com/patrickmn/go-cache.(*janitor).Run",
 	"go-micro.dev/v4/config.(*config).run.func2",
 	"go-micro.dev/v4/config/loader/memory.(*watcher).Next",
 	"go-micro.dev/v4/config/loader/memory.(*memory).Watch.func1",
 	"go-micro.dev/v4/registry.(*memRegistry).ttlPrune",
+	"go-micro.dev/v4/server.(*rpcServer).Stop",
 }
 
 func TestMain(m *testing.M) {
