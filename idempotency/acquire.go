@@ -11,7 +11,7 @@ import (
 // Running, or the wait ends. It enters the guard's work, and leaves it while
 // the request waits; r.entered tells where it stands at the end.
 func (g *Guard) acquire(ctx context.Context, r *request) (Outcome, error) {
-	look := &lookout{guard: g, key: r.claim.Key, delay: firstLook}
+	look := lookout{guard: g, key: r.claim.Key, delay: firstLook}
 	defer look.end()
 	for {
 		if r.entered = g.work.enter(); !r.entered {
@@ -87,12 +87,17 @@ func (r *request) left(ctx context.Context) error {
 func (g *Guard) beginOnce(ctx context.Context, r *request) (Outcome, error) {
 	claim := r.claim
 	claim.Wait = g.waitLeft(ctx, r)
-	ctx, cancel := context.WithTimeout(ctx, claim.Wait+g.storeTimeout)
-	defer cancel()
-	if claim.Wait > 0 { // a drain does not wait for those who wait
-		defer context.AfterFunc(g.work.stopping, cancel)()
+	bounded := &r.looking
+	if r.looked {
+		bounded = new(deadline)
 	}
-	out, err := g.store.Begin(ctx, claim)
+	r.looked = true
+	bounded.start(ctx, claim.Wait+g.storeTimeout, nil)
+	defer bounded.end(context.Canceled)
+	if claim.Wait > 0 { // a drain does not wait for those who wait
+		defer context.AfterFunc(g.work.stopping, func() { bounded.end(ErrDraining) })()
+	}
+	out, err := g.store.Begin(bounded, claim)
 	if err == nil && !out.valid() {
 		err = NotApplied(fmt.Errorf("the store's outcome is invalid: %v", out.State))
 	}

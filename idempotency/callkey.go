@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash"
 	"sync"
 	"time"
 )
@@ -168,18 +167,17 @@ func (s *callState) incomparable(last *callState) error {
 // derivation: two versions must not share keys for different calls.
 func (e *execution) derive(call nestedCall) string {
 	const version = "d1"
-	h := sha256.New()
-	writeStrings(h, version, e.parent.Value, e.parent.For, e.caller, call.service, call.endpoint, call.step)
-	return version + "-" + base64.RawURLEncoding.EncodeToString(h.Sum(nil))
+	sum := hashStrings(version, e.parent.Value, e.parent.For, e.caller, call.service, call.endpoint, call.step)
+	return version + "-" + base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// writeStrings hashes each string behind its length, so that no two lists
-// look alike. A hash.Hash never returns an error from Write.
-func writeStrings(h hash.Hash, list ...string) {
-	var size [8]byte
+// hashStrings hashes each string behind its length, so that no two lists look
+// alike.
+func hashStrings(list ...string) [sha256.Size]byte {
+	raw := make([]byte, 0, 256) // on the stack, if it suffices
 	for _, s := range list {
-		binary.BigEndian.PutUint64(size[:], uint64(len(s)))
-		h.Write(size[:])
-		h.Write([]byte(s))
+		raw = binary.BigEndian.AppendUint64(raw, uint64(len(s)))
+		raw = append(raw, s...)
 	}
+	return sha256.Sum256(raw)
 }

@@ -9,13 +9,17 @@ import (
 // run is one execution of a handler under a claim.
 type run struct {
 	*Guard
-	request *request
-	flight  *flight
-	out     Outcome
-	caller  context.Context // the caller's, for hooks
-	ctx     context.Context // the handler's
-	end     func()          // releases ctx
-	lease   *leaseKeeper
+	request  *request
+	flight   *flight
+	out      Outcome
+	caller   context.Context // the caller's, for hooks
+	detached context.Context // the caller's values, and no end
+	ctx      context.Context // the handler's
+	handler  deadline        // the root of ctx
+	telling  deadline        // of the first thing that the store is told
+	lease    leaseKeeper
+	info     execution
+	calls    callContext
 
 	recovering bool // the recovery function has not returned
 	returned   bool // the handler has
@@ -39,29 +43,24 @@ func (g *Guard) execute(
 
 func (g *Guard) startRun(ctx context.Context, r *request, f *flight, out Outcome) *run {
 	r.ran = true
-	e := &run{Guard: g, request: r, flight: f, out: out, caller: ctx}
-	detached, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	timed, stop := context.WithTimeoutCause(detached, g.executionTimeout, ErrExecutionTimeout)
-	e.end = func() { stop(); cancel(context.Canceled) }
-	e.ctx = g.executionContext(timed, r)
+	e := &run{Guard: g, request: r, flight: f, out: out, caller: ctx, detached: context.WithoutCancel(ctx)}
+	e.info.parent = Key{Value: r.scope.Key, For: r.call.Key.For, Issued: r.call.Key.Issued}
+	if e.info.parent.For == "" {
+		e.info.parent.For = CallName(r.scope.Service, r.scope.Endpoint)
+	}
+	e.info.caller, e.info.fence, e.calls.parent = r.scope.Caller, r.fence, &e.info
+	e.handler.calls = &e.calls
+	e.ctx = e.handler.start(e.detached, g.executionTimeout, ErrExecutionTimeout)
 	if out.Execution != nil {
 		e.ctx = out.Execution.Context(e.ctx)
-	}
-	if out.Execution != nil && !out.Transactional {
-		e.lease = g.keepLease(detached, out.Execution, cancel)
+		if !out.Transactional {
+			e.lease.start(e.detached, out.Execution, &e.handler, &g.settings)
+		}
 	}
 	if out.TakenOver {
 		g.report(ctx, r, Event{Kind: EventTakenOver})
 	}
 	return e
-}
-
-func (g *Guard) executionContext(ctx context.Context, r *request) context.Context {
-	parent := Key{
-		Value: r.scope.Key, For: CallName(r.scope.Service, r.scope.Endpoint), Issued: r.call.Key.Issued,
-	}
-	e := &execution{parent: parent, caller: r.scope.Caller, fence: r.fence}
-	return callContext{parent: e}.in(ctx)
 }
 
 // unknownOutcome is what handle returns when a recovery does not know.
@@ -104,7 +103,7 @@ func (e *run) ended(panicked any) {
 // call's error.
 func (e *run) finish() error {
 	lost := e.lease.stop()
-	e.end()
+	e.handler.end(context.Canceled)
 	var unknown *unknownOutcome
 	switch {
 	case errors.As(e.err, &unknown): // the claim lapses, and the question is asked again
@@ -132,7 +131,7 @@ func (e *run) record() []byte {
 	if e.err != nil {
 		return Record{Content: ContentError, Err: e.encode(e.err)}.Encode()
 	}
-	return recordReply(e.request.call.Reply, e.maxReply).Encode()
+	return recordReply(e.request.call.Reply, e.maxReply)
 }
 
 // release gives the key up. The followers then ask the store themselves.
@@ -157,8 +156,7 @@ func unmarked(err error) error {
 // now, the caller has its answer all the same, and the store is told later.
 func (e *run) complete() error {
 	key, record := e.request.claim.Key, e.record()
-	complete := func(ctx context.Context) error { return e.out.Execution.Complete(ctx, record) }
-	err := e.tellStore(complete)
+	err := e.tellRecord(record)
 	switch {
 	case err == nil:
 		e.flights.settle(key, e.flight, record, nil, false)
@@ -168,6 +166,7 @@ func (e *run) complete() error {
 		return unsettled(ErrLeaseLost, err)
 	default:
 		e.flights.settle(key, e.flight, record, nil, true)
+		complete := func(ctx context.Context) error { return e.out.Execution.Complete(ctx, record) }
 		e.retryLater(complete, record, func() { e.flights.drop(key, e.flight) })
 	}
 	return e.err
@@ -185,7 +184,7 @@ func (e *run) commit() error {
 			}
 		}
 	}
-	err := e.tellStore(func(ctx context.Context) error { return e.out.Execution.Complete(ctx, record) })
+	err := e.tellRecord(record)
 	switch {
 	case err == nil:
 		e.flights.settle(key, e.flight, record, nil, false)
@@ -225,9 +224,16 @@ func (e *run) afterUnknownCommit(cause error) error {
 
 // tellStore runs one operation of the store, on no caller's time.
 func (e *run) tellStore(operation func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.caller), e.storeTimeout)
-	defer cancel()
+	ctx := new(deadline).start(e.detached, e.storeTimeout, nil)
+	defer ctx.end(context.Canceled)
 	return operation(ctx)
+}
+
+// tellRecord completes the claim. It is called once.
+func (e *run) tellRecord(record []byte) error {
+	ctx := e.telling.start(e.detached, e.storeTimeout, nil)
+	defer ctx.end(context.Canceled)
+	return e.out.Execution.Complete(ctx, record)
 }
 
 // executeUnrecorded runs the handler without a claim.
@@ -248,7 +254,7 @@ func (g *Guard) executeUnrecorded(
 // finishUnrecorded answers the followers from memory. If the store may hold
 // the claim, it is told later.
 func (e *run) finishUnrecorded() error {
-	e.end()
+	e.handler.end(context.Canceled)
 	if e.err != nil && e.verdict(e.err, false) == DecideRelease {
 		if e.request.doubt {
 			e.settleLater(e.caller, e.request, nil)

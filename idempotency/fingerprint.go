@@ -91,19 +91,17 @@ func sortFields(raw []byte) []byte {
 		number protowire.Number
 		record []byte
 	}
+	if fieldsSorted(raw) {
+		return raw
+	}
 	var fields []field
-	sorted, last := true, protowire.Number(0)
 	for rest := raw; len(rest) > 0; {
 		number, _, n := protowire.ConsumeField(rest)
 		if n < 0 {
 			return raw
 		}
 		fields = append(fields, field{number, rest[:n]})
-		sorted = sorted && last <= number
-		rest, last = rest[n:], number
-	}
-	if sorted {
-		return raw
+		rest = rest[n:]
 	}
 	slices.SortStableFunc(fields, func(a, b field) int { return cmp.Compare(a.number, b.number) })
 	out := make([]byte, 0, len(raw))
@@ -111,6 +109,17 @@ func sortFields(raw []byte) []byte {
 		out = append(out, f.record...)
 	}
 	return out
+}
+
+func fieldsSorted(raw []byte) bool {
+	for last := protowire.Number(0); len(raw) > 0; {
+		number, _, n := protowire.ConsumeField(raw)
+		if n < 0 || number < last {
+			return false
+		}
+		raw, last = raw[n:], number
+	}
+	return true
 }
 
 // canonicalJSON brings a JSON text into the form that is hashed.

@@ -24,8 +24,9 @@ type flight struct {
 	err    error
 }
 
-// join returns the flight of a key, and whether the caller leads it.
-func (t *flights) join(key StoreKey, print Fingerprint) (f *flight, leads bool) {
+// join returns the flight of a key, and whether it is the caller's own, which
+// then leads.
+func (t *flights) join(key StoreKey, own *flight) (f *flight, leads bool) {
 	shard := &t.shards[key[0]%uint8(len(t.shards))]
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
@@ -41,9 +42,8 @@ func (t *flights) join(key StoreKey, print Fingerprint) (f *flight, leads bool) 
 	if shard.keys == nil {
 		shard.keys = make(map[StoreKey]*flight)
 	}
-	f = &flight{print: print}
-	shard.keys[key] = f
-	return f, true
+	shard.keys[key] = own
+	return own, true
 }
 
 // settle gives the followers their answer, once; keep leaves the flight in

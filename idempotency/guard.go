@@ -111,7 +111,7 @@ type Result struct {
 // handler must not touch c.Reply after it has returned. If it panics, Do
 // returns a [*PanicError]; if it ends its goroutine, that is recorded too.
 func (g *Guard) Do(ctx context.Context, c Call, handler func(ctx context.Context) error) (Result, error) {
-	r, err := g.newRequest(&c)
+	r, err := g.newRequest(c)
 	if err != nil {
 		return Result{}, err
 	}
@@ -125,13 +125,14 @@ func (g *Guard) Do(ctx context.Context, c Call, handler func(ctx context.Context
 
 func (g *Guard) do(ctx context.Context, r *request, handler func(context.Context) error) (Result, error) {
 	for {
-		f, leads := g.flights.join(r.claim.Key, r.claim.Fingerprint)
+		r.flight = flight{print: r.claim.Fingerprint}
+		f, leads := g.flights.join(r.claim.Key, &r.flight)
 		if leads {
 			return g.lead(ctx, r, f, handler)
 		}
 		if f.print != r.claim.Fingerprint {
 			// Who is right, only the store knows: ask it without followers.
-			return g.lead(ctx, r, &flight{}, handler)
+			return g.lead(ctx, r, &r.flight, handler)
 		}
 		result, again, err := g.follow(ctx, r, f)
 		if !again {
@@ -142,7 +143,7 @@ func (g *Guard) do(ctx context.Context, r *request, handler func(context.Context
 
 // request is a call on its way.
 type request struct {
-	call   *Call
+	call   Call
 	scope  Scope
 	claim  Claim
 	giveUp time.Time // when waiting ends; set when it begins
@@ -152,9 +153,13 @@ type request struct {
 	joined bool // another owner was seen running
 
 	entered bool // in the guard's work, which Drain waits for
+
+	flight  flight   // if the request leads
+	looking deadline // of the first look into the store
+	looked  bool
 }
 
-func (g *Guard) newRequest(c *Call) (*request, error) {
+func (g *Guard) newRequest(c Call) (*request, error) {
 	value, err := ParseKey(c.Key.Value)
 	if err != nil {
 		return nil, err

@@ -34,7 +34,7 @@ func (e *run) retryLater(operation func(context.Context) error, record []byte, d
 		case record == nil:
 			return // reported as released before
 		}
-		e.report(context.WithoutCancel(e.caller), e.request, event)
+		e.report(e.detached, e.request, event)
 	}()
 }
 

@@ -4,58 +4,57 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// leaseKeeper renews a claim while its handler runs. A nil keeper has nothing
-// to keep.
+// leaseKeeper renews a claim while its handler runs. Without an execution it
+// has nothing to keep.
 type leaseKeeper struct {
 	execution Execution
 	lease     time.Duration
 	timeout   time.Duration
 	ctx       context.Context
-	cancel    context.CancelFunc
-	lose      context.CancelCauseFunc // cancels the handler
+	handler   *deadline // the handler's context
 
-	mu      sync.Mutex // held while renewing
-	timer   *time.Timer
-	good    time.Time // until when the lease is known to be ours
-	stopped bool
-	lost    bool
+	ending   atomic.Bool
+	renewing atomic.Pointer[deadline] // of the renewal under way
+
+	mu    sync.Mutex // held while renewing
+	timer *time.Timer
+	good  time.Time // until when the lease is known to be ours
+	lost  bool
 }
 
-// keepLease begins to renew the claim, until stop.
-func (g *Guard) keepLease(ctx context.Context, execution Execution, lose context.CancelCauseFunc) *leaseKeeper {
-	k := &leaseKeeper{
-		execution: execution, lease: g.lease, timeout: g.storeTimeout,
-		lose: lose, good: time.Now().Add(g.lease),
-	}
-	k.ctx, k.cancel = context.WithCancel(ctx)
+// start begins to renew the claim, until stop.
+func (k *leaseKeeper) start(ctx context.Context, execution Execution, handler *deadline, o *Options) {
+	k.execution, k.lease, k.timeout = execution, o.lease, o.storeTimeout
+	k.ctx, k.handler, k.good = ctx, handler, time.Now().Add(o.lease)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.timer = time.AfterFunc(k.lease/3, k.renew)
-	return k
 }
 
 // renew runs on the timer's goroutine, for which stop waits.
 func (k *leaseKeeper) renew() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.stopped {
+	sent := time.Now()
+	ctx := new(deadline).start(k.ctx, min(k.timeout, max(k.lease/3, k.good.Sub(sent))), nil)
+	defer ctx.end(context.Canceled)
+	k.renewing.Store(ctx)
+	if k.ending.Load() {
 		return
 	}
-	sent := time.Now()
-	ctx, cancel := context.WithTimeout(k.ctx, min(k.timeout, max(k.lease/3, k.good.Sub(sent))))
-	defer cancel()
 	err := k.execution.Renew(ctx)
 	switch now := time.Now(); {
+	case k.ending.Load(): // nobody needs the lease any more
 	case err == nil:
 		k.good = sent.Add(k.lease)
 		k.timer.Reset(k.lease / 3)
-	case k.ctx.Err() != nil: // stop is waiting
 	case errors.Is(err, ErrLost) || !now.Before(k.good):
 		k.lost = true
-		k.lose(ErrLeaseLost)
+		k.handler.end(ErrLeaseLost)
 	default:
 		k.timer.Reset(min(k.lease/10, k.good.Sub(now)))
 	}
@@ -63,13 +62,15 @@ func (k *leaseKeeper) renew() {
 
 // stop ends the renewal and reports whether the lease was lost.
 func (k *leaseKeeper) stop() (lost bool) {
-	if k == nil {
+	if k.execution == nil {
 		return false
 	}
-	k.cancel()
+	k.ending.Store(true)
+	if ctx := k.renewing.Load(); ctx != nil {
+		ctx.end(context.Canceled)
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.stopped = true
 	k.timer.Stop()
 	return k.lost
 }

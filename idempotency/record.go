@@ -69,9 +69,13 @@ func (r Record) Encode() []byte {
 		body = r.Err.encode()
 	}
 	raw := make([]byte, recordHeader, recordHeader+len(body))
-	raw = append(raw, body...)
-	raw[0], raw[1] = recordFormat, byte(r.Content)
-	binary.BigEndian.PutUint32(raw[2:], checksum(raw[1], body))
+	return seal(append(raw, body...), r.Content)
+}
+
+// seal fills the header of a record whose body is in place.
+func seal(raw []byte, content Content) []byte {
+	raw[0], raw[1] = recordFormat, byte(content)
+	binary.BigEndian.PutUint32(raw[2:], checksum(raw[1], raw[recordHeader:]))
 	return raw
 }
 

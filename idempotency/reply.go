@@ -13,32 +13,36 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// recordReply puts a handler's reply into a record. A reply that is larger
-// than limit bytes, or cannot be encoded, is dropped: the record then says so.
-func recordReply(reply any, limit int) Record {
-	r, err := encodeReply(reply)
-	if err == nil && len(r.Body) > limit {
-		err = fmt.Errorf("%d bytes, more than the limit of %d", len(r.Body), limit)
+// recordReply puts a handler's reply into an encoded record. A reply that is
+// larger than limit bytes, or cannot be encoded, is dropped: the record then
+// says so.
+func recordReply(reply any, limit int) []byte {
+	raw, content, err := appendReply(reply)
+	if size := len(raw) - recordHeader; err == nil && size > limit {
+		err = fmt.Errorf("%d bytes, more than the limit of %d", size, limit)
 	}
 	if err != nil {
-		return Record{Content: ContentDropped, Body: []byte(err.Error())}
+		return Record{Content: ContentDropped, Body: []byte(err.Error())}.Encode()
 	}
-	return r
+	return seal(raw, content)
 }
 
-func encodeReply(reply any) (Record, error) {
+// appendReply returns the reply behind the room for a record's header.
+func appendReply(reply any) (raw []byte, content Content, err error) {
 	if reply == nil {
-		return Record{Content: ContentNone}, nil
+		return make([]byte, recordHeader), ContentNone, nil
 	}
 	if m, ok := asProto(reply); ok {
-		raw, err := proto.MarshalOptions{AllowPartial: true}.Marshal(m)
-		return Record{Content: ContentProto, Body: raw}, err
+		options := proto.MarshalOptions{AllowPartial: true}
+		raw = make([]byte, recordHeader, recordHeader+options.Size(m))
+		raw, err = options.MarshalAppend(raw, m)
+		return raw, ContentProto, err
 	}
-	raw, err := json.Marshal(reply)
-	if err == nil && bytes.Contains(raw, []byte(`\ufffd`)) {
-		err = checkText(raw, reply)
+	text, err := json.Marshal(reply)
+	if err == nil && bytes.Contains(text, []byte(`\ufffd`)) {
+		err = checkText(text, reply)
 	}
-	return Record{Content: ContentJSON, Body: raw}, err
+	return append(make([]byte, recordHeader, recordHeader+len(text)), text...), ContentJSON, err
 }
 
 // checkText refuses a reply that holds a string which is not UTF-8: JSON

@@ -19,11 +19,7 @@ type Scope struct {
 // StoreKey returns the one key under which a store keeps the scope's record.
 func (s Scope) StoreKey() StoreKey {
 	const version = "oncemore/1"
-	h := sha256.New()
-	writeStrings(h, version, s.Service, s.Endpoint, s.Caller, s.Key)
-	var key StoreKey
-	h.Sum(key[:0])
-	return key
+	return hashStrings(version, s.Service, s.Endpoint, s.Caller, s.Key)
 }
 
 // StoreKey is the SHA-256 of a [Scope]. It has a fixed width and tells nobody
