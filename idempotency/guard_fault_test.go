@@ -268,6 +268,7 @@ func TestCompletionIsRetriedWithinTheLease(t *testing.T) {
 		if reply, _, err := w.call(t.Context(), elsewhere, "k"); err != nil || reply != "run 1" {
 			t.Errorf("elsewhere: %q, %v", reply, err)
 		}
+		synctest.Wait()
 		if seen.count(idempotency.EventExecuted) != 1 || seen.count(idempotency.EventUnresolved) != 0 {
 			t.Errorf("events %+v", seen.list)
 		}

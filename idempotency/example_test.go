@@ -1,0 +1,165 @@
+package idempotency_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+
+	"github.com/oncemore-dev/oncemore/idempotency"
+	"github.com/oncemore-dev/oncemore/idempotency/httpkey"
+	"github.com/oncemore-dev/oncemore/idempotency/memstore"
+)
+
+// receipt is the answer of the example's server. All of it shows in JSON, so
+// that it comes back equal from a record.
+type receipt struct {
+	Transfer int `json:"transfer"`
+}
+
+// transfers is the example's business.
+type transfers struct {
+	guard *idempotency.Guard
+	count int
+}
+
+func (s *transfers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	key, _ := idempotency.KeyFrom(r.Context()) // the middleware has seen to it
+	var reply receipt
+	result, err := s.guard.Do(r.Context(), idempotency.Call{
+		Service: "bank", Endpoint: "POST /transfers", Caller: "alice", // as authenticated
+		Key: key, Body: body, Reply: &reply,
+	}, func(context.Context) error {
+		s.count++
+		reply.Transfer = s.count
+		return nil
+	})
+	if err != nil {
+		var coded interface{ StatusCode() int }
+		if !errors.As(err, &coded) {
+			http.Error(w, "internal error", http.StatusInternalServerError)
+			return
+		}
+		http.Error(w, err.Error(), coded.StatusCode())
+		return
+	}
+	if result.Replayed {
+		w.Header().Set(idempotency.HeaderReplayed, "true")
+	}
+	fmt.Fprintf(w, "transfer %d", reply.Transfer)
+}
+
+// A guard in a plain HTTP server: the transfer is made once, however often the
+// browser asks.
+func ExampleGuard() {
+	store, err := memstore.New()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	guard, err := idempotency.New(store)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	requireKey, err := httpkey.New()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	server := requireKey(&transfers{guard: guard})
+
+	post := func(key, body string) {
+		request := httptest.NewRequest(http.MethodPost, "/transfers", strings.NewReader(body))
+		if key != "" {
+			request.Header.Set(idempotency.HeaderKey, key)
+		}
+		answer := httptest.NewRecorder()
+		server.ServeHTTP(answer, request)
+		fmt.Println(answer.Code, answer.Header().Get(idempotency.HeaderReplayed), strings.TrimSpace(answer.Body.String()))
+	}
+	post("8e03978e", "10 EUR to Bob")
+	post("8e03978e", "10 EUR to Bob")
+	post("8e03978e", "1000 EUR to Bob")
+	post("d4f5e6a7", "10 EUR to Bob")
+
+	if err := guard.Drain(context.Background()); err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// 200  transfer 1
+	// 200 true transfer 1
+	// 422  idempotency: this idempotency key was used with another request; mint a new key for a new request
+	// 200  transfer 2
+}
+
+// A handler that calls one endpoint twice names its steps, so that each call
+// has a key of its own, and the same one when the handler runs again.
+func ExampleWithStep() {
+	parent := idempotency.Key{Value: "order-7", For: "shop/Order.Place"}
+	ctx := idempotency.WithExecution(context.Background(), parent, "alice")
+	pay := func(ctx context.Context) {
+		key, done, err := idempotency.CallKey(ctx, "bank", "Wallet.Pay", nil, nil)
+		if err != nil {
+			fmt.Println(errors.Is(err, idempotency.ErrStepNeeded))
+			return
+		}
+		defer done(false)
+		fmt.Println(key.For, len(key.Value))
+	}
+	pay(idempotency.WithStep(ctx, "goods"))
+	pay(idempotency.WithStep(ctx, "postage"))
+	pay(idempotency.WithStep(ctx, "postage"))
+	// Output:
+	// bank/Wallet.Pay 46
+	// bank/Wallet.Pay 46
+	// true
+}
+
+// What a browser sends may be quoted, as the IETF draft has it.
+func ExampleParseKey() {
+	key, err := idempotency.ParseKey(`"8e03978e-40d5-43dd-bc93-6894a57f9324"`)
+	fmt.Println(key, err)
+	_, err = idempotency.ParseKey("two words")
+	fmt.Println(err)
+	// Output:
+	// 8e03978e-40d5-43dd-bc93-6894a57f9324 <nil>
+	// idempotency: invalid key: the character at position 4 is not visible ASCII; a key is 1 to 255 visible ASCII characters, optionally in double quotes
+}
+
+// A handler says that nothing has happened, and may be asked again.
+func ExampleNotDone() {
+	store, err := memstore.New()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	guard, err := idempotency.New(store)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	open := false
+	call := idempotency.Call{Service: "bank", Endpoint: "Wallet.Pay", Key: idempotency.Key{Value: "k"}}
+	for range 2 {
+		_, err := guard.Do(context.Background(), call, func(context.Context) error {
+			if !open {
+				open = true
+				return idempotency.NotDone(errors.New("the bank opens at nine"))
+			}
+			return nil
+		})
+		fmt.Println(err)
+	}
+	// Output:
+	// the bank opens at nine
+	// <nil>
+}

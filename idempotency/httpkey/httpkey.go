@@ -1,0 +1,124 @@
+// Package httpkey checks the Idempotency-Key header of HTTP requests and puts
+// the key into their context, where a client that is wrapped for idempotency
+// finds it.
+//
+// The danger first: the key alone makes nothing happen once. What the handler
+// calls must claim it, see [idempotency.Guard]; and it must belong to the
+// user's intention, so it is minted where the form is, not where the request
+// is sent.
+//
+// The header is that of the IETF draft "The Idempotency-Key HTTP Header Field".
+package httpkey
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/oncemore-dev/oncemore/idempotency"
+)
+
+// Options are the settings of [New].
+type Options struct {
+	methods  []string
+	optional bool
+}
+
+// Option changes one setting of [New].
+type Option func(*Options)
+
+// WithMethods sets the methods whose requests carry a key. Default POST and
+// PATCH, which RFC 9110 does not call idempotent.
+func WithMethods(methods ...string) Option {
+	methods = slices.Clone(methods)
+	return func(o *Options) { o.methods = methods }
+}
+
+// WithOptional lets requests without a key pass. A malformed key is refused
+// all the same. By default a key is required.
+func WithOptional() Option { return func(o *Options) { o.optional = true } }
+
+// New returns a middleware that answers 400, with a problem (RFC 9457) that
+// says the rule, to a request whose key is missing, malformed or repeated, and
+// gives the others the key in their context ([idempotency.KeyFrom]) and, if
+// there is an Idempotency-Issued header, its time. The middleware is safe for
+// concurrent use. The error names the option that is wrong.
+func New(options ...Option) (func(http.Handler) http.Handler, error) {
+	o := Options{methods: []string{http.MethodPost, http.MethodPatch}}
+	for i, option := range options {
+		if option == nil {
+			return nil, fmt.Errorf("httpkey: option %d is nil", i)
+		}
+		option(&o)
+	}
+	if len(o.methods) == 0 {
+		return nil, errors.New("httpkey: WithMethods(): must be given a method")
+	}
+	for _, method := range o.methods {
+		if method == "" || strings.ToUpper(method) != method {
+			return nil, fmt.Errorf("httpkey: WithMethods(%q): must be a method in capitals, such as %q", method, http.MethodPost)
+		}
+	}
+	return o.wrap, nil
+}
+
+func (o Options) wrap(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !slices.Contains(o.methods, r.Method) || (o.optional && len(r.Header[idempotency.HeaderKey]) == 0) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		key, err := Parse(r.Header)
+		if err != nil {
+			writeProblem(w, err)
+			return
+		}
+		ctx := idempotency.WithKey(r.Context(), key.Value)
+		if !key.Issued.IsZero() {
+			ctx = idempotency.WithIssued(ctx, key.Issued)
+		}
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+// Parse reads the key of a request from its header, and the time at which it
+// was issued, if the header has it. For frameworks whose middleware is no
+// http.Handler. The error is an [*idempotency.KeyError].
+func Parse(header http.Header) (idempotency.Key, error) {
+	values := header[idempotency.HeaderKey]
+	if len(values) == 0 {
+		return idempotency.Key{}, &idempotency.KeyError{Reason: "the " + idempotency.HeaderKey + " header is missing"}
+	}
+	if len(values) > 1 {
+		return idempotency.Key{}, &idempotency.KeyError{Reason: "the " + idempotency.HeaderKey + " header is repeated"}
+	}
+	value, err := idempotency.ParseKey(values[0])
+	if err != nil {
+		return idempotency.Key{}, err
+	}
+	issued, err := idempotency.ParseIssued(header.Get(idempotency.HeaderIssued))
+	if err != nil {
+		return idempotency.Key{}, &idempotency.KeyError{Reason: "its " + idempotency.HeaderIssued + " header is not an RFC 3339 time"}
+	}
+	return idempotency.Key{Value: value, Issued: issued}, nil
+}
+
+// writeProblem answers with the rule that the key breaks. If the client has
+// left there is nobody to tell.
+func writeProblem(w http.ResponseWriter, err error) {
+	problem, encodeErr := json.Marshal(map[string]any{
+		"title": "Bad idempotency key", "status": http.StatusBadRequest, "detail": err.Error(),
+	})
+	if encodeErr != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(http.StatusBadRequest)
+	if _, err := w.Write(problem); err != nil {
+		return
+	}
+}
