@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -29,7 +30,7 @@ func (s *Store) checkServer(ctx context.Context, client *redis.Client) error {
 		err = parseInfo(command.Val()).check(s.cluster != nil, s.eviction)
 	}
 	if err != nil {
-		return fmt.Errorf("redisstore: server %s: %w", client.Options().Addr, err)
+		return fmt.Errorf("server %s: %w", client.Options().Addr, err)
 	}
 	return nil
 }
@@ -59,9 +60,9 @@ func (i info) check(cluster, eviction bool) error {
 	}
 	switch policy := i["maxmemory_policy"]; {
 	case i["redis_mode"] == "cluster" && !cluster:
-		return fmt.Errorf("it is a node of a Redis Cluster: use a cluster client, or give addr in the URL")
+		return errors.New("it is a node of a Redis Cluster: use a cluster client, or give addr in the URL")
 	case i["role"] == "slave":
-		return fmt.Errorf("it is a replica: use the primary")
+		return errors.New("it is a replica: use the primary")
 	case policy != "noeviction" && i["maxmemory"] != "0" && !eviction:
 		return fmt.Errorf("it evicts keys when its memory is full (maxmemory-policy %s), "+
 			"and what is evicted runs again: set noeviction, or accept it by WithEviction", policy)

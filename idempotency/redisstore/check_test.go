@@ -56,8 +56,9 @@ func TestNewRefuses(t *testing.T) {
 		"ring":            {ring, nil, "New(*redis.Ring): must be given"},
 		"no ctx timeout":  {dialWith(t, server, func(o *redis.Options) { o.ContextTimeoutEnabled = false }), nil, "ContextTimeoutEnabled"},
 		"nil option":      {client, []Option{nil}, "option 0 is nil"},
-		"hash tag":        {client, []Option{WithPrefix("{a}:")}, `WithPrefix("{a}:"): must be at most 128 bytes without braces`},
-		"long prefix":     {client, []Option{WithPrefix(strings.Repeat("a", 129))}, "at most 128 bytes"},
+		"hash tag":        {client, []Option{WithPrefix("{a}:")}, `WithPrefix("{a}:"): must be 1 to 128 bytes without braces`},
+		"long prefix":     {client, []Option{WithPrefix(strings.Repeat("a", 129))}, "1 to 128 bytes"},
+		"no prefix":       {client, []Option{WithPrefix("")}, `WithPrefix(""): must be 1 to 128 bytes`},
 		"no replica":      {client, []Option{WithReplicas(0, time.Second)}, "WithReplicas(0, 1s): must wait for at least 1"},
 		"no time":         {client, []Option{WithReplicas(1, 0)}, "WithReplicas(1, 0s): must wait for at least 1ms"},
 		"too much time":   {client, []Option{WithReplicas(1, time.Hour)}, "less than the client's ReadTimeout of 5s"},
@@ -76,5 +77,5 @@ func TestNewRefuses(t *testing.T) {
 			t.Errorf("%s: %v, want %q", name, err, test.want)
 		}
 	}
-	newStore(t, client, WithEviction())
+	newTestStore(t, client, WithEviction())
 }

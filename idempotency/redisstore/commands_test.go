@@ -39,7 +39,7 @@ func (c *counter) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 func TestCommands(t *testing.T) {
 	server := servertest.StartRedis(t)
 	client := dial(t, server)
-	s := newStore(t, client)
+	s := newTestStore(t, client)
 	loadScripts(t, s)
 	var count counter
 	client.AddHook(&count)

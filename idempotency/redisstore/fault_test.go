@@ -31,7 +31,7 @@ func TestEvidence(t *testing.T) {
 		"client closed":     {redis.ErrClosed, true, false},
 		"pool exhausted":    {redis.ErrPoolTimeout, true, false},
 		"unknown":           {errors.New("what?"), false, false},
-		"too few replicas":  {fmt.Errorf("%w: %w", ErrReplicas, errText{redis.ErrCrossSlot}), false, false},
+		"too few replicas":  {fmt.Errorf("%w: %w", ErrReplicas, untypedError{redis.ErrCrossSlot}), false, false},
 		"crossed slots":     {redis.ErrCrossSlot, true, false},
 	} {
 		if nothing, again := changedNothing(test.err), transient(test.err); nothing != test.nothing || again != test.transient {
@@ -44,7 +44,7 @@ func TestEvidence(t *testing.T) {
 func TestAnswersOfTheServer(t *testing.T) {
 	server := servertest.StartRedis(t)
 	client := dial(t, server)
-	s := newStore(t, client)
+	s := newTestStore(t, client)
 	e := acquire(t, s, newTestClaim(t, newKey(t)))
 	set := func(name, value string) {
 		t.Helper()
@@ -74,11 +74,11 @@ func TestAnswersOfTheServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := client.SlaveOf(t.Context(), host, port).Err(); err != nil {
+	if err := client.Do(t.Context(), "REPLICAOF", host, port).Err(); err != nil {
 		t.Fatal(err)
 	}
 	refuses("replica")
-	if err := client.SlaveOf(t.Context(), "no", "one").Err(); err != nil {
+	if err := client.Do(t.Context(), "REPLICAOF", "NO", "ONE").Err(); err != nil {
 		t.Fatal(err)
 	}
 	complete(t, e, "record")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,11 +31,8 @@ func openURL(tb testing.TB, url string, options ...Option) *Store {
 // openCluster returns a store of a client of its own.
 func openCluster(tb testing.TB, c *servertest.RedisCluster, options ...Option) *Store {
 	tb.Helper()
-	url := "redis://" + c.Addresses()[0] + "?read_timeout=1s"
-	for _, address := range c.Addresses()[1:] {
-		url += "&addr=" + address
-	}
-	return openURL(tb, url, options...)
+	nodes := c.Addresses()
+	return openURL(tb, "redis://"+nodes[0]+"?read_timeout=1s&addr="+strings.Join(nodes[1:], "&addr="), options...)
 }
 
 // newKey returns a key that nobody has used.
@@ -110,7 +108,7 @@ func dialWith(tb testing.TB, server *servertest.Server, change func(*redis.Optio
 	return client
 }
 
-func newStore(tb testing.TB, client redis.UniversalClient, options ...Option) *Store {
+func newTestStore(tb testing.TB, client redis.UniversalClient, options ...Option) *Store {
 	tb.Helper()
 	s, err := New(context.Background(), client, options...)
 	if err != nil {

@@ -20,9 +20,9 @@ type Options struct {
 type Option func(*Options)
 
 // WithPrefix sets what the names of all keys begin with, and of the channel.
-// Stores with different prefixes share nothing. Default "oncemore:"; at most
-// 128 bytes, and without braces, which would put every key of a Redis Cluster
-// into one slot.
+// Stores with different prefixes share nothing. Default "oncemore:"; 1 to
+// 128 bytes without braces, which would put every key of a Redis Cluster into
+// one slot.
 func WithPrefix(prefix string) Option { return func(o *Options) { o.prefix = prefix } }
 
 // WithReplicas makes a claim and a completion wait, for up to timeout, until n
@@ -45,17 +45,17 @@ func WithEviction() Option { return func(o *Options) { o.eviction = true } }
 func (o *Options) apply(options []Option) error {
 	for i, option := range options {
 		if option == nil {
-			return fmt.Errorf("redisstore: option %d is nil", i)
+			return fmt.Errorf("option %d is nil", i)
 		}
 		option(o)
 	}
 	switch {
-	case len(o.prefix) > 128 || strings.ContainsAny(o.prefix, "{}"):
-		return fmt.Errorf("redisstore: WithPrefix(%q): must be at most 128 bytes without braces", o.prefix)
+	case o.prefix == "" || len(o.prefix) > 128 || strings.ContainsAny(o.prefix, "{}"):
+		return fmt.Errorf("WithPrefix(%q): must be 1 to 128 bytes without braces", o.prefix)
 	case o.waits && o.replicas < 1:
-		return fmt.Errorf("redisstore: WithReplicas(%d, %v): must wait for at least 1", o.replicas, o.replicaTimeout)
+		return fmt.Errorf("WithReplicas(%d, %v): must wait for at least 1", o.replicas, o.replicaTimeout)
 	case o.waits && o.replicaTimeout < time.Millisecond:
-		return fmt.Errorf("redisstore: WithReplicas(%d, %v): must wait for at least 1ms", o.replicas, o.replicaTimeout)
+		return fmt.Errorf("WithReplicas(%d, %v): must wait for at least 1ms", o.replicas, o.replicaTimeout)
 	}
 	return nil
 }

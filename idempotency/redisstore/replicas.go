@@ -31,14 +31,14 @@ func (s *Store) sendAndWait(ctx context.Context, key string, command redis.Cmder
 	case failed != nil:
 		return int(wait.Val()), failed
 	case wait.Err() != nil:
-		return 0, fmt.Errorf("%w: WAIT: %w", ErrReplicas, errText{wait.Err()})
+		return 0, fmt.Errorf("%w: WAIT: %w", ErrReplicas, untypedError{wait.Err()})
 	}
 	return int(wait.Val()), err
 }
 
-// errText is an error of WAIT without its type: that the server refused to
+// untypedError hides the type of an error of WAIT: that the server refused to
 // wait says nothing of the write before.
-type errText struct{ error }
+type untypedError struct{ error }
 
 // primary returns the client of the server that a key is on.
 func (s *Store) primary(ctx context.Context, key string) (redis.UniversalClient, error) {

@@ -41,6 +41,14 @@ var (
 // The store repeats commands as often as the client's MaxRetries (of a cluster,
 // MaxRedirects) says, where that may help.
 func New(ctx context.Context, client redis.UniversalClient, options ...Option) (*Store, error) {
+	s, err := newStore(ctx, client, options)
+	if err != nil {
+		return nil, fmt.Errorf("redisstore: %w", err)
+	}
+	return s, nil
+}
+
+func newStore(ctx context.Context, client redis.UniversalClient, options []Option) (*Store, error) {
 	s := &Store{Options: Options{prefix: "oncemore:"}, client: client, scripts: newScripts()}
 	if err := s.apply(options); err != nil {
 		return nil, err
@@ -74,13 +82,13 @@ func (s *Store) adopt(client redis.UniversalClient) error {
 		s.retries = retries{o.MaxRedirects, o.MinRetryBackoff, o.MaxRetryBackoff}
 		honoursCtx, readTimeout = o.ContextTimeoutEnabled, o.ReadTimeout
 	default:
-		return fmt.Errorf("redisstore: New(%T): must be given a *redis.Client or a *redis.ClusterClient", client)
+		return fmt.Errorf("New(%T): must be given a *redis.Client or a *redis.ClusterClient", client)
 	}
 	if !honoursCtx {
-		return errors.New("redisstore: the client must have ContextTimeoutEnabled, or a server that hangs holds calls beyond their deadlines")
+		return errors.New("the client must have ContextTimeoutEnabled, or a server that hangs holds calls beyond their deadlines")
 	}
 	if s.waits && readTimeout > 0 && s.replicaTimeout >= readTimeout {
-		return fmt.Errorf("redisstore: WithReplicas(%d, %v): must wait for less than the client's ReadTimeout of %v",
+		return fmt.Errorf("WithReplicas(%d, %v): must wait for less than the client's ReadTimeout of %v",
 			s.replicas, s.replicaTimeout, readTimeout)
 	}
 	return nil

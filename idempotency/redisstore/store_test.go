@@ -41,7 +41,7 @@ func TestHeader(t *testing.T) {
 func TestTakeoverInDetail(t *testing.T) {
 	server := servertest.StartRedis(t)
 	client := dial(t, server)
-	s := newStore(t, client)
+	s := newTestStore(t, client)
 	first := newTestClaim(t, newKey(t))
 	first.Lease = time.Millisecond
 	lost := acquire(t, s, first)
@@ -70,7 +70,7 @@ func TestTakeoverInDetail(t *testing.T) {
 }
 
 func TestFenceOutlivesRelease(t *testing.T) {
-	s := newStore(t, dial(t, servertest.StartRedis(t)))
+	s := newTestStore(t, dial(t, servertest.StartRedis(t)))
 	c := newTestClaim(t, newKey(t))
 	for want := uint64(1); want < 4; want++ {
 		out := begin(t, s, c)
@@ -85,7 +85,7 @@ func TestFenceOutlivesRelease(t *testing.T) {
 
 func TestForeignValue(t *testing.T) {
 	client := dial(t, servertest.StartRedis(t))
-	s := newStore(t, client)
+	s := newTestStore(t, client)
 	for name, put := range map[string]func(key string) error{
 		"another version": func(key string) error {
 			return client.Set(t.Context(), key, append([]byte{2}, make([]byte, headerSize)...), 0).Err()
@@ -106,7 +106,7 @@ func TestForeignValue(t *testing.T) {
 func TestIDBelongsToTheMemory(t *testing.T) {
 	server := servertest.StartRedis(t)
 	client := dial(t, server)
-	a, b, other := newStore(t, client), newStore(t, dial(t, server)), newStore(t, client, WithPrefix("other:"))
+	a, b, other := newTestStore(t, client), newTestStore(t, dial(t, server)), newTestStore(t, client, WithPrefix("other:"))
 	id := func(s *Store) string {
 		t.Helper()
 		id, err := s.ID(t.Context())
@@ -134,7 +134,7 @@ func TestIDBelongsToTheMemory(t *testing.T) {
 // like everything that scripts could trip over.
 func TestScriptsAreLoadedAgain(t *testing.T) {
 	client := dial(t, servertest.StartRedis(t))
-	s := newStore(t, client)
+	s := newTestStore(t, client)
 	record := make([]byte, 1<<20)
 	for i := range record {
 		record[i] = byte(i * 7)
@@ -172,7 +172,7 @@ func TestUseAfterClose(t *testing.T) {
 }
 
 func TestCanceledContextChangesNothing(t *testing.T) {
-	s := newStore(t, dial(t, servertest.StartRedis(t)))
+	s := newTestStore(t, dial(t, servertest.StartRedis(t)))
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
 	c := newTestClaim(t, newKey(t))

@@ -30,7 +30,7 @@ func Open(ctx context.Context, rawURL string, options ...Option) (*Store, error)
 	if err != nil {
 		return nil, fmt.Errorf("redisstore: %s: %w", shown(u), err)
 	}
-	s, err := New(ctx, client, options...)
+	s, err := newStore(ctx, client, options)
 	if err != nil {
 		return nil, fmt.Errorf("redisstore: %s: %w", shown(u), errors.Join(err, client.Close()))
 	}

@@ -12,7 +12,7 @@ import (
 func TestOpenHidesThePassword(t *testing.T) {
 	refused := proctest.Address(proctest.ReservePort(t))
 	for name, test := range map[string]struct{ url, want string }{
-		"nobody there":           {"redis://user:s3cr3t@" + refused + "/0", "redis://" + refused + "/0: "},
+		"nobody there":           {"redis://user:s3cr3t@" + refused + "/0", "redisstore: redis://" + refused + "/0: server " + refused + ": dial"},
 		"nobody there, over TLS": {"rediss://user:s3cr3t@" + refused, "rediss://" + refused + ": "},
 		"no cluster":             {"redis://user:s3cr3t@" + refused + "?addr=" + refused, "redis://" + refused + ": "},
 		"no Sentinel":            {"redis://" + refused + "?master_name=main&password=s3cr3t", "redis://" + refused + ": "},
@@ -40,4 +40,27 @@ func TestOpenHidesThePassword(t *testing.T) {
 			}
 		})
 	}
+}
+
+// FuzzURLHidesThePassword puts passwords into a URL that nobody has escaped.
+func FuzzURLHidesThePassword(f *testing.F) {
+	for _, secret := range []string{"s3cr3t", "12/s3cr3t", "12#s3cr3t", "12?s3cr3t", "12?addr=s3cr3t", "%s3cr3t", "s3@cr3t", "[s3cr3t", "s3cr3t:1", "s3cr3t?db=1"} {
+		f.Add(secret)
+	}
+	f.Fuzz(func(t *testing.T, secret string) {
+		const tail = "@127.0.0.1:1/0?speed=1"
+		u, err := parseURL("redis://user:" + secret + tail)
+		if err == nil {
+			_, err = newClient(u)
+			if err == nil || !strings.Contains(err.Error(), "speed") {
+				t.Fatalf("error %v, want that of a setting that does not exist", err)
+			}
+			err = errors.Join(err, errors.New(shown(u)))
+		}
+		const text = "redisstore: the URL is malformed (it is not shown, as it may hold a password); " +
+			"it must be like redis://user:password@host:6379/0, with special characters escaped, 127.0.0.1:1/0: unexpected option: speed"
+		if len(secret) >= 4 && !strings.Contains(text, secret) && strings.Contains(err.Error(), secret) {
+			t.Errorf("error %q shows %q", err, secret)
+		}
+	})
 }

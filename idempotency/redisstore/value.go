@@ -33,8 +33,7 @@ const (
 // version of this package.
 var errValue = errors.New("what is stored under the key is damaged, or of another version")
 
-// value is what is stored under a key. What it says of an absent key's claim
-// is what Begin writes.
+// value is what is stored under a key, or what a claim would store.
 type value []byte
 
 // newClaim returns the value of a key that c claims.
@@ -44,8 +43,8 @@ func newClaim(c *idempotency.Claim) value {
 	copy(v[ownerAt:], c.Owner[:])
 	binary.BigEndian.PutUint64(v[fenceAt:], 1)
 	copy(v[fingerprintAt:], c.Fingerprint[:])
-	binary.BigEndian.PutUint32(v[attemptAt:], uint32(c.Attempt)) //nolint:gosec // its bits are kept
-	binary.BigEndian.PutUint64(v[outliveAt:], uint64(milliseconds(c.Retention)))
+	binary.BigEndian.PutUint32(v[attemptAt:], uint32(c.Attempt))                 //nolint:gosec // its bits are kept
+	binary.BigEndian.PutUint64(v[outliveAt:], uint64(milliseconds(c.Retention))) //nolint:gosec // never negative
 	return v
 }
 

@@ -36,7 +36,7 @@ func subscribe(ctx context.Context, client redis.UniversalClient, channel string
 		_, err = subscription.ReceiveTimeout(ctx, 5*time.Second)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("redisstore: subscribe to channel %q: %w", channel, errors.Join(err, subscription.Close()))
+		return nil, fmt.Errorf("subscribe to channel %q: %w", channel, errors.Join(err, subscription.Close()))
 	}
 	w := &watches{
 		subscription: subscription,

@@ -72,7 +72,7 @@ func TestWatchReports(t *testing.T) {
 func TestNothingIsPublishedUnwatched(t *testing.T) {
 	server := servertest.StartRedis(t)
 	client := dial(t, server)
-	s := newStore(t, client)
+	s := newTestStore(t, client)
 	listener := client.Subscribe(t.Context(), s.channel())
 	defer func() {
 		if err := listener.Close(); err != nil {
@@ -100,7 +100,7 @@ func TestNothingIsPublishedUnwatched(t *testing.T) {
 func TestLostSubscription(t *testing.T) {
 	server := servertest.StartRedis(t)
 	client := dial(t, server)
-	s := newStore(t, dial(t, server))
+	s := newTestStore(t, dial(t, server))
 	c := newTestClaim(t, newKey(t))
 	e := acquire(t, s, c)
 	wake := watch(t, s, c.Key)
@@ -116,7 +116,7 @@ func TestLostSubscription(t *testing.T) {
 func TestOneSubscription(t *testing.T) {
 	server := servertest.StartRedis(t)
 	client := dial(t, server)
-	s := newStore(t, client)
+	s := newTestStore(t, client)
 	for range 100 {
 		watch(t, s, newKey(t))
 	}
