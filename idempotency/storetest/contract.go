@@ -38,7 +38,10 @@ func (s *suite) firstClaim(t *testing.T) {
 	if ctx := out.Execution.Context(t.Context()); ctx == nil || ctx.Err() != nil {
 		t.Errorf("context %v", ctx)
 	}
-	other := s.acquire(t, s.Other, s.newClaim(t)) // another key
+	other := out
+	if !s.transactional || !s.OneWriter {
+		other = s.acquire(t, s.Other, s.newClaim(t)) // another key
+	}
 	for _, o := range []idempotency.Outcome{out, other} {
 		if err := o.Execution.Renew(t.Context()); err != nil {
 			t.Errorf("renew: %v", err)

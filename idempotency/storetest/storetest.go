@@ -24,6 +24,9 @@ type Harness struct {
 	// Skewed returns a handle on the memory of Store for a host whose clock is
 	// off by d. Nil if the store cannot see its host's clock.
 	Skewed func(t *testing.T, d time.Duration) idempotency.Store
+	// OneWriter says that a transactional store has one transaction at a time,
+	// whatever the key.
+	OneWriter bool
 	// Tick is the lease that is tested with: longer than the slowest operation
 	// of the store under load. Default 300 ms.
 	Tick time.Duration
