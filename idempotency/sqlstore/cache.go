@@ -1,0 +1,57 @@
+package sqlstore
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/oncemore-dev/oncemore/idempotency"
+)
+
+// Cache answers replays before the database does, see [WithCache]. It may
+// forget at any time, must not keep a record beyond its retention, and is safe
+// for concurrent use. A failing cache fails no call.
+type Cache interface {
+	// GetRecord returns what PutRecord kept; found is false if there is nothing.
+	// The record must not be changed by anyone.
+	GetRecord(ctx context.Context, key idempotency.StoreKey) (
+		record []byte, print idempotency.Fingerprint, found bool, err error)
+	// PutRecord keeps a record, for the retention at most.
+	PutRecord(ctx context.Context, key idempotency.StoreKey,
+		record []byte, print idempotency.Fingerprint, retention time.Duration) error
+}
+
+// cached returns the record of a key that the cache knows.
+func (s *Store) cached(ctx context.Context, key idempotency.StoreKey) (idempotency.Outcome, bool) {
+	if s.cache == nil {
+		return idempotency.Outcome{}, false
+	}
+	record, print, found, err := s.cache.GetRecord(ctx, key)
+	if err != nil {
+		s.logger.LogAttrs(ctx, slog.LevelWarn, "sqlstore: read the cache", slog.Any("error", err))
+		return idempotency.Outcome{}, false
+	}
+	return idempotency.Outcome{State: idempotency.Done, Record: record, Fingerprint: print}, found
+}
+
+// remember puts a record into the cache that is in the database.
+func (s *Store) remember(
+	ctx context.Context, key idempotency.StoreKey, record []byte, print idempotency.Fingerprint, retention time.Duration,
+) {
+	if s.cache == nil || retention <= 0 {
+		return
+	}
+	if err := s.cache.PutRecord(ctx, key, record, print, retention); err != nil {
+		s.logger.LogAttrs(ctx, slog.LevelWarn, "sqlstore: fill the cache", slog.Any("error", err))
+	}
+}
+
+// replayed fills the cache with a record that was read out of r, if it was.
+func (s *Store) replayed(
+	ctx context.Context, key idempotency.StoreKey, out idempotency.Outcome, r *row,
+) idempotency.Outcome {
+	if out.State == idempotency.Done && r != nil {
+		s.remember(ctx, key, out.Record, out.Fingerprint, r.left())
+	}
+	return out
+}

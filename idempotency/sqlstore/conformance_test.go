@@ -1,0 +1,39 @@
+package sqlstore
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/oncemore-dev/oncemore/idempotency/storetest"
+)
+
+func TestConformance(t *testing.T) {
+	onEach(t, func(t *testing.T, b *backend) {
+		t.Parallel() // most of the suite is waiting
+		t.Run("Transactional", func(t *testing.T) {
+			t.Parallel()
+			storetest.Run(t, harness(b))
+		})
+		t.Run("Detached", func(t *testing.T) {
+			t.Parallel()
+			storetest.Run(t, harness(b, WithDetached()))
+		})
+	})
+}
+
+func harness(b *backend, options ...Option) storetest.Factory {
+	return func(t *testing.T) storetest.Harness {
+		p := b.newPlace(t)
+		db := p.open(t)
+		return storetest.Harness{
+			Store:     storeOn(t, db, options...),
+			Other:     p.store(t, options...),
+			Stranger:  b.newPlace(t).store(t, options...),
+			OneWriter: b.dialect == SQLite,
+			Tick:      500 * time.Millisecond,
+			Write:     func(ctx context.Context) error { return write(ctx, db, "suite") },
+			Writes:    func(ctx context.Context) (int, error) { return writes(ctx, db, "") },
+		}
+	}
+}

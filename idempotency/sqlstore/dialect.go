@@ -1,0 +1,125 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Dialect is the kind of database. The zero value means: ask the database.
+type Dialect uint8
+
+// The databases that a store can be kept in.
+const (
+	// MySQL is MySQL 8 or MariaDB 10.6, or later, with InnoDB.
+	MySQL Dialect = iota + 1
+	// PostgreSQL is PostgreSQL 12 or later.
+	PostgreSQL
+	// SQLite is SQLite 3.35 or later, in WAL mode.
+	SQLite
+)
+
+// String names the dialect.
+func (d Dialect) String() string {
+	switch d {
+	case MySQL:
+		return "MySQL"
+	case PostgreSQL:
+		return "PostgreSQL"
+	case SQLite:
+		return "SQLite"
+	}
+	return fmt.Sprintf("Dialect(%d)", uint8(d))
+}
+
+//go:embed migrations
+var migrations embed.FS //nolint:gochecknoglobals // go:embed needs a variable; nobody changes it
+
+// dialect is what databases do differently.
+type dialect interface {
+	// folder is where the migrations are.
+	folder() string
+	// rewrite puts a text of [statements] into the database's own words.
+	rewrite(text string) string
+	// prepares says whether statements should be prepared once per connection.
+	prepares() bool
+	// check returns an error that says what the database lacks.
+	check(ctx context.Context, db *sql.DB) error
+	// lockSchema waits on the connection until no other instance migrates;
+	// unlock ends that.
+	lockSchema(ctx context.Context, conn *sql.Conn) (unlock func(context.Context) error, err error)
+
+	// begin begins a transaction on s, which waits at most wait for what others
+	// hold. An error that classifies as contended says that it had to wait
+	// longer.
+	begin(ctx context.Context, s *session, o beginning) error
+	// patience is how long one attempt to begin may wait, of the time left.
+	patience(left time.Duration) time.Duration
+	// claimed ends the bound on waiting and marks where undo goes back to.
+	claimed(ctx context.Context, s *session) error
+	// undo takes back what was written since claimed. reclaim claims the row
+	// again, where the claim goes with the rest.
+	undo(ctx context.Context, s *session, reclaim func(context.Context) error) error
+	// commit and rollback end the transaction and give back whatever begin took,
+	// within ctx. over says that the session has been disposed of as well. The
+	// outcome of a commit that fails may be unknown.
+	commit(ctx context.Context, s *session) (over bool, err error)
+	rollback(ctx context.Context, s *session) (over bool, err error)
+	// yield makes statements of the session wait for rows only briefly, where
+	// begin does not see to that.
+	yield(ctx context.Context, s *session) error
+	// hangUp closes the connection under the session, whose server then rolls
+	// back.
+	hangUp(s *session)
+}
+
+// beginning is what a transaction is begun for.
+type beginning struct {
+	lock    string        // the name of the key's lock
+	wait    time.Duration // how long to wait for others
+	timeout time.Duration // how long the transaction may last
+}
+
+func (d Dialect) implementation(ctx context.Context, db *sql.DB) (dialect, error) {
+	if d == 0 {
+		var err error
+		if d, err = detect(ctx, db); err != nil {
+			return nil, err
+		}
+	}
+	switch d {
+	case MySQL:
+		return newMySQL(ctx, db)
+	case PostgreSQL:
+		return postgres{}, nil
+	case SQLite:
+		return sqlite{}, nil
+	}
+	return nil, fmt.Errorf("sqlstore: %v is not supported", d)
+}
+
+// detect asks the database what it is.
+func detect(ctx context.Context, db *sql.DB) (Dialect, error) {
+	var version string
+	errServer := db.QueryRowContext(ctx, "SELECT version()").Scan(&version)
+	switch _, said := codeOf(errServer); {
+	case errServer != nil && !said: // no use asking again
+		return 0, fmt.Errorf("sqlstore: reach the database: %w", errServer)
+	case strings.HasPrefix(version, "PostgreSQL "):
+		return PostgreSQL, nil
+	case version != "" && version[0] >= '0' && version[0] <= '9':
+		return MySQL, nil
+	case version != "":
+		return 0, fmt.Errorf("sqlstore: database %q is not supported; give a dialect that it speaks by WithDialect", version)
+	}
+	errFile := db.QueryRowContext(ctx, "SELECT sqlite_version()").Scan(&version)
+	if errFile != nil {
+		return 0, fmt.Errorf("sqlstore: find out what the database is: %w; name it by WithDialect",
+			errors.Join(errServer, errFile))
+	}
+	return SQLite, nil
+}

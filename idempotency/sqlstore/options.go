@@ -1,0 +1,99 @@
+package sqlstore
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Options are the settings of a [Store], made by the functions of type
+// [Option].
+type Options struct {
+	dialect       Dialect
+	detached      bool
+	migrate       bool
+	txOptional    bool
+	cache         Cache
+	cacheSet      bool
+	maxWaiters    int
+	waitersSet    bool
+	sweepInterval time.Duration
+	logger        *slog.Logger
+}
+
+// settings lets the store embed its options without exporting them.
+type settings = Options
+
+// Option changes one setting of a [Store].
+type Option func(*Options)
+
+// WithDialect says what database it is. By default the database is asked,
+// which needs its permission to call version().
+func WithDialect(d Dialect) Option { return func(o *Options) { o.dialect = d } }
+
+// WithDetached makes the store keep claims and records in transactions of their
+// own: the handler's writes do not commit together with its record, a claim
+// has a lease, and an owner that dies leaves an orphan. It is for handlers
+// whose work is somewhere else. Default: transactional.
+func WithDetached() Option { return func(o *Options) { o.detached = true } }
+
+// WithMigrate makes [New] create or upgrade the tables first, see [Migrate].
+// Default: the tables must be there.
+func WithMigrate() Option { return func(o *Options) { o.migrate = true } }
+
+// WithTxOptional accepts handlers that succeed without a statement on [Tx], as
+// if each had called [NoWrites]. Then nothing tells a handler that writes past
+// its transaction from one that writes nothing. Default: [ErrTxUnused].
+func WithTxOptional() Option { return func(o *Options) { o.txOptional = true } }
+
+// WithCache puts a cache of records in front of the database: replays that it
+// knows cost no query. Default: none.
+func WithCache(front Cache) Option {
+	return func(o *Options) { o.cache, o.cacheSet = front, true }
+}
+
+// WithMaxWaiters bounds how many claims of this store may wait in the database
+// at a time, each on a connection of its own, for executions in other
+// processes. Further ones queue in this process, without a connection. Default
+// half of the pool (see sql.DB.SetMaxOpenConns), or 32 where it has no limit;
+// at least 1. A detached store does not wait in the database.
+func WithMaxWaiters(n int) Option {
+	return func(o *Options) { o.maxWaiters, o.waitersSet = n, true }
+}
+
+// WithSweepInterval sets the mean pause between two sweeps of expired rows,
+// see [Store.Sweep]; each pause is between half and one and a half of it, so
+// that instances do not sweep in step. With 0 the store does not sweep by
+// itself. Default 5 min.
+func WithSweepInterval(d time.Duration) Option { return func(o *Options) { o.sweepInterval = d } }
+
+// WithLogger sets where failures go that no caller can be told: those of
+// sweeps and of the cache. Default slog.Default.
+func WithLogger(logger *slog.Logger) Option { return func(o *Options) { o.logger = logger } }
+
+func newOptions(options []Option) (Options, error) {
+	o := Options{sweepInterval: 5 * time.Minute, logger: slog.Default()}
+	for i, option := range options {
+		if option == nil {
+			return o, fmt.Errorf("sqlstore: option %d is nil", i)
+		}
+		option(&o)
+	}
+	return o, o.check()
+}
+
+func (o *Options) check() error {
+	switch {
+	case o.dialect > SQLite:
+		return fmt.Errorf("sqlstore: WithDialect(%v): must be MySQL, PostgreSQL or SQLite", o.dialect)
+	case o.cacheSet && o.cache == nil:
+		return fmt.Errorf("sqlstore: WithCache(nil): must be given a cache")
+	case o.waitersSet && o.maxWaiters < 1:
+		return fmt.Errorf("sqlstore: WithMaxWaiters(%d): must be at least 1", o.maxWaiters)
+	case o.sweepInterval < 0:
+		return fmt.Errorf("sqlstore: WithSweepInterval(%v): must be at least 0", o.sweepInterval)
+	case o.logger == nil:
+		return fmt.Errorf("sqlstore: WithLogger(nil): must be given a logger")
+	}
+	return nil
+}

@@ -1,0 +1,93 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// postgres makes duplicates wait at the unique index: an INSERT waits for the
+// transaction that has inserted the key, and succeeds if that one rolls back.
+type postgres struct{}
+
+func (postgres) folder() string { return "migrations/postgres" }
+
+func (postgres) rewrite(text string) string {
+	return numbered(strings.NewReplacer(
+		"{now}", "(extract(epoch from clock_timestamp()) * 1000000)::bigint",
+		"{forupdate}", "FOR UPDATE",
+		"{onconflict}", "ON CONFLICT (store_key) DO NOTHING",
+	).Replace(text))
+}
+
+func (postgres) prepares() bool { return false }
+
+func (postgres) check(ctx context.Context, db *sql.DB) error {
+	var standby bool
+	switch err := db.QueryRowContext(ctx, "SELECT pg_is_in_recovery()").Scan(&standby); {
+	case err != nil:
+		return fmt.Errorf("sqlstore: check the database: %w", err)
+	case standby:
+		return errors.New("sqlstore: the server is a standby; connect to the primary")
+	}
+	return nil
+}
+
+// schemaLock is the number of the lock for migrations: "oncemore" in ASCII.
+const schemaLock = 0x6f6e63656d6f7265
+
+func (postgres) lockSchema(ctx context.Context, conn *sql.Conn) (func(context.Context) error, error) {
+	if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_lock($1)", int64(schemaLock)); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error {
+		_, err := conn.ExecContext(ctx, "SELECT pg_advisory_unlock($1)", int64(schemaLock))
+		return err
+	}, nil
+}
+
+func (postgres) begin(ctx context.Context, s *session, o beginning) error {
+	if err := s.beginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted}); err != nil {
+		return err
+	}
+	var before, set string
+	// 0 would be for ever. A host that vanished without a word holds its locks
+	// until the server has found its transaction idle for too long.
+	err := s.tx.QueryRowContext(ctx, `SELECT current_setting('lock_timeout'), set_config('lock_timeout', $1, true) ||
+		set_config('idle_in_transaction_session_timeout', $2, true)`,
+		strconv.FormatInt(max(1, milliseconds(o.wait)), 10),
+		strconv.FormatInt(max(1, milliseconds(o.timeout)), 10)).Scan(&before, &set)
+	s.restore = "SET LOCAL lock_timeout = '" + strings.ReplaceAll(before, "'", "''") + "'"
+	return err
+}
+
+func (postgres) patience(left time.Duration) time.Duration { return left }
+
+// claimed sends both statements at once.
+func (postgres) claimed(ctx context.Context, s *session) error {
+	_, err := s.tx.ExecContext(ctx, s.restore+"; SAVEPOINT oncemore")
+	return err
+}
+
+func (postgres) undo(ctx context.Context, s *session, _ func(context.Context) error) error {
+	_, err := s.tx.ExecContext(ctx, "ROLLBACK TO SAVEPOINT oncemore")
+	return err
+}
+
+func (postgres) commit(ctx context.Context, s *session) (over bool, err error) {
+	return false, s.boundTx(ctx, s.tx.Commit)
+}
+
+func (postgres) rollback(ctx context.Context, s *session) (over bool, err error) {
+	return false, s.boundTx(ctx, s.tx.Rollback)
+}
+
+// hangUp has nothing to do: this driver closes a connection whose context ends.
+func (postgres) hangUp(*session) {}
+
+// yield has nothing to add to the wait that begin was given.
+func (postgres) yield(context.Context, *session) error { return nil }

@@ -1,0 +1,104 @@
+package sqlstore
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/oncemore-dev/oncemore/idempotency"
+)
+
+// state is the column of that name. Its numbers are stored: never change one.
+type state int64
+
+const (
+	running state = iota + 1
+	done
+	released
+)
+
+// row is what the table knows of a key, at now by the database's clock. Times
+// are microseconds since 1970.
+type row struct {
+	state      state
+	owner      idempotency.Owner
+	fence      int64
+	takenOver  bool
+	attempt    int32
+	print      idempotency.Fingerprint
+	leaseUntil int64
+	expiresAt  int64
+	record     []byte
+	now        int64
+}
+
+// scanRow reads the columns of [statements.look]; nil without an error says
+// that there is no row.
+func scanRow(from *sql.Row) (*row, error) {
+	var r row
+	var owner, print []byte
+	err := from.Scan(&r.state, &owner, &r.fence, &r.takenOver, &r.attempt, &print,
+		&r.leaseUntil, &r.expiresAt, &r.record, &r.now)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil, nil //nolint:nilnil // no row is no error
+	case err != nil:
+		return nil, err
+	case r.state < running || r.state > released || len(owner) != len(r.owner) || len(print) != len(r.print):
+		return nil, errDamaged
+	}
+	copy(r.owner[:], owner)
+	copy(r.print[:], print)
+	return &r, nil
+}
+
+var errDamaged = errors.New("sqlstore: the row of the key is damaged")
+
+// next is how a claim will replace a row that is free to be claimed.
+type next struct {
+	fence     int64
+	takenOver bool
+}
+
+// outcome decides what a claim gets that finds the row. A zero State says that
+// the row is free, and that the claim may replace it.
+func (r *row) outcome(c *idempotency.Claim) (idempotency.Outcome, next) {
+	switch {
+	case r.expiresAt <= r.now:
+		return idempotency.Outcome{}, next{fence: 1}
+	case r.state == done:
+		return idempotency.Outcome{State: idempotency.Done, Record: r.content(), Fingerprint: r.print}, next{}
+	case r.state == released && c.Attempt < r.attempt:
+		return idempotency.Outcome{State: idempotency.Superseded}, next{}
+	case r.state == released:
+		return idempotency.Outcome{}, next{fence: r.fence + 1}
+	case r.owner == c.Owner: // the answer to an earlier claim was lost
+		return idempotency.Outcome{}, next{fence: r.fence, takenOver: r.takenOver}
+	case r.leaseUntil > r.now:
+		return idempotency.Outcome{State: idempotency.Running, Fingerprint: r.print}, next{}
+	case !c.Takeover || !r.print.Matches(c.Fingerprint):
+		return idempotency.Outcome{State: idempotency.Orphaned, Fingerprint: r.print}, next{}
+	}
+	return idempotency.Outcome{}, next{fence: r.fence + 1, takenOver: true}
+}
+
+// content is the record, never nil: a driver may read an empty one as NULL.
+func (r *row) content() []byte {
+	if r.record == nil {
+		return []byte{}
+	}
+	return r.record
+}
+
+// left is how much longer the row will be kept.
+func (r *row) left() time.Duration {
+	return time.Duration(r.expiresAt-r.now) * time.Microsecond
+}
+
+func damaged(key idempotency.StoreKey, err error) error {
+	if errors.Is(err, errDamaged) {
+		return fmt.Errorf("%w: store_key %v", err, key)
+	}
+	return err
+}

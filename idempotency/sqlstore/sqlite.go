@@ -1,0 +1,109 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// sqlite has one write lock for all keys, which is taken by the first
+// statement of a claim, and held until its execution has ended.
+type sqlite struct{}
+
+func (sqlite) folder() string { return "migrations/sqlite" }
+
+func (sqlite) rewrite(text string) string {
+	return strings.NewReplacer(
+		"{now}", "CAST((julianday('now') - 2440587.5) * 86400000000.0 AS INTEGER)",
+		"{forupdate}", "",
+		"{onconflict}", "ON CONFLICT (store_key) DO NOTHING",
+	).Replace(text)
+}
+
+func (sqlite) prepares() bool { return true }
+
+func (sqlite) check(ctx context.Context, db *sql.DB) (err error) {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("sqlstore: check the database: %w", err)
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	var mode string
+	var busy int64
+	errMode := conn.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode)
+	errBusy := conn.QueryRowContext(ctx, "PRAGMA busy_timeout").Scan(&busy)
+	switch err := errors.Join(errMode, errBusy); {
+	case err != nil:
+		return fmt.Errorf("sqlstore: check the database: %w", err)
+	case !strings.EqualFold(mode, "wal"):
+		return fmt.Errorf("sqlstore: PRAGMA journal_mode is %s; open a file with _pragma=journal_mode(WAL)", mode)
+	case busy == 0:
+		return errors.New("sqlstore: PRAGMA busy_timeout is 0; open the file with _pragma=busy_timeout(5000)")
+	}
+	return nil
+}
+
+// lockSchema needs no more than the write lock that the first write takes: to
+// create what is there changes nothing.
+func (sqlite) lockSchema(context.Context, *sql.Conn) (func(context.Context) error, error) {
+	return func(context.Context) error { return nil }, nil
+}
+
+func (d sqlite) begin(ctx context.Context, s *session, o beginning) error {
+	var busy int64
+	if err := s.conn.QueryRowContext(ctx, "PRAGMA busy_timeout").Scan(&busy); err != nil {
+		return err
+	}
+	s.restore = "PRAGMA busy_timeout = " + strconv.FormatInt(busy, 10)
+	// SQLite does not notice a cancelled context while it waits.
+	if _, err := s.conn.ExecContext(ctx, "PRAGMA busy_timeout = "+strconv.FormatInt(milliseconds(o.wait), 10)); err != nil {
+		return err
+	}
+	err := s.beginTx(ctx, nil)
+	if classify(err) == contended {
+		return errors.Join(err, d.restore(ctx, s))
+	}
+	return err
+}
+
+// patience is short, since a wait in SQLite cannot be cancelled.
+func (sqlite) patience(left time.Duration) time.Duration { return min(left, 50*time.Millisecond) }
+
+func (sqlite) claimed(ctx context.Context, s *session) error {
+	_, err := s.tx.ExecContext(ctx, "SAVEPOINT oncemore")
+	return err
+}
+
+func (sqlite) undo(ctx context.Context, s *session, _ func(context.Context) error) error {
+	_, err := s.tx.ExecContext(ctx, "ROLLBACK TO SAVEPOINT oncemore")
+	return err
+}
+
+func (d sqlite) commit(ctx context.Context, s *session) (over bool, err error) {
+	if err := s.tx.Commit(); err != nil {
+		return false, err
+	}
+	if err := d.restore(ctx, s); err != nil {
+		s.discard() // committed all the same
+		return true, nil
+	}
+	return false, nil
+}
+
+func (d sqlite) rollback(ctx context.Context, s *session) (over bool, err error) {
+	return false, errors.Join(s.tx.Rollback(), d.restore(ctx, s))
+}
+
+func (sqlite) restore(ctx context.Context, s *session) error {
+	_, err := s.conn.ExecContext(context.WithoutCancel(ctx), s.restore)
+	return err
+}
+
+func (sqlite) hangUp(*session) {}
+
+// yield has nothing to add to the wait that begin was given.
+func (sqlite) yield(context.Context, *session) error { return nil }

@@ -1,0 +1,246 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/oncemore-dev/oncemore/idempotency"
+)
+
+// statement is one SQL text, prepared where that saves round trips.
+type statement struct {
+	text     string
+	prepared *sql.Stmt
+}
+
+// statements are all that the store says about rows. Parameters are ?, the
+// database's clock is {now}, what makes an INSERT of a key that is there
+// change nothing is {onconflict}, and what locks a row {forupdate}.
+type statements struct {
+	look, hold, insert, replace, renew, complete, release, forget, expired, sweep statement
+}
+
+func (s *statements) all() []*statement {
+	return []*statement{
+		&s.look, &s.hold, &s.insert, &s.replace, &s.renew, &s.complete, &s.release, &s.forget, &s.expired, &s.sweep,
+	}
+}
+
+func newStatements(d dialect) *statements {
+	const look = `SELECT state, owner, fence, taken_over, attempt, fingerprint,
+		lease_until, expires_at, record, {now} FROM oncemore_record WHERE store_key = ?`
+	s := &statements{
+		look: statement{text: look},
+		hold: statement{text: look + " {forupdate}"},
+		insert: statement{text: `INSERT INTO oncemore_record
+			(store_key, state, owner, fence, taken_over, attempt, fingerprint, lease_until, expires_at, sweep_at)
+			VALUES (?, ?, ?, 1, 0, ?, ?, {now} + ?, {now} + ?, {now} + ?) {onconflict}`},
+		// The row must still be the one that was looked at.
+		replace: statement{text: `UPDATE oncemore_record
+			SET state = 1, owner = ?, fence = ?, taken_over = ?, attempt = ?, fingerprint = ?,
+				lease_until = {now} + ?, expires_at = {now} + ?, sweep_at = {now} + ?, record = NULL
+			WHERE store_key = ? AND state = ? AND owner = ? AND fence = ? AND lease_until = ? AND expires_at = ?`},
+		renew: statement{text: `UPDATE oncemore_record SET lease_until = {now} + ?, expires_at = {now} + ?
+			WHERE store_key = ? AND owner = ? AND state = 1`},
+		complete: statement{text: `UPDATE oncemore_record SET state = 2, record = ?, expires_at = {now} + ?
+			WHERE store_key = ? AND owner = ? AND state = 1`},
+		release: statement{text: `UPDATE oncemore_record SET state = 3, expires_at = {now} + ?
+			WHERE store_key = ? AND owner = ? AND state = 1`},
+		forget: statement{text: `DELETE FROM oncemore_record WHERE store_key = ? AND owner = ? AND state = 1`},
+		expired: statement{text: `SELECT store_key FROM oncemore_record WHERE sweep_at <= {now} AND expires_at <= {now}
+			ORDER BY sweep_at, store_key LIMIT ` + strconv.Itoa(sweepBatch)},
+		sweep: statement{text: `DELETE FROM oncemore_record WHERE store_key = ? AND expires_at <= {now}`},
+	}
+	for _, st := range s.all() {
+		st.text = d.rewrite(st.text)
+	}
+	return s
+}
+
+// numbered gives the parameters of a text numbers, as PostgreSQL wants them.
+func numbered(text string) string {
+	var b strings.Builder
+	n := 0
+	for part := range strings.SplitSeq(text, "?") {
+		if n > 0 {
+			b.WriteString("$" + strconv.Itoa(n))
+		}
+		b.WriteString(part)
+		n++
+	}
+	return b.String()
+}
+
+// prepare has each connection prepare a statement once. PostgreSQL's drivers do
+// so themselves, in the way that suits what lies between them and the server.
+func (s *statements) prepare(ctx context.Context, db *sql.DB) error {
+	for _, st := range s.all() {
+		var err error
+		if st.prepared, err = db.PrepareContext(ctx, st.text); err != nil {
+			return errors.Join(fmt.Errorf("sqlstore: prepare: %w", err), s.close())
+		}
+	}
+	return nil
+}
+
+func (s *statements) close() error {
+	var errs []error
+	for _, st := range s.all() {
+		if st.prepared != nil {
+			errs = append(errs, st.prepared.Close())
+			st.prepared = nil
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// table is where statements are executed: in a transaction, or, without one,
+// each in its own.
+type table struct {
+	*statements
+	db *sql.DB
+	tx *sql.Tx
+}
+
+func (t table) exec(ctx context.Context, s *statement, args ...any) (changed bool, err error) {
+	var result sql.Result
+	switch {
+	case t.tx != nil && s.prepared != nil:
+		result, err = t.tx.StmtContext(ctx, s.prepared).ExecContext(ctx, args...)
+	case t.tx != nil:
+		result, err = t.tx.ExecContext(ctx, s.text, args...)
+	case s.prepared != nil:
+		result, err = s.prepared.ExecContext(ctx, args...)
+	default:
+		result, err = t.db.ExecContext(ctx, s.text, args...)
+	}
+	if err != nil {
+		return false, err
+	}
+	n, err := result.RowsAffected()
+	return n > 0, err
+}
+
+func (t table) row(ctx context.Context, s *statement, args ...any) *sql.Row {
+	switch {
+	case t.tx != nil && s.prepared != nil:
+		return t.tx.StmtContext(ctx, s.prepared).QueryRowContext(ctx, args...)
+	case t.tx != nil:
+		return t.tx.QueryRowContext(ctx, s.text, args...)
+	case s.prepared != nil:
+		return s.prepared.QueryRowContext(ctx, args...)
+	}
+	return t.db.QueryRowContext(ctx, s.text, args...)
+}
+
+// find returns the key's row, nil if there is none.
+func (t table) find(ctx context.Context, key idempotency.StoreKey) (*row, error) {
+	r, err := scanRow(t.row(ctx, &t.look, key[:]))
+	return r, damaged(key, err)
+}
+
+// holdFree returns a row that is free, as it is now. In a transaction it waits
+// for its turn, where many want the row, and then nobody else can be faster.
+func (t table) holdFree(ctx context.Context, r *row, key idempotency.StoreKey) (*row, error) {
+	if t.tx == nil {
+		return r, nil
+	}
+	r, err := scanRow(t.row(ctx, &t.hold, key[:]))
+	return r, damaged(key, err)
+}
+
+// claim makes the row running and the claim's own, or says what it found.
+// Acquired comes without an Execution. seen is the row as it was last seen.
+func (t table) claim(ctx context.Context, c *idempotency.Claim, lease time.Duration, seen *row) (
+	idempotency.Outcome, error,
+) {
+	const most = 8 // each time round, somebody else was faster
+	for range most {
+		out, err := t.claimSeen(ctx, c, lease, seen)
+		if err != nil || out.State != 0 {
+			return out, err
+		}
+		if seen, err = t.find(ctx, c.Key); err != nil {
+			return idempotency.Outcome{}, err
+		}
+	}
+	return idempotency.Outcome{}, errHot
+}
+
+// claimSeen returns a zero State if the row is not as it was seen.
+func (t table) claimSeen(ctx context.Context, c *idempotency.Claim, lease time.Duration, seen *row) (
+	idempotency.Outcome, error,
+) {
+	if seen == nil {
+		mine, err := t.add(ctx, c, running, lease, lease+c.Retention)
+		return acquiredIf(mine, next{fence: 1}), err
+	}
+	if out, _ := seen.outcome(c); out.State != 0 {
+		return out, nil
+	}
+	seen, err := t.holdFree(ctx, seen, c.Key)
+	if err != nil || seen == nil {
+		return idempotency.Outcome{}, err
+	}
+	out, n := seen.outcome(c)
+	if out.State != 0 {
+		return out, nil
+	}
+	mine, err := t.overwrite(ctx, c, lease, seen, n)
+	return acquiredIf(mine, n), err
+}
+
+func acquiredIf(mine bool, n next) idempotency.Outcome {
+	if !mine {
+		return idempotency.Outcome{}
+	}
+	return idempotency.Outcome{State: idempotency.Acquired, Fence: uint64(n.fence), TakenOver: n.takenOver}
+}
+
+var errHot = errors.New("sqlstore: the key changed again and again while it was claimed; begin again")
+
+// add inserts a row for the claim; false says that the key has one.
+func (t table) add(ctx context.Context, c *idempotency.Claim, as state, lease, kept time.Duration) (bool, error) {
+	added, err := t.exec(ctx, &t.insert, c.Key[:], int64(as), c.Owner[:], c.Attempt, c.Fingerprint[:],
+		lease.Microseconds(), kept.Microseconds(), kept.Microseconds())
+	if c, _ := codeOf(err); c.mysql == duplicateEntry {
+		return false, nil
+	}
+	return added, err
+}
+
+// duplicateEntry is MySQL's number for a key that is there: ER_DUP_ENTRY.
+const duplicateEntry = 1062
+
+// overwrite makes a free row the claim's; false says that it has changed since.
+func (t table) overwrite(ctx context.Context, c *idempotency.Claim, lease time.Duration, r *row, n next) (bool, error) {
+	takenOver := int64(0)
+	if n.takenOver {
+		takenOver = 1
+	}
+	kept := (lease + c.Retention).Microseconds()
+	return t.exec(ctx, &t.replace, c.Owner[:], n.fence, takenOver, c.Attempt, c.Fingerprint[:],
+		lease.Microseconds(), kept, kept,
+		c.Key[:], int64(r.state), r.owner[:], r.fence, r.leaseUntil, r.expiresAt)
+}
+
+// finish makes the claim's row done; false says that it is not the claim's.
+func (t table) finish(ctx context.Context, c *idempotency.Claim, record []byte) (bool, error) {
+	if record == nil {
+		record = []byte{}
+	}
+	return t.exec(ctx, &t.complete, record, c.Retention.Microseconds(), c.Key[:], c.Owner[:])
+}
+
+// giveUp frees the claim's row; false says that it is not the claim's.
+func (t table) giveUp(ctx context.Context, c *idempotency.Claim) (bool, error) {
+	if c.ReleaseMemory == 0 {
+		return t.exec(ctx, &t.forget, c.Key[:], c.Owner[:])
+	}
+	return t.exec(ctx, &t.release, c.ReleaseMemory.Microseconds(), c.Key[:], c.Owner[:])
+}

@@ -1,0 +1,162 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/oncemore-dev/oncemore/idempotency"
+)
+
+// Store is an [idempotency.Store]. It is made by [New], and safe for
+// concurrent use.
+type Store struct {
+	settings
+	db         *sql.DB
+	dialect    dialect
+	statements *statements
+	waiters    waiters
+	id         string
+
+	closeOnce sync.Once
+	closed    error
+	stop      context.CancelFunc
+	// background counts the sweeper and what outlives a call.
+	background sync.WaitGroup
+}
+
+var _ idempotency.Store = (*Store)(nil)
+
+// New returns a store in the database, which stays the caller's: close it after
+// the store. The tables must be there, see [Migrate] and [WithMigrate]. ctx
+// bounds New alone.
+//
+// An error says what the database or its pool lacks, or which option is wrong,
+// its value and what is allowed.
+func New(ctx context.Context, db *sql.DB, options ...Option) (*Store, error) {
+	if db == nil {
+		return nil, errNilDB
+	}
+	o, err := newOptions(options)
+	if err != nil {
+		return nil, err
+	}
+	pool := db.Stats().MaxOpenConnections
+	if pool == 1 && !o.detached {
+		return nil, errors.New("sqlstore: the pool has 1 connection, which one execution holds; " +
+			"give it more (sql.DB.SetMaxOpenConns), 2 at least")
+	}
+	s := &Store{settings: o, db: db, waiters: newWaiters(o.waiterSlots(pool))}
+	if s.dialect, err = o.dialect.implementation(ctx, db); err != nil {
+		return nil, err
+	}
+	if err := s.prepare(ctx); err != nil {
+		return nil, err
+	}
+	life, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop = stop
+	if s.sweepInterval > 0 {
+		s.background.Go(func() { s.sweeper(life) })
+	}
+	return s, nil
+}
+
+func (o *Options) waiterSlots(pool int) int {
+	switch {
+	case o.waitersSet:
+		return o.maxWaiters
+	case pool > 0:
+		return max(1, pool/2)
+	}
+	return 32
+}
+
+// prepare checks the database and reads what will be needed of it.
+func (s *Store) prepare(ctx context.Context) error {
+	if err := s.dialect.check(ctx, s.db); err != nil {
+		return err
+	}
+	if s.migrate {
+		if err := migrate(ctx, s.db, s.dialect); err != nil {
+			return err
+		}
+	}
+	if err := s.checkSchema(ctx); err != nil {
+		return err
+	}
+	s.statements = newStatements(s.dialect)
+	if s.dialect.prepares() {
+		return s.statements.prepare(ctx, s.db)
+	}
+	return nil
+}
+
+func (s *Store) checkSchema(ctx context.Context) error {
+	list, err := readMigrations(s.dialect.folder())
+	if err != nil {
+		return err
+	}
+	have, err := schemaVersion(ctx, s.db)
+	_, said := codeOf(err)
+	switch {
+	case err != nil && !said:
+		return fmt.Errorf("sqlstore: reach the database: %w", err)
+	case err != nil:
+		return fmt.Errorf("sqlstore: read the table oncemore_meta: %w; create the tables with Migrate or WithMigrate", err)
+	case have < len(list):
+		return fmt.Errorf("sqlstore: the tables are of version %d of %d; upgrade them with Migrate or WithMigrate",
+			have, len(list))
+	case have > len(list):
+		return fmt.Errorf("sqlstore: %w", tooNew(have, len(list)))
+	}
+	if s.id, err = meta(ctx, s.db, metaID); err != nil {
+		return fmt.Errorf("sqlstore: read the table oncemore_meta: %w", err)
+	}
+	if s.id == "" {
+		return errors.New("sqlstore: the table oncemore_meta has no id; run Migrate")
+	}
+	return nil
+}
+
+// Close ends the sweeps, and waits for one that is under way. Executions that
+// run are not touched, and must end before. It does not close the database.
+// Closing again does nothing.
+func (s *Store) Close() error {
+	s.closeOnce.Do(func() {
+		s.stop()
+		s.background.Wait()
+		s.closed = s.statements.close()
+	})
+	return s.closed
+}
+
+// ID returns the identity that the tables were given when they were created.
+func (s *Store) ID(context.Context) (string, error) { return s.id, nil }
+
+// Begin implements [idempotency.Store]. On a transactional store every error is
+// [idempotency.ErrNotApplied].
+func (s *Store) Begin(ctx context.Context, c idempotency.Claim) (idempotency.Outcome, error) {
+	if err := ctx.Err(); err != nil {
+		return idempotency.Outcome{}, idempotency.NotApplied(err)
+	}
+	if out, found := s.cached(ctx, c.Key); found {
+		return out, nil
+	}
+	if s.detached {
+		return s.beginDetached(ctx, &c)
+	}
+	out, err := s.beginTransactional(ctx, &c)
+	if err != nil {
+		return idempotency.Outcome{}, idempotency.NotApplied(err)
+	}
+	return out, nil
+}
+
+// table is where each statement is a transaction.
+func (s *Store) table() table { return table{statements: s.statements, db: s.db} }
+
+func (s *Store) tableIn(ss *session) table {
+	return table{statements: s.statements, db: s.db, tx: ss.tx}
+}

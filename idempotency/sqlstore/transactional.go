@@ -1,0 +1,295 @@
+package sqlstore
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/oncemore-dev/oncemore/idempotency"
+)
+
+// ErrTxUnused is returned by Complete when a handler has succeeded without a
+// statement on [Tx], and without having said [NoWrites]. It probably wrote on
+// a connection of its own, where a rollback does not reach, and a second
+// execution would write again. So that there is none, the key becomes done,
+// with an error as its record that says the same.
+var ErrTxUnused = errors.New("sqlstore: the handler did not use its transaction: " +
+	"write through sqlstore.Tx(ctx), or declare sqlstore.NoWrites(ctx); what was written elsewhere is not undone")
+
+// errRolledBack says that the claim's row is gone at the end of the handler.
+var errRolledBack = errors.New("sqlstore: the transaction was rolled back while the handler ran, " +
+	"as after a deadlock whose error it ignored; nothing was written")
+
+// errTooLong says that the transaction did not outlast the handler.
+var errTooLong = errors.New("sqlstore: the execution took longer than its timeout; its transaction was rolled back")
+
+// beginTransactional claims a key in a transaction that the handler's writes
+// will share. Most replays need no more than one look. The first claim does not
+// wait; those after it do, in one of the slots for that.
+func (s *Store) beginTransactional(ctx context.Context, c *idempotency.Claim) (idempotency.Outcome, error) {
+	until := time.Now().Add(c.Wait)
+	var wait time.Duration
+	for waiting := false; ; {
+		seen, err := s.table().find(ctx, c.Key)
+		if err != nil {
+			return idempotency.Outcome{}, err
+		}
+		if seen != nil {
+			if out, _ := seen.outcome(c); out.State != 0 {
+				return s.replayed(ctx, c.Key, out, seen), nil
+			}
+		}
+		out, err := s.tryTransaction(ctx, c, seen, wait)
+		switch left := time.Until(until); {
+		case ctx.Err() != nil && err != nil:
+			return out, err
+		case classify(err) != contended:
+			return out, err
+		case left <= 0, !waiting && !s.waiters.enter(ctx, left):
+			return idempotency.Outcome{State: idempotency.Running}, nil
+		case !waiting:
+			waiting = true
+			defer s.waiters.leave()
+		}
+		wait = s.dialect.patience(max(0, time.Until(until)))
+	}
+}
+
+// tryTransaction begins again where a transaction has lost against another, or
+// a connection of the pool turned out to be dead.
+func (s *Store) tryTransaction(
+	ctx context.Context, c *idempotency.Claim, seen *row, wait time.Duration,
+) (out idempotency.Outcome, err error) {
+	const most = 5
+	for range most {
+		out, err = s.transact(ctx, c, seen, wait)
+		if kind := classify(err); ctx.Err() != nil || kind != conflict && kind != broken {
+			break
+		}
+	}
+	return out, err
+}
+
+func (s *Store) transact(
+	ctx context.Context, c *idempotency.Claim, seen *row, wait time.Duration,
+) (idempotency.Outcome, error) {
+	ss, err := s.openSession(ctx, beginning{lock: s.lockName(c.Key), wait: wait, timeout: c.Timeout})
+	if err != nil {
+		return idempotency.Outcome{}, err
+	}
+	// What the lease is to others' eyes, should the handler have made the
+	// database commit halfway.
+	out, err := s.tableIn(ss).claim(ctx, c, c.Timeout, seen)
+	if err == nil && out.State == idempotency.Acquired {
+		if err = s.dialect.claimed(ctx, ss); err == nil {
+			e := s.newExecution(ctx, c, ss)
+			out.Execution, out.Transactional = e, true
+			return out, nil
+		}
+	}
+	ss.rollback(ctx)
+	if err != nil {
+		return idempotency.Outcome{}, err
+	}
+	return s.replayed(ctx, c.Key, out, nil), nil
+}
+
+// lockName names a key's lock on the server, which has one space of names for
+// all of its databases, and 64 characters.
+func (s *Store) lockName(key idempotency.StoreKey) string {
+	h := sha256.New()
+	h.Write([]byte(s.id))
+	h.Write(key[:])
+	return "oncemore/" + base64.RawURLEncoding.EncodeToString(h.Sum(nil))
+}
+
+// execution is a claim whose transaction is open.
+type execution struct {
+	store   *Store
+	claim   idempotency.Claim
+	handler *transaction
+	endLife context.CancelFunc
+	stop    func() bool // of the timeout
+
+	mu       sync.Mutex
+	session  *session // nil when it is over
+	complete error    // the answer of Complete, once over
+	release  error    // the answer of Release, once over
+}
+
+func (s *Store) newExecution(ctx context.Context, c *idempotency.Claim, ss *session) *execution {
+	life, endLife := context.WithTimeoutCause(context.WithoutCancel(ctx), c.Timeout, errTooLong)
+	return &execution{
+		store: s, claim: *c, session: ss, endLife: endLife,
+		handler: &transaction{tx: ss.tx, life: life},
+		stop:    context.AfterFunc(life, ss.expire),
+	}
+}
+
+// Context returns ctx with the transaction in it, see [Tx].
+func (e *execution) Context(ctx context.Context) context.Context {
+	return context.WithValue(ctx, transactionKey{}, e.handler)
+}
+
+// Renew does nothing: the claim lasts as long as the transaction.
+func (e *execution) Renew(context.Context) error { return nil }
+
+// over remembers how the session ended.
+func (e *execution) over(complete, release error) {
+	e.session, e.complete, e.release = nil, complete, release
+	e.stop()
+	e.endLife()
+}
+
+// Undo takes back what the handler wrote, and keeps the claim.
+func (e *execution) Undo(ctx context.Context) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.session == nil {
+		return e.complete
+	}
+	e.handler.end()
+	if err := e.undo(ctx); err != nil {
+		return e.rollBack(ctx, err)
+	}
+	return nil
+}
+
+func (e *execution) undo(ctx context.Context) error {
+	return e.store.dialect.undo(ctx, e.session, func(ctx context.Context) error {
+		out, err := e.store.tableIn(e.session).claim(ctx, &e.claim, e.claim.Timeout, nil)
+		if err == nil && out.State != idempotency.Acquired {
+			err = idempotency.ErrLost
+		}
+		return err
+	})
+}
+
+// rollBack ends the session because of cause, and returns it as proof that
+// nothing was written.
+func (e *execution) rollBack(ctx context.Context, cause error) error {
+	if e.handler.life.Err() != nil {
+		cause = errors.Join(errTooLong, cause)
+	}
+	cause = idempotency.NotApplied(cause)
+	e.session.rollback(ctx)
+	e.over(cause, nil)
+	return cause
+}
+
+// Complete stores the record and commits.
+func (e *execution) Complete(ctx context.Context, record []byte) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.session == nil {
+		return e.complete
+	}
+	e.handler.end()
+	var unused error
+	if e.store.mustUse(e.handler, record) {
+		unused, record = ErrTxUnused, unusedRecord()
+	}
+	mine, err := e.store.tableIn(e.session).finish(ctx, &e.claim, record)
+	switch {
+	case err != nil:
+		return e.rollBack(ctx, err)
+	case !mine:
+		return e.rollBack(ctx, errRolledBack)
+	}
+	if err := e.commit(ctx); err != nil {
+		e.over(err, err)
+		return err
+	}
+	e.over(unused, idempotency.ErrLost)
+	e.store.remember(ctx, e.claim.Key, record, e.claim.Fingerprint, e.claim.Retention)
+	return unused
+}
+
+func (e *execution) commit(ctx context.Context) error {
+	err := e.session.commit(ctx)
+	switch {
+	case err == nil:
+		return nil
+	case notCommitted(err):
+		return idempotency.NotApplied(fmt.Errorf("sqlstore: commit: %w", err))
+	}
+	return fmt.Errorf("sqlstore: commit, its outcome is unknown: %w", err)
+}
+
+// mustUse reports whether a handler that wrote nothing must say so. One that
+// has failed need not.
+func (s *Store) mustUse(t *transaction, record []byte) bool {
+	if s.txOptional || t.wasUsed() {
+		return false
+	}
+	answer, err := idempotency.DecodeRecord(record)
+	return err != nil || answer.Content != idempotency.ContentError
+}
+
+func unusedRecord() []byte {
+	return idempotency.Record{Content: idempotency.ContentError, Err: &idempotency.RecordedError{
+		ID: "oncemore.sqlstore", Code: 500, Detail: ErrTxUnused.Error(), Status: "Internal Server Error",
+	}}.Encode()
+}
+
+// Release rolls back, and remembers the attempt.
+func (e *execution) Release(ctx context.Context) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.session == nil {
+		return e.release
+	}
+	e.handler.end()
+	if e.claim.ReleaseMemory == 0 {
+		e.session.rollback(ctx)
+		e.over(idempotency.ErrLost, nil)
+		return nil
+	}
+	// No other claim may come between the rollback and the release.
+	err := e.undo(ctx)
+	if err == nil {
+		var mine bool
+		if mine, err = e.store.tableIn(e.session).giveUp(ctx, &e.claim); err == nil && !mine {
+			err = errRolledBack
+		}
+	}
+	if err == nil {
+		err = e.session.commit(ctx)
+	} else {
+		e.session.rollback(ctx)
+	}
+	if err != nil {
+		err = e.store.releaseAnew(ctx, &e.claim, err)
+	}
+	e.over(idempotency.ErrLost, err)
+	return err
+}
+
+// releaseAnew remembers an attempt whose own connection is gone, and with it
+// all that its handler wrote.
+func (s *Store) releaseAnew(ctx context.Context, c *idempotency.Claim, cause error) error {
+	again := *c
+	again.Wait = 0
+	ss, err := s.openSession(ctx, beginning{lock: s.lockName(c.Key), timeout: c.Timeout})
+	if err != nil {
+		return errors.Join(cause, err)
+	}
+	t := s.tableIn(ss)
+	out, err := t.claim(ctx, &again, c.Timeout, nil)
+	switch {
+	case err != nil:
+	case out.State != idempotency.Acquired:
+		err = idempotency.ErrLost
+	default:
+		_, err = t.giveUp(ctx, &again)
+	}
+	if err != nil {
+		ss.rollback(ctx)
+		return errors.Join(cause, err)
+	}
+	return ss.commit(ctx)
+}
