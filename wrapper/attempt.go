@@ -2,6 +2,7 @@ package wrapper
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -102,7 +103,7 @@ func (s *call) end(i int, t *try, err error) {
 // classify says how an attempt ended. A caller who cancelled explains every
 // error, whatever text go-micro put on it.
 func (s *call) classify(err error, ev retryfunc.Evidence) retryfunc.Class {
-	if s.ctx.Err() == context.Canceled { //nolint:errorlint // ctx.Err returns this very value
+	if errors.Is(s.ctx.Err(), context.Canceled) {
 		return retryfunc.Canceled
 	}
 	return retryfunc.Classify(err, ev)

@@ -2,6 +2,7 @@ package wrapper
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/oncemore-dev/oncemore/breaker"
@@ -56,7 +57,7 @@ func (s *call) blameInternal() {
 // call must be locked.
 func (s *call) abandonRunning() {
 	class, reason := retryfunc.Timeout, retryfunc.ReasonDeadline
-	if s.ctx.Err() == context.Canceled { //nolint:errorlint // ctx.Err returns this very value
+	if errors.Is(s.ctx.Err(), context.Canceled) {
 		class, reason = retryfunc.Canceled, retryfunc.ReasonCanceled
 	}
 	for i := range s.attempts {

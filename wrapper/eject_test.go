@@ -85,20 +85,23 @@ func TestInternalEverywhere(t *testing.T) {
 
 func TestCancellationsEjectNobody(t *testing.T) {
 	set := newSet(t)
-	ctx, cancel := context.WithCancel(t.Context())
+	var giveUp context.CancelFunc
 	wire := func(context.Context, *registry.Node, client.Request, any, client.CallOptions) error {
-		cancel()
+		giveUp()
 		return errTimeout
 	}
 	c := newWire(t, nodes("a"), wire, wrapper.WithBreaker(set), safety(t))
-	for range 20 {
-		_, _, err := call(ctx, c, read)
-		if err == nil {
+	once := func() {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		giveUp = cancel
+		if _, _, err := call(ctx, c, read); err == nil {
 			t.Fatal("no error")
 		}
-		ctx, cancel = context.WithCancel(t.Context())
 	}
-	cancel()
+	for range 20 {
+		once()
+	}
 	if set.AnyOpen() {
 		t.Error("a node was ejected because callers gave up")
 	}

@@ -140,9 +140,9 @@ func (d *deduper) admit(endpoint string, in incoming, err error) (keyed bool, _ 
 		return usable, nil
 	}
 	if in.key.Value != "" {
-		return false, badRequest{errForeignKey}
+		return false, badRequestError{errForeignKey}
 	}
-	return false, badRequest{errKeyRequired}
+	return false, badRequestError{errKeyRequired}
 }
 
 var (

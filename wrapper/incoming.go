@@ -37,7 +37,7 @@ func read(md metadata.Metadata) (in incoming, err error) {
 	}
 	in.key.For = md[idempotency.HeaderFor]
 	if in.key.Issued, err = idempotency.ParseIssued(md[idempotency.HeaderIssued]); err != nil {
-		return incoming{}, badRequest{err}
+		return incoming{}, badRequestError{err}
 	}
 	in.attempt, err = parseRetryCount(md[idempotency.HeaderRetryCount])
 	return in, err
@@ -49,16 +49,16 @@ func parseRetryCount(s string) (int32, error) {
 	}
 	n, err := strconv.ParseInt(s, 10, 32)
 	if err != nil || n < 0 {
-		return 0, badRequest{fmt.Errorf("wrapper: %s %q: must be a number from 0", idempotency.HeaderRetryCount, s)}
+		return 0, badRequestError{fmt.Errorf("wrapper: %s %q: must be a number from 0", idempotency.HeaderRetryCount, s)}
 	}
 	return int32(n), nil
 }
 
-// badRequest is an error that is the caller's fault.
-type badRequest struct{ error }
+// badRequestError is an error that is the caller's fault.
+type badRequestError struct{ error }
 
 // StatusCode is 400.
-func (badRequest) StatusCode() int { return 400 }
+func (badRequestError) StatusCode() int { return 400 }
 
 // Unwrap returns what was wrong.
-func (e badRequest) Unwrap() error { return e.error }
+func (e badRequestError) Unwrap() error { return e.error }

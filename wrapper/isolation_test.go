@@ -3,6 +3,7 @@ package wrapper_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -23,7 +24,7 @@ import (
 func slow(d time.Duration, answered *atomic.Int32) client.CallFunc {
 	return func(_ context.Context, node *registry.Node, _ client.Request, rsp any, _ client.CallOptions) error {
 		time.Sleep(d)
-		rsp.(*wrapperspb.StringValue).Value = "late reply of " + node.Address
+		reply(rsp, "late reply of "+node.Address)
 		answered.Add(1)
 		return nil
 	}
@@ -57,7 +58,7 @@ func TestAbandonedAttemptTouchesNothing(t *testing.T) {
 			if node.Address == "a" {
 				return frozen(ctx, node, req, rsp, opts)
 			}
-			rsp.(*wrapperspb.StringValue).Value = node.Address
+			reply(rsp, node.Address)
 			return nil
 		}
 		c := wrap(t, wireClient{inner, wire}, wrapper.WithAttemptTimeout(time.Second), safety(t))
@@ -155,7 +156,7 @@ func TestSharedOptionSlices(t *testing.T) {
 		client.WrapCall(check(&counts[0])), client.WrapCall(check(&counts[1])), client.WrapCall(check(&counts[2])),
 	)
 	c := wrap(t, wireClient{inner, func(ctx context.Context, node *registry.Node, req client.Request, rsp any, opts client.CallOptions) error {
-		rsp.(*wrapperspb.StringValue).Value = ctx.Value(id{}).(string)
+		reply(rsp, fmt.Sprint(ctx.Value(id{})))
 		return nil
 	}})
 	shared := make([]client.CallOption, 1, 16)

@@ -10,11 +10,14 @@ import (
 	"github.com/oncemore-dev/oncemore/idempotency"
 )
 
-// ownMetadata are the metadata keys that belong to one call. A handler that
-// reuses its context for its own calls would pass on those of its caller.
-var ownMetadata = [...]string{
-	idempotency.HeaderKey, idempotency.HeaderFor, idempotency.HeaderIssued, idempotency.HeaderRetryCount,
-	headers.Stream,
+// clearOwn removes the metadata that belongs to one call. A handler that reuses
+// its context for its own calls would pass on that of its caller.
+func clearOwn(md metadata.Metadata) {
+	delete(md, idempotency.HeaderKey)
+	delete(md, idempotency.HeaderFor)
+	delete(md, idempotency.HeaderIssued)
+	delete(md, idempotency.HeaderRetryCount)
+	delete(md, headers.Stream)
 }
 
 // withMetadata returns the context of one attempt: with the call's key, without
@@ -26,11 +29,9 @@ func (t *terms) withMetadata(ctx context.Context, number int, stream string) con
 	}
 	md, ok := metadata.FromContext(ctx) // a copy
 	if !ok {
-		md = make(metadata.Metadata, len(ownMetadata))
+		md = make(metadata.Metadata)
 	}
-	for _, name := range ownMetadata {
-		delete(md, name)
-	}
+	clearOwn(md)
 	if stream != "" {
 		md[headers.Stream] = stream
 	}
@@ -52,9 +53,7 @@ func withoutLeaks(ctx context.Context) context.Context {
 		return ctx
 	}
 	before := len(md)
-	for _, name := range ownMetadata {
-		delete(md, name)
-	}
+	clearOwn(md)
 	if len(md) == before {
 		return ctx
 	}

@@ -16,5 +16,5 @@ func sayReplayed(ctx context.Context) {
 	if grpc.ServerTransportStreamFromContext(ctx) == nil {
 		return
 	}
-	_ = grpc.SetTrailer(ctx, metadata.Pairs(idempotency.HeaderReplayed, "true")) //nolint:errcheck // see above
+	_ = grpc.SetTrailer(ctx, metadata.Pairs(idempotency.HeaderReplayed, "true")) // see above
 }

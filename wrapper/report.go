@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"time"
 
@@ -97,8 +96,8 @@ func asMicro(err error) *merrors.Error {
 	if !errors.As(err, &coded) {
 		return merrors.Parse(err.Error())
 	}
-	code := coded.StatusCode()
-	return &merrors.Error{Id: retryfunc.MarkID, Code: int32(code), Detail: err.Error(), Status: http.StatusText(code)}
+	code := codeOf(coded.StatusCode())
+	return retryfunc.NewMarked(code, err.Error(), retryfunc.Mark{})
 }
 
 // Class is how the last attempt ended; retryfunc.None if none was made.

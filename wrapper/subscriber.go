@@ -56,7 +56,7 @@ func (d *deduper) consume(ctx context.Context, msg server.Message, next server.S
 	broker := brokerID(ctx)
 	ctx, in, err := take(ctx)
 	if in.key.Value == "" && err == nil {
-		in.key.Value, _ = idempotency.ParseKey(broker) //nolint:errcheck // an id that is no key is none
+		in.key.Value, _ = idempotency.ParseKey(broker) // an id that is no key is none
 	}
 	keyed, err := d.admit(topic, in, err)
 	if err != nil {

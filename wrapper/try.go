@@ -22,7 +22,6 @@ type try struct {
 	call *call
 	next client.CallFunc
 
-	ctx      context.Context //nolint:containedctx // passed on to another goroutine
 	node     *registry.Node
 	req      client.Request
 	rsp      any // the caller's
@@ -60,36 +59,35 @@ func (t *try) limit(d time.Duration, cut bool) {
 // run makes the attempt. grpc watches its context; mucp does not, and other
 // clients may not, so that their attempts run beside a timer.
 func (t *try) run(ctx context.Context) error {
-	t.ctx = ctx
 	if t.call.client.kind == "grpc" {
-		return t.runOnContext()
+		return t.runOnContext(ctx)
 	}
 	if t.cutAfter == 0 {
-		return t.send()
+		return t.send(ctx)
 	}
-	return t.runBesideTimer()
+	return t.runBesideTimer(ctx)
 }
 
-func (t *try) send() error {
-	return t.next(t.ctx, t.node, t.req, t.fresh, t.opts)
+func (t *try) send(ctx context.Context) error {
+	return t.next(ctx, t.node, t.req, t.fresh, t.opts)
 }
 
-func (t *try) runOnContext() error {
+func (t *try) runOnContext(ctx context.Context) error {
 	t.answer = new(grpcAnswer)
 	t.opts.Context = withGRPCAnswer(t.opts.Context, t.answer)
-	if t.cutAfter > 0 {
-		ctx, cancel := context.WithTimeout(t.ctx, t.cutAfter)
-		defer cancel()
-		t.ctx = ctx
+	if t.cutAfter == 0 {
+		return t.send(ctx)
 	}
-	return t.send()
+	limited, cancel := context.WithTimeout(ctx, t.cutAfter)
+	defer cancel()
+	return t.send(limited)
 }
 
 // runBesideTimer abandons the attempt when its time is up. The abandoned one
 // ends by itself, at the latest when go-micro's own timeout fires.
-func (t *try) runBesideTimer() error {
+func (t *try) runBesideTimer(ctx context.Context) error {
 	t.done = make(chan error, 1)
-	go func() { t.done <- t.send() }()
+	go func() { t.done <- t.send(ctx) }()
 	timer := time.NewTimer(t.cutAfter)
 	defer timer.Stop()
 	select {

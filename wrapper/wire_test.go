@@ -123,10 +123,17 @@ func (r *recorder) wire(ctx context.Context, node *registry.Node, _ client.Reque
 	if len(r.answers) > 0 {
 		err = r.answers[min(len(r.arrived), len(r.answers))-1]
 	}
-	if v, ok := rsp.(*wrapperspb.StringValue); ok && err == nil {
-		v.Value = node.Address
+	if err == nil {
+		reply(rsp, node.Address)
 	}
 	return err
+}
+
+// reply answers with value where the response takes one.
+func reply(rsp any, value string) {
+	if v, ok := rsp.(*wrapperspb.StringValue); ok {
+		v.Value = value
+	}
 }
 
 func (r *recorder) addresses() []string {

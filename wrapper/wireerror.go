@@ -59,9 +59,17 @@ func (w wireErrors) micro(err error) *merrors.Error {
 func statusOf(err error) int32 {
 	var coded interface{ StatusCode() int }
 	if errors.As(err, &coded) {
-		return int32(coded.StatusCode())
+		return codeOf(coded.StatusCode())
 	}
 	return http.StatusInternalServerError
+}
+
+// codeOf is an HTTP status as go-micro keeps it; what is none becomes a 500.
+func codeOf(status int) int32 {
+	if status < 100 || status > 999 {
+		return http.StatusInternalServerError
+	}
+	return int32(status)
 }
 
 // answer is what the caller gets for err, which a guard returned.
@@ -80,7 +88,7 @@ func (w wireErrors) answer(err error) error {
 		return w.marked(guard)
 	case errors.As(err, &panicked):
 		return w.panicked()
-	case errors.Is(err, idempotency.ErrInvalidKey), errors.As(err, new(badRequest)):
+	case errors.Is(err, idempotency.ErrInvalidKey), errors.As(err, new(badRequestError)):
 		return retryfunc.NewMarked(http.StatusBadRequest, err.Error(), retryfunc.Mark{})
 	default:
 		return w.relayed(err)
@@ -97,7 +105,7 @@ func (w wireErrors) panicked() error {
 func (w wireErrors) marked(e *idempotency.Error) error {
 	mark := retryfunc.Mark{Kind: markOf(e), Service: w.service, RetryAfter: e.RetryAfter}
 	mark.NoRetry = errors.Is(e, idempotency.ErrSuperseded)
-	return retryfunc.NewMarked(int32(e.Code), e.Reason.Error(), mark)
+	return retryfunc.NewMarked(codeOf(e.Code), e.Reason.Error(), mark)
 }
 
 // markOf says what a caller may conclude. A mismatch or an old key is no mark:
