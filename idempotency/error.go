@@ -48,6 +48,8 @@ var (
 	// ErrReplyType: the handler's type of reply would not come back equal from
 	// a record.
 	ErrReplyType = errors.New("this type of reply cannot be recorded")
+	// ErrBody: the request has no fingerprint, see [FingerprintOf].
+	ErrBody = errors.New("this request cannot be told from another under the same key")
 	// ErrCorrupt: the record in the store is damaged.
 	ErrCorrupt = errors.New("the record of the request with this idempotency key is damaged; look the outcome up")
 )
@@ -93,7 +95,7 @@ const retrySoon = time.Second
 func refusal(reason error, cause error) *Error {
 	e := &Error{Reason: reason, Code: 500, NothingRan: true, Err: cause}
 	switch reason { //nolint:errorlint // reasons are the variables themselves
-	case ErrForeignKey:
+	case ErrForeignKey, ErrBody:
 		e.Code = 400
 	case ErrCanceled:
 		e.Code = 408

@@ -18,7 +18,8 @@ const (
 	EventReleased
 	// EventReplayed: a duplicate was answered with the record.
 	EventReplayed
-	// EventRefused: the call was answered with an [*Error], which is in Err.
+	// EventRefused: the call was answered with an [*Error] or a [*KeyError],
+	// which is in Err. Without a key in its Scope, it did not get as far as one.
 	EventRefused
 	// EventTakenOver: an orphan was taken over.
 	EventTakenOver

@@ -113,6 +113,8 @@ type Result struct {
 func (g *Guard) Do(ctx context.Context, c Call, handler func(ctx context.Context) error) (Result, error) {
 	r, err := g.newRequest(c)
 	if err != nil {
+		refused := Scope{Service: c.Service, Endpoint: c.Endpoint, Caller: c.Caller}
+		g.hook(ctx, Event{Kind: EventRefused, Scope: refused, Err: err})
 		return Result{}, err
 	}
 	result, err := g.do(ctx, r, handler)
@@ -175,12 +177,12 @@ func (g *Guard) newRequest(c Call) (*request, error) {
 	}
 	print, err := FingerprintOf(c.Body)
 	if err != nil {
-		return nil, err
+		return nil, refusal(ErrBody, err)
 	}
 	r := &request{call: c, scope: Scope{Service: c.Service, Endpoint: c.Endpoint, Caller: c.Caller, Key: value}}
 	r.claim = Claim{
-		Key: r.scope.StoreKey(), Owner: g.newOwner(), Fingerprint: print, Attempt: c.Attempt,
-		Lease: g.lease, Timeout: g.executionTimeout, Retention: g.kept(), ReleaseMemory: g.releaseMemory,
+		Key: r.scope.StoreKey(), Owner: g.newOwner(), Fingerprint: print, Attempt: max(0, c.Attempt),
+		Lease: g.lease, Timeout: g.executionTimeout + g.storeTimeout, Retention: g.kept(), ReleaseMemory: g.releaseMemory,
 		Takeover: g.takeover.wanted(),
 	}
 	return r, nil

@@ -167,11 +167,12 @@ func TestBadCallsRunNothing(t *testing.T) {
 		{"malformed key", func(c *idempotency.Call) { c.Key.Value = "a b" }, idempotency.ErrInvalidKey, 400},
 		{"leaked key", func(c *idempotency.Call) { c.Key.For = "shop/Order.Place" }, idempotency.ErrForeignKey, 400},
 		{"old key", func(c *idempotency.Call) { c.Key.Issued = now.Add(-25 * time.Hour) }, idempotency.ErrExpired, 412},
+		{"body", func(c *idempotency.Call) { c.Body = func() {} }, idempotency.ErrBody, 400},
 		{"reply type", func(c *idempotency.Call) { c.Reply = &struct{ X any }{} }, idempotency.ErrReplyType, 500},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			store := newStore(t)
-			guard, _ := newGuard(t, store)
+			guard, seen := newGuard(t, store)
 			w := &worker{}
 			call, reply := tip("k")
 			test.change(&call)
@@ -181,6 +182,9 @@ func TestBadCallsRunNothing(t *testing.T) {
 				t.Errorf("error %v", err)
 			}
 			w.want(t, 0)
+			if seen.count(idempotency.EventRefused) != 1 {
+				t.Errorf("events %+v", seen.list)
+			}
 			if store.Len() != 0 {
 				t.Errorf("the store holds %d entries", store.Len())
 			}

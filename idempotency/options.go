@@ -118,7 +118,7 @@ func WithErrorEncoder(encode func(error) *RecordedError) Option {
 }
 
 // WithHook sets what sees every [Event]. The default logs what needs somebody's
-// attention with slog.Default.
+// attention with slog.Default, and with it the record that could not be stored.
 func WithHook(hook Hook) Option { return func(o *Options) { o.hook = hook } }
 
 // apply gives the options their values and checks them.

@@ -75,13 +75,13 @@ type Claim struct {
 	Owner Owner
 	// Fingerprint of the request; zero for none.
 	Fingerprint Fingerprint
-	// Attempt is the caller's retry count: 0 for its first attempt.
+	// Attempt is the caller's retry count: 0 for its first attempt, never less.
 	Attempt int32
 	// Lease is how long the claim lasts unless it is renewed. A transactional
 	// store has no use for it.
 	Lease time.Duration
-	// Timeout is how long the execution may take in all. A transactional
-	// store bounds the transaction by it.
+	// Timeout is how long the execution may take in all, its completion
+	// included. A transactional store bounds the transaction by it.
 	Timeout time.Duration
 	// Retention is how long a record is kept after its completion. An orphan
 	// is kept as long after its lease has ended.

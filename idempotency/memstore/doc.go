@@ -6,7 +6,7 @@
 // stores. It announces no identity, so that no client trusts it with a retry
 // on another instance.
 //
-// Memory is bounded. When it is full, the oldest records are forgotten before
-// their time, and their duplicates run again; a running claim never is: if
+// Memory is bounded. When it is full, old records are forgotten before their
+// time, and their duplicates run again; a running claim never is: if
 // nothing but running claims is left, new ones are refused.
 package memstore
