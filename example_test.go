@@ -1,0 +1,161 @@
+package oncemore_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log"
+
+	_ "github.com/jackc/pgx/v5/stdlib"
+	"go-micro.dev/v4"
+
+	"github.com/oncemore-dev/oncemore"
+	"github.com/oncemore-dev/oncemore/examples/hello-srv/proto/hello"
+	"github.com/oncemore-dev/oncemore/idempotency"
+	"github.com/oncemore-dev/oncemore/idempotency/sqlstore"
+	"github.com/oncemore-dev/oncemore/retryfunc"
+	"github.com/oncemore-dev/oncemore/wrapper"
+)
+
+// A service whose calls move on to another instance when one dies.
+func Example_client() {
+	callers := func(ctx context.Context) error {
+		plugin, err := oncemore.New()
+		if err != nil {
+			return err
+		}
+		service := micro.NewService(micro.Name("user-api"))
+		service.Init()
+		service.Init(plugin.Options()...)
+
+		say := hello.NewSayService("hello-srv", service.Client())
+		reply, err := say.Hello(ctx, &hello.HelloRequest{Name: "xuxu"})
+		if err != nil {
+			return err
+		}
+		fmt.Println(reply.GetMessage())
+		return nil
+	}
+	_ = callers
+}
+
+// A service that executes a repeated call once, in the database where it does
+// its work.
+func Example_server() {
+	serve := func(ctx context.Context, db *sql.DB, wallet hello.WalletHandler) error {
+		store, err := sqlstore.New(ctx, db, sqlstore.WithMigrate())
+		if err != nil {
+			return err
+		}
+		plugin, err := oncemore.New(oncemore.WithStore(store))
+		if err != nil {
+			return err
+		}
+		service := micro.NewService(micro.Name("hello-srv"))
+		service.Init()
+		service.Init(plugin.Options()...)
+		if err := hello.RegisterWalletHandler(service.Server(), wallet); err != nil {
+			return err
+		}
+		return service.Run()
+	}
+	_ = serve
+}
+
+// Wallet pays once per key: the row and the record of the answer commit
+// together, or not at all.
+type Wallet struct{}
+
+func (Wallet) Tip(ctx context.Context, req *hello.TipRequest, rsp *hello.TipReply) error {
+	tx, ok := sqlstore.Tx(ctx)
+	if !ok {
+		return errors.New("this call carries no key")
+	}
+	_, err := tx.ExecContext(ctx, "INSERT INTO ledger (student, amount_cents) VALUES ($1, $2)",
+		req.GetStudent(), req.GetAmountCents())
+	return err
+}
+
+// Provider is somebody else's API, which takes an idempotency key of its own.
+type Provider interface {
+	Charge(ctx context.Context, key, student string, cents int64) error
+}
+
+// charge asks the provider under a key derived from the execution, so that it is
+// the same however often the handler runs.
+func charge(ctx context.Context, provider Provider, req *hello.TipRequest) error {
+	key, done, err := idempotency.CallKey(idempotency.WithStep(ctx, "charge"), "provider", "charges", nil, nil)
+	if err != nil {
+		return err
+	}
+	err = provider.Charge(ctx, key.Value, req.GetStudent(), req.GetAmountCents())
+	done(err != nil)
+	return err
+}
+
+// A provider whose charge is made again, by a second run of the same execution,
+// sees the same key.
+func Example_money() {
+	parent := idempotency.Key{Value: "order-7", For: "shop/Order.Pay"}
+	provider := make(onceProvider)
+	for range 2 {
+		ctx := idempotency.WithExecution(context.Background(), parent, "ann")
+		if err := charge(ctx, provider, &hello.TipRequest{Student: "xuxu", AmountCents: 500}); err != nil {
+			fmt.Println(err)
+		}
+	}
+	// Output:
+	// charged xuxu 500 under d1-
+}
+
+// onceProvider remembers the keys it has seen.
+type onceProvider map[string]bool
+
+func (p onceProvider) Charge(_ context.Context, key, student string, cents int64) error {
+	if p[key] {
+		return nil
+	}
+	p[key] = true
+	fmt.Println("charged", student, cents, "under", key[:3])
+	return nil
+}
+
+// The caller's own key makes a repetition of the same intention harmless, also
+// after the caller itself has died.
+func Example_key() {
+	tip := func(ctx context.Context, wallet hello.WalletService, form string) error {
+		ctx = idempotency.WithKey(ctx, form)
+		_, err := wallet.Tip(ctx, &hello.TipRequest{Student: "xuxu", AmountCents: 500})
+
+		var failed *wrapper.CallError
+		if errors.As(err, &failed) {
+			log.Print(failed.Story()) // every attempt: where, how it ended, why the next was or was not made
+		}
+		return err
+	}
+	_ = tip
+}
+
+// Every decision about a failed attempt can be seen, and the policy chosen.
+func ExampleNew() {
+	idempotent, err := retryfunc.Endpoints(map[string]retryfunc.Safety{"Users.SetEmail": retryfunc.SafetyIdempotent})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, err = oncemore.New(oncemore.WithClient(
+		wrapper.WithAttempts(4),
+		wrapper.WithSafety(idempotent),
+		wrapper.WithHook(func(_ context.Context, d retryfunc.Decision) {
+			log.Printf("%s %s: attempt %d on %s: %s: %s", d.Service, d.Endpoint, d.Attempt.Number, d.Attempt.Address, d.Attempt.Class, d.Reason)
+		}),
+	))
+	fmt.Println(err)
+
+	_, err = oncemore.New(oncemore.WithClient(wrapper.WithAttempts(0)))
+	fmt.Println(err)
+	// Output:
+	// <nil>
+	// oncemore: wrapper: WithAttempts(0): must be 1 to 100, the first try included
+}
