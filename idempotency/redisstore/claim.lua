@@ -4,13 +4,14 @@
 local claim, ttl, takeover = ARGV[1], ARGV[2], ARGV[3] == '1'
 local old = redis.call('GET', KEYS[1])
 
+local function watched(value) return string.sub(value, 3, 3) == '1' end
+
 local function write(taken)
   local new = claim
   if old then
-    local watched = string.sub(claim, 3, 3)
-    if string.sub(old, 3, 3) == '1' then watched = '1' end
+    local watch = (watched(claim) or watched(old)) and '1' or '0'
     local fence = struct.unpack('>I8', string.sub(old, 21, 28)) + 1
-    new = string.sub(claim, 1, 2) .. watched .. taken .. string.sub(claim, 5, 20)
+    new = string.sub(claim, 1, 2) .. watch .. taken .. string.sub(claim, 5, 20)
       .. struct.pack('>I8', fence) .. string.sub(claim, 29)
   end
   redis.call('SET', KEYS[1], new, 'PX', ttl)
@@ -41,6 +42,10 @@ if string.sub(old, 5, 20) == string.sub(claim, 5, 20) then
   return {'acquired', old}
 end
 local outlive = struct.unpack('>I8', string.sub(old, 66, 73))
-if redis.call('PTTL', KEYS[1]) > outlive then return {'running', old} end
+if redis.call('PTTL', KEYS[1]) > outlive then
+  -- Who asks may have watched an execution before this one.
+  if watched(claim) and not watched(old) then redis.call('SETRANGE', KEYS[1], 2, '1') end
+  return {'running', old}
+end
 if takeover and matches() then return write('1') end
 return {'orphaned', old}

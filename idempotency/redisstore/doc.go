@@ -26,8 +26,9 @@
 //
 // Redis must be version 7 or later: one server, behind Sentinel, or a Redis
 // Cluster. A user of Redis's access control needs SET, EVALSHA, EVAL, GET,
-// GETRANGE, SETRANGE, PTTL, PEXPIRE, DEL, PUBLISH, SUBSCRIBE, INFO and, with
-// replicas, WAIT, for the keys and the channel that begin with the prefix.
+// GETRANGE, SETRANGE, PTTL, PEXPIRE, DEL, PUBLISH, SUBSCRIBE, PING, INFO, with
+// replicas WAIT, and on a cluster what go-redis finds its way with, for the
+// keys and the channel that begin with the prefix.
 //
 // # What is stored
 //

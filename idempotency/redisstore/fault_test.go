@@ -205,14 +205,21 @@ func TestFrozen(t *testing.T) {
 	server := servertest.StartRedis(t)
 	s := openURL(t, server.URL())
 	acquire(t, s, newTestClaim(t, newKey(t)))
+	closing, err := Open(t.Context(), server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
 	server.Freeze()
 	c := newTestClaim(t, newKey(t))
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	start := time.Now()
-	_, err := s.Begin(ctx, c)
+	_, err = s.Begin(ctx, c)
 	if took := time.Since(start); err == nil || errors.Is(err, idempotency.ErrNotApplied) || took > 3*time.Second {
 		t.Errorf("begin = %v after %v, want an error in doubt after 300ms", err, took)
+	}
+	if err := closing.Close(); err != nil {
+		t.Errorf("close while the server hangs: %v", err)
 	}
 	server.Thaw()
 	if out := begin(t, s, c); out.State != idempotency.Acquired || out.Fence != 1 {

@@ -29,7 +29,8 @@ func WithPrefix(prefix string) Option { return func(o *Options) { o.prefix = pre
 // replicas have acknowledged it ([WAIT]). Fewer are an [ErrReplicas]: a claim
 // that a failover could lose is then not executed. It narrows the window, and
 // does not close it: a replica that has not acknowledged may still be the one
-// that is promoted. timeout counts in milliseconds and must be less than the
+// that is promoted. While fewer than n replicas are connected, nothing is
+// executed. timeout counts in milliseconds and must be less than the
 // client's ReadTimeout. Default: no waiting.
 //
 // [WAIT]: https://redis.io/docs/latest/commands/wait/

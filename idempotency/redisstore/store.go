@@ -134,13 +134,15 @@ func (s *Store) Watch(ctx context.Context, key idempotency.StoreKey) (wake <-cha
 	return wake, stop, nil
 }
 
-// Close ends the subscription, and closes the client if [Open] made it. Nothing
-// may be under way on the store.
+// Close ends the subscription, wakes who still watches, and closes the client
+// if [Open] made it. It takes some seconds when the server hangs. Only the first
+// call does anything.
 func (s *Store) Close() error {
 	err := s.watches.close()
 	if s.owned {
-		err = errors.Join(err, s.client.Close())
-		s.owned = false
+		if closing := s.client.Close(); !errors.Is(closing, redis.ErrClosed) {
+			err = errors.Join(err, closing)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("redisstore: close: %w", err)

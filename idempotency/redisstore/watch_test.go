@@ -56,6 +56,21 @@ func TestWatchReports(t *testing.T) {
 		}
 		wantWoken(t, "the release", wake)
 	})
+	t.Run("through a release and a claim by another", func(t *testing.T) {
+		c := newTestClaim(t, newKey(t))
+		e := acquire(t, one, c)
+		wake := watch(t, two, c.Key)
+		if err := e.Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+		wantWoken(t, "the release", wake)
+		e = acquire(t, one, newTestClaim(t, c.Key))
+		if out := begin(t, two, newTestClaim(t, c.Key)); out.State != idempotency.Running {
+			t.Errorf("state = %v, want running", out.State)
+		}
+		complete(t, e, "record")
+		wantWoken(t, "the completion", wake)
+	})
 	t.Run("through a takeover", func(t *testing.T) {
 		c := newTestClaim(t, newKey(t))
 		c.Lease = time.Millisecond
