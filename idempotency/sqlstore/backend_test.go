@@ -80,7 +80,6 @@ func (b *backend) newPlace(t testing.TB) *place {
 			t.Fatal(err)
 		}
 		config.DBName = name
-		config.Logger = new(driver.NopLogger)
 		p.dsn = config.FormatDSN()
 	case PostgreSQL:
 		b.createDatabase(t, name)

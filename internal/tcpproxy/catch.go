@@ -30,7 +30,7 @@ type Catch struct {
 }
 
 // Catch holds the next piece of data from any client that contains the
-// pattern. A piece is what the client sent at once: short statements are not
+// pattern; every piece contains the empty one. A piece is what the client sent at once: short statements are not
 // torn apart. Several catches of one pattern hold one piece each, in the order
 // in which they were made.
 func (p *Proxy) Catch(pattern string) *Catch {
@@ -60,6 +60,9 @@ func (p *Proxy) caught(piece []byte) *Catch {
 	}
 	return nil
 }
+
+// Caught returns a channel that is closed when something is held.
+func (c *Catch) Caught() <-chan struct{} { return c.caught }
 
 // Wait returns when something is held, or fails the test.
 func (c *Catch) Wait(tb testing.TB) {
