@@ -1,0 +1,137 @@
+//go:build linux
+
+package bank
+
+import (
+	"cmp"
+	"context"
+	"testing"
+	"time"
+
+	"go-micro.dev/v4/client"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/oncemore-dev/oncemore/idempotency"
+	"github.com/oncemore-dev/oncemore/internal/e2e/checkpoint"
+	"github.com/oncemore-dev/oncemore/internal/fixture"
+	"github.com/oncemore-dev/oncemore/wrapper"
+)
+
+// Fleet are the instances of one bank.
+type Fleet struct {
+	Place    *Place
+	Director *checkpoint.Director
+	Nodes    []*fixture.Node
+
+	transport, service string
+}
+
+// Start starts n instances of a bank, which end with the test.
+func Start(tb testing.TB, place *Place, transport string, n int, c Config) *Fleet {
+	tb.Helper()
+	f := &Fleet{
+		Place: place, Director: checkpoint.Listen(tb),
+		transport: transport, service: cmp.Or(c.Service, fixture.DefaultService),
+	}
+	for range n {
+		f.Add(tb, c)
+	}
+	return f
+}
+
+// Add starts one more instance, with a configuration of its own.
+func (f *Fleet) Add(tb testing.TB, c Config) *fixture.Node {
+	tb.Helper()
+	c.kind, c.source, c.ledger = f.Place.Kind, f.Place.through(c.StoreAddress), f.Place.ledgerSource
+	c.director = f.Director.Address()
+	environment, err := c.environment()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	node := fixture.Start(tb, fixture.Config{
+		Transport: f.transport, Service: f.service, Setup: setupName, Env: []string{environment},
+		Consul: c.Consul, RegisterTTL: c.RegisterTTL, RegisterInterval: c.RegisterInterval,
+	})
+	f.Nodes = append(f.Nodes, node)
+	return node
+}
+
+// Node returns the instance that made a visit.
+func (f *Fleet) Node(tb testing.TB, v checkpoint.Visit) *fixture.Node {
+	tb.Helper()
+	for _, node := range f.Nodes {
+		if node.ID() == v.Process {
+			return node
+		}
+	}
+	tb.Fatalf("bank: nobody is called %q", v.Process)
+	return nil
+}
+
+// Addresses returns where the instances serve.
+func (f *Fleet) Addresses() []string {
+	addresses := make([]string, len(f.Nodes))
+	for i, node := range f.Nodes {
+		addresses[i] = node.Address()
+	}
+	return addresses
+}
+
+// callTimeout is how long a call may take in all.
+const callTimeout = 100 * time.Second
+
+// Stock returns go-micro's own client, which tries once and has all the time
+// that a test may take.
+func (f *Fleet) Stock(tb testing.TB, opts ...client.Option) client.Client {
+	tb.Helper()
+	own := []client.Option{
+		client.Retries(0), client.RequestTimeout(callTimeout), client.DialTimeout(callTimeout),
+		func(o *client.Options) { o.CallOptions.ConnectionTimeout = callTimeout },
+	}
+	registry := fixture.NewRegistry(map[string][]string{f.service: f.Addresses()})
+	selector, closeSelector, err := fixture.NewSelector(registry)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := closeSelector(); err != nil {
+			tb.Error(err)
+		}
+	})
+	own = append(own, client.Selector(selector), client.Registry(registry))
+	return fixture.NewClient(tb, f.transport, nil, append(own, opts...)...)
+}
+
+// Client returns a client that retries on another instance, and may retry every
+// keyed call, because the test vouches for the store.
+func (f *Fleet) Client(tb testing.TB, opts ...wrapper.ClientOption) client.Client {
+	tb.Helper()
+	return Wrap(tb, f.Stock(tb), append([]wrapper.ClientOption{wrapper.WithVouchedKeys()}, opts...)...)
+}
+
+// Wrap wraps a client.
+func Wrap(tb testing.TB, c client.Client, opts ...wrapper.ClientOption) client.Client {
+	tb.Helper()
+	wrap, err := wrapper.NewClientWrapper(opts...)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return wrap(c)
+}
+
+// Pay calls EndpointPay of fixture.DefaultService under a key, and returns the
+// receipt.
+func Pay(ctx context.Context, c client.Client, key string, opts ...client.CallOption) (string, error) {
+	return Call(ctx, c, fixture.DefaultService, EndpointPay, key, opts...)
+}
+
+// Call calls an endpoint under a key, and returns the receipt. The body is the
+// same for all calls.
+func Call(ctx context.Context, c client.Client, service, endpoint, key string, opts ...client.CallOption) (string, error) {
+	var rsp wrapperspb.StringValue
+	req := c.NewRequest(service, endpoint, wrapperspb.String("one cent"))
+	if err := c.Call(idempotency.WithKey(ctx, key), req, &rsp, opts...); err != nil {
+		return "", err
+	}
+	return rsp.GetValue(), nil
+}
