@@ -32,7 +32,7 @@ func (s *call) attempt(
 	if err != nil {
 		return err
 	}
-	t := s.newTry(node, req, rsp, opts)
+	t := s.newTry(i, node, req, rsp, opts)
 	t.limit(s.timeLimit(ctx))
 	err = t.run(s.terms.withMetadata(ctx, i+1, s.streamID(node)))
 	s.end(i, t, err)
@@ -87,7 +87,7 @@ func (s *call) end(i int, t *try, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.running--
-	s.alone = s.alone && !t.abandoned
+	s.alone = s.alone && !t.beside.abandoned
 	a := &s.attempts[i]
 	if !s.closed {
 		a.ended, a.Class, a.Duration = true, class, time.Since(a.began)

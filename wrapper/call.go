@@ -52,6 +52,7 @@ type call struct {
 	charged    int // failed attempts that were sent, or may have been
 	unsent     int // refused dials that were not free
 
+	first try
 	space space
 	funcs funcs
 }

@@ -38,6 +38,7 @@ func (s *call) reset() {
 	s.terms, s.unsendable, s.attempts = nil, nil, nil
 	s.charged, s.unsent, s.delay, s.backoffErr = 0, 0, 0, nil
 	s.space = space{}
+	s.first.reset()
 	s.nodes.Init(nil, false)
 }
 

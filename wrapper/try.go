@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"go-micro.dev/v4/client"
-	merrors "go-micro.dev/v4/errors"
 	"go-micro.dev/v4/registry"
 
 	"github.com/oncemore-dev/oncemore/retryfunc"
@@ -30,18 +29,25 @@ type try struct {
 	opts     client.CallOptions
 	cutAfter time.Duration // 0: the attempt may use all of the call's time
 	answer   *grpcAnswer   // grpc's evidence; nil elsewhere
-
-	done      chan error
-	abandoned bool // go-micro is still at it
+	beside   beside
 }
 
-func (s *call) newTry(node *registry.Node, req client.Request, rsp any, opts client.CallOptions) *try {
-	t := &try{call: s, next: s.next, node: node, req: req, rsp: rsp, fresh: rsp, opts: opts}
+// newTry makes the i-th attempt's try. The first is part of the call.
+func (s *call) newTry(i int, node *registry.Node, req client.Request, rsp any, opts client.CallOptions) *try {
+	t := &s.first
+	if i > 0 {
+		t = new(try)
+	}
+	t.call, t.next, t.node, t.req, t.rsp, t.fresh, t.opts = s, s.next, node, req, rsp, rsp, opts
 	if t.isolated = isolable(rsp); t.isolated {
 		t.fresh = freshLike(rsp)
 	}
 	return t
 }
+
+// reset forgets the attempt, which must have ended, and keeps what another can
+// use.
+func (t *try) reset() { *t = try{beside: t.beside} }
 
 // limit shortens everything that could take longer than d. Where the attempt
 // must be cut before the call's own end, cut is true.
@@ -65,7 +71,7 @@ func (t *try) run(ctx context.Context) error {
 	if t.cutAfter == 0 {
 		return t.send(ctx)
 	}
-	return t.runBesideTimer(ctx)
+	return t.beside.run(ctx, t)
 }
 
 func (t *try) send(ctx context.Context) error {
@@ -81,22 +87,6 @@ func (t *try) runOnContext(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, t.cutAfter)
 	defer cancel()
 	return t.send(limited)
-}
-
-// runBesideTimer abandons the attempt when its time is up. The abandoned one
-// ends by itself, at the latest when go-micro's own timeout fires.
-func (t *try) runBesideTimer(ctx context.Context) error {
-	t.done = make(chan error, 1)
-	go func() { t.done <- t.send(ctx) }()
-	timer := time.NewTimer(t.cutAfter)
-	defer timer.Stop()
-	select {
-	case err := <-t.done:
-		return err
-	case <-timer.C:
-		t.abandoned = true
-		return merrors.Timeout("go.micro.client", "attempt timeout: no reply from %s within %s", t.node.Address, t.cutAfter)
-	}
 }
 
 // evidence is what this side saw of the attempt.
