@@ -59,7 +59,7 @@ func TestTLSAndPassword(t *testing.T) {
 	server := servertest.StartRedis(t, "--tls-port", strconv.Itoa(port), "--tls-auth-clients", "no",
 		"--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", certificate)
 	grant := []any{"ACL", "SETUSER", "teller", "on", ">s3cr3t/", "~oncemore:*", "&oncemore:*"}
-	for _, command := range strings.Fields("set evalsha eval get getrange setrange pttl pexpire del publish subscribe ping info") {
+	for command := range strings.FieldsSeq("set evalsha eval get getrange setrange pttl pexpire del publish subscribe ping info") {
 		grant = append(grant, "+"+command) // as the package's documentation says
 	}
 	if err := dial(t, server).Do(t.Context(), grant...).Err(); err != nil {
