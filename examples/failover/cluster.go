@@ -31,12 +31,13 @@ type cluster struct {
 // error, for end.
 func startCluster(ctx context.Context, c config, client, programs, dir string) (*cluster, error) {
 	k := &cluster{config: c, programs: programs, dir: dir}
-	addresses, err := freePorts(ctx, c.instances+1)
+	// All at once: what is free is taken only when its process listens.
+	addresses, err := freePorts(ctx, c.instances+1+consulPorts)
 	if err != nil {
 		return k, err
 	}
-	nodes, api := addresses[:c.instances], addresses[c.instances]
-	if err := k.startRegistry(ctx); err != nil {
+	nodes, api, registry := addresses[:c.instances], addresses[c.instances], addresses[c.instances+1:]
+	if err := k.startRegistry(ctx, registry); err != nil {
 		return k, err
 	}
 	if err := k.startInstances(ctx, nodes); err != nil {
@@ -49,15 +50,18 @@ func startCluster(ctx context.Context, c config, client, programs, dir string) (
 }
 
 // startRegistry starts a Consul agent if one is wanted.
-func (k *cluster) startRegistry(ctx context.Context) error {
+func (k *cluster) startRegistry(ctx context.Context, addresses []string) error {
 	k.registryFlags = []string{"--registry", k.config.registry}
 	if k.config.registry != registryConsul {
 		return nil
 	}
-	agent, address, err := startConsul(ctx, k.config.consulBin, k.dir)
+	agent, err := newConsul(k.config.consulBin, k.dir, addresses)
+	if err != nil {
+		return err
+	}
 	k.consul = agent
-	k.registryFlags = append(k.registryFlags, "--registry_address", address)
-	return err
+	k.registryFlags = append(k.registryFlags, "--registry_address", addresses[0])
+	return agent.start(ctx)
 }
 
 func (k *cluster) startInstances(ctx context.Context, addresses []string) error {

@@ -1,25 +1,24 @@
 package main
 
 import (
-	"context"
 	"net"
 	"path/filepath"
 )
 
-// startConsul starts a Consul agent of its own, which keeps everything in
-// memory, and returns its address.
-func startConsul(ctx context.Context, program, dir string) (*process, string, error) {
-	addresses, err := freePorts(ctx, 4)
-	if err != nil {
-		return nil, "", err
-	}
-	ports := make([]string, len(addresses))
-	for i, address := range addresses {
-		if _, ports[i], err = net.SplitHostPort(address); err != nil {
-			return nil, "", err
+// consulPorts is how many addresses an agent needs.
+const consulPorts = 4
+
+// newConsul returns a Consul agent that keeps everything in memory and answers
+// at the first of the addresses.
+func newConsul(program, dir string, addresses []string) (*process, error) {
+	ports := make([]string, consulPorts)
+	for i := range ports {
+		var err error
+		if _, ports[i], err = net.SplitHostPort(addresses[i]); err != nil {
+			return nil, err
 		}
 	}
-	agent := &process{
+	return &process{
 		name:    "consul",
 		program: program,
 		args: []string{
@@ -29,6 +28,5 @@ func startConsul(ctx context.Context, program, dir string) (*process, string, er
 		},
 		logPath: filepath.Join(dir, "consul.log"),
 		ready:   hasLeader(addresses[0]),
-	}
-	return agent, addresses[0], agent.start(ctx)
+	}, nil
 }

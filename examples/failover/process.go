@@ -42,8 +42,8 @@ func (p *process) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer log.Close()                         // the child has its own copy
-	cmd := exec.Command(p.program, p.args...) //nolint:gosec,noctx // the driver knows what it starts, and ends it itself
+	defer log.Close() // the child has its own copy
+	cmd := exec.Command(p.program, p.args...)
 	cmd.Env = append(cleanEnviron(os.Environ()), p.env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = childAttributes()
