@@ -62,6 +62,16 @@ func TestDeadlineBehavesAsAContext(t *testing.T) {
 	}
 }
 
+func TestDeadlineCancelledBeforeItIsMade(t *testing.T) {
+	why := errors.New("why")
+	d := new(deadline).start(t.Context(), time.Minute, nil)
+	d.end(why)
+	if d.Err() != context.Canceled || context.Cause(d) != why {
+		t.Errorf("error %v, cause %v", d.Err(), context.Cause(d))
+	}
+	<-d.Done()
+}
+
 func TestDeadlineWithoutChild(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		parent, cancel := context.WithTimeout(t.Context(), time.Second)

@@ -81,9 +81,11 @@ type Call struct {
 	Caller string
 	// Key must have a value.
 	Key Key
-	// Attempt is the client's retry count: 0 for the first attempt, or if the
-	// client does not say.
-	Attempt int32
+	// Attempt orders the attempts of this call, and of others under the same
+	// key: of two, the one that was sent later has the greater number, such as
+	// the time at which it was sent. One that is less than that of a released
+	// attempt is late, and not executed. 0 where the order is not known.
+	Attempt int64
 	// Body is the request, for its fingerprint; see [FingerprintOf].
 	Body any
 	// Reply is a pointer to the reply that the handler fills, or a replay. It is

@@ -192,18 +192,15 @@ func TestLeaseIsRenewedOnTime(t *testing.T) {
 
 // An execution learns that it lost its lease no later than the lease ends.
 func TestLeaseLostInTime(t *testing.T) {
-	for name, fault := range map[string]storetest.Fault{
-		"cut":  {Before: errCut},
-		"lost": {Before: idempotency.ErrLost},
+	var hangs atomic.Bool
+	hangs.Store(true)
+	for name, inject := range map[string]storetest.Inject{
+		"cut":  script(storetest.OpRenew, storetest.Fault{Before: errCut}),
+		"lost": script(storetest.OpRenew, storetest.Fault{Before: idempotency.ErrLost}),
+		"hang": frozen(storetest.OpRenew, &hangs),
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				inject := func(_ context.Context, op storetest.Op) storetest.Fault {
-					if op == storetest.OpRenew {
-						return fault
-					}
-					return storetest.Fault{}
-				}
 				guard, seen := newGuard(t, storetest.Faulty(newStore(t), inject))
 				w := &worker{do: func(ctx context.Context, _ int) error {
 					start := time.Now()
@@ -276,14 +273,37 @@ func TestCompletionIsRetriedWithinTheLease(t *testing.T) {
 	})
 }
 
-func TestUnresolvedCompletion(t *testing.T) {
+func TestReleaseIsRetriedWithinTheLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		inject := func(_ context.Context, op storetest.Op) storetest.Fault {
-			if op == storetest.OpComplete {
+		var down atomic.Bool
+		down.Store(true)
+		store := newStore(t)
+		guard, _ := newGuard(t, storetest.Faulty(store, func(_ context.Context, op storetest.Op) storetest.Fault {
+			if op == storetest.OpRelease && down.Load() {
 				return storetest.Fault{Before: errCut}
 			}
 			return storetest.Fault{}
+		}))
+		w := &worker{do: func(_ context.Context, n int) error {
+			if n == 1 {
+				return idempotency.NotDone(errors.New("busy"))
+			}
+			return nil
+		}}
+		if _, _, err := w.call(t.Context(), guard, "k"); err == nil || err.Error() != "busy" {
+			t.Fatal(err)
 		}
+		time.Sleep(3 * time.Second)
+		down.Store(false)
+		if reply, _, err := w.call(t.Context(), guard, "k"); err != nil || reply != "run 2" {
+			t.Errorf("%q, %v", reply, err)
+		}
+	})
+}
+
+func TestUnresolvedCompletion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inject := script(storetest.OpComplete, storetest.Fault{Before: errCut})
 		guard, seen := newGuard(t, storetest.Faulty(newStore(t), inject))
 		w := &worker{}
 		if _, _, err := w.call(t.Context(), guard, "k"); err != nil {
@@ -307,12 +327,7 @@ func TestUnresolvedCompletion(t *testing.T) {
 // A drain that is out of patience reports what it leaves behind.
 func TestDrainGivesUpOnCompletions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		inject := func(_ context.Context, op storetest.Op) storetest.Fault {
-			if op == storetest.OpComplete {
-				return storetest.Fault{Before: errCut}
-			}
-			return storetest.Fault{}
-		}
+		inject := script(storetest.OpComplete, storetest.Fault{Before: errCut})
 		guard, seen := newGuard(t, storetest.Faulty(newStore(t), inject))
 		w := &worker{}
 		if _, _, err := w.call(t.Context(), guard, "k"); err != nil {
@@ -513,6 +528,40 @@ func TestPolling(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What changes between a look and the beginning of the watch is not missed.
+func TestChangeBeforeTheWatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newStore(t)
+		elsewhere, _ := newGuard(t, store)
+		slow := slowWatch{deafWatch{store}, 5 * time.Second}
+		guard, _ := newGuard(t, slow, idempotency.WithStoreTimeout(10*time.Second), idempotency.WithPollInterval(20*time.Second))
+		w := &worker{do: func(context.Context, int) error { time.Sleep(time.Second); return nil }}
+		var group sync.WaitGroup
+		group.Go(func() {
+			if _, _, err := w.call(t.Context(), elsewhere, "k"); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		start := time.Now()
+		if reply, _, err := w.call(t.Context(), guard, "k"); err != nil || reply != "run 1" || time.Since(start) != 5*time.Second {
+			t.Errorf("after %v: %q, %v", time.Since(start), reply, err)
+		}
+		group.Wait()
+	})
+}
+
+// slowWatch takes its time to begin.
+type slowWatch struct {
+	deafWatch
+	takes time.Duration
+}
+
+func (s slowWatch) Watch(ctx context.Context, key idempotency.StoreKey) (<-chan struct{}, func(), error) {
+	time.Sleep(s.takes)
+	return s.deafWatch.Watch(ctx, key)
 }
 
 type noWatch struct{ idempotency.Store }

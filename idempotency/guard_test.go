@@ -578,7 +578,7 @@ func TestLateAttemptIsRefused(t *testing.T) {
 		frozen, _ := newGuard(t, store)
 		guard, _ := newGuard(t, store, idempotency.WithReleaseMemory(time.Minute))
 		w := &worker{do: func(context.Context, int) error { return idempotency.NotDone(errors.New("busy")) }}
-		attempt := func(g *idempotency.Guard, n int32) error {
+		attempt := func(g *idempotency.Guard, n int64) error {
 			call, reply := tip("k")
 			call.Attempt = n
 			_, _, err := w.send(t.Context(), g, call, reply)
@@ -589,7 +589,7 @@ func TestLateAttemptIsRefused(t *testing.T) {
 		}
 		wantError(t, attempt(frozen, 0), idempotency.ErrSuperseded, 409, true)
 		w.want(t, 1)
-		for _, n := range []int32{1, 2} {
+		for _, n := range []int64{1, 2} {
 			if err := attempt(guard, n); err == nil || err.Error() != "busy" {
 				t.Errorf("attempt %d: %v", n, err)
 			}

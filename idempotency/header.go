@@ -21,6 +21,11 @@ const (
 	// HeaderRetryCount carries the number of attempts that came before this
 	// one: 0 for the first.
 	HeaderRetryCount = "Retry-Count"
+	// HeaderSent carries the time at which this attempt was sent, RFC 3339 in
+	// UTC, so that one that arrives late, out of the socket of a process that
+	// was frozen, is known for it. The retry count would not do: another call
+	// with the same key begins to count from 0.
+	HeaderSent = "Idempotency-Sent"
 	// HeaderReplayed is "true" on an answer that was recorded earlier.
 	HeaderReplayed = "Idempotent-Replayed"
 )

@@ -40,7 +40,11 @@ func (k *leaseKeeper) renew() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	sent := time.Now()
-	ctx := new(deadline).start(k.ctx, min(k.timeout, max(k.lease/3, k.good.Sub(sent))), nil)
+	if !sent.Before(k.good) {
+		k.lose()
+		return
+	}
+	ctx := new(deadline).start(k.ctx, min(k.timeout, k.good.Sub(sent)), nil)
 	defer ctx.end(context.Canceled)
 	k.renewing.Store(ctx)
 	if k.ending.Load() {
@@ -53,11 +57,16 @@ func (k *leaseKeeper) renew() {
 		k.good = sent.Add(k.lease)
 		k.timer.Reset(k.lease / 3)
 	case errors.Is(err, ErrLost) || !now.Before(k.good):
-		k.lost = true
-		k.handler.end(ErrLeaseLost)
+		k.lose()
 	default:
 		k.timer.Reset(min(k.lease/10, k.good.Sub(now)))
 	}
+}
+
+// lose cancels the handler: another owner may have taken the key over.
+func (k *leaseKeeper) lose() {
+	k.lost = true
+	k.handler.end(ErrLeaseLost)
 }
 
 // stop ends the renewal and reports whether the lease was lost.

@@ -75,8 +75,9 @@ type Claim struct {
 	Owner Owner
 	// Fingerprint of the request; zero for none.
 	Fingerprint Fingerprint
-	// Attempt is the caller's retry count: 0 for its first attempt, never less.
-	Attempt int32
+	// Attempt orders the attempts under a key: of two, the one that was sent
+	// later has the greater number. Never negative.
+	Attempt int64
 	// Lease is how long the claim lasts unless it is renewed. A transactional
 	// store has no use for it.
 	Lease time.Duration

@@ -26,7 +26,7 @@ type entry struct {
 	owner         idempotency.Owner
 	print         idempotency.Fingerprint
 	takenOver     bool
-	attempt       int32
+	attempt       int64
 	fence         uint64
 	lease         time.Duration
 	retention     time.Duration

@@ -165,6 +165,28 @@ func TestExpiredEntriesAreSwept(t *testing.T) {
 	}
 }
 
+// A record that has expired is gone, even behind one that has not.
+func TestExpiryIsNotInOrder(t *testing.T) {
+	clock := &testClock{}
+	store := mustNew(t, memstore.WithClock(clock.now))
+	long, short := claim(1), claim(2)
+	short.Key = long.Key // in the same shard
+	short.Key[31] ^= 1
+	short.Retention = time.Minute
+	for _, c := range []idempotency.Claim{long, short} {
+		if err := acquire(t, store, c).Complete(t.Context(), []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	clock.sleep(2 * time.Minute)
+	if got := state(t, store, short); got != idempotency.Acquired {
+		t.Errorf("the expired record is %v", got)
+	}
+	if got := state(t, store, long); got != idempotency.Done {
+		t.Errorf("the other is %v", got)
+	}
+}
+
 func TestConcurrentClaims(t *testing.T) {
 	store := mustNew(t, memstore.WithMaxEntries(50))
 	var group sync.WaitGroup
