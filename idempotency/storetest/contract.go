@@ -154,7 +154,7 @@ func (s *suite) releaseRemembers(t *testing.T) {
 		idempotency.Superseded, idempotency.Superseded, idempotency.Acquired, idempotency.Acquired,
 	} {
 		again := s.claimOf(claim.Key)
-		again.Attempt = int32(attempt)
+		again.Attempt = int64(attempt)
 		out := s.begin(t, s.Other, again)
 		wantState(t, out, want)
 		if want == idempotency.Acquired {

@@ -188,7 +188,7 @@ func (s *suite) guardWinnersFail(t *testing.T) {
 func (s *suite) guardLateAttempt(t *testing.T) {
 	here, there := s.twoGuards(t)
 	w := s.newWorker(t, func(context.Context, int) error { return idempotency.NotDone(errBusy) })
-	attempt := func(n int32) func(*idempotency.Call) {
+	attempt := func(n int64) func(*idempotency.Call) {
 		return func(c *idempotency.Call) { c.Attempt = n }
 	}
 	if _, err := w.call(t.Context(), here, attempt(1)); !errors.Is(err, errBusy) {

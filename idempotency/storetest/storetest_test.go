@@ -39,7 +39,7 @@ type database struct {
 
 type row struct {
 	released bool
-	attempt  int32
+	attempt  int64
 	fence    uint64
 	print    idempotency.Fingerprint
 	record   []byte
