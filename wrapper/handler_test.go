@@ -157,9 +157,9 @@ func TestBadKeys(t *testing.T) {
 		{"no time", fixture.Sleep, func(ctx context.Context) context.Context {
 			return keyed(ctx, "k", idempotency.HeaderIssued, "yesterday")
 		}, 400, "RFC 3339"},
-		{"no count", fixture.Sleep, func(ctx context.Context) context.Context {
-			return keyed(ctx, "k", idempotency.HeaderRetryCount, "-1")
-		}, 400, idempotency.HeaderRetryCount},
+		{"no time of sending", fixture.Sleep, func(ctx context.Context) context.Context {
+			return keyed(ctx, "k", idempotency.HeaderSent, "soon")
+		}, 400, idempotency.HeaderSent},
 	}
 	eachTransport(t, func(t *testing.T, transport string) {
 		node, stock := start(t, transport, "memory", client.Retries(0))

@@ -3,7 +3,7 @@ package wrapper
 import (
 	"context"
 	"fmt"
-	"strconv"
+	"time"
 
 	"go-micro.dev/v4/metadata"
 
@@ -13,7 +13,7 @@ import (
 // incoming is what a request says of itself in its metadata.
 type incoming struct {
 	key     idempotency.Key // zero: none
-	attempt int32
+	attempt int64
 }
 
 // take reads what the metadata of ctx says of the call, and returns the context
@@ -39,19 +39,22 @@ func read(md metadata.Metadata) (in incoming, err error) {
 	if in.key.Issued, err = idempotency.ParseIssued(md[idempotency.HeaderIssued]); err != nil {
 		return incoming{}, badRequestError{err}
 	}
-	in.attempt, err = parseRetryCount(md[idempotency.HeaderRetryCount])
+	in.attempt, err = parseSent(md[idempotency.HeaderSent], time.Now())
 	return in, err
 }
 
-func parseRetryCount(s string) (int32, error) {
-	if s == "" {
-		return 0, nil
+// parseSent orders attempts by the time at which they were sent, in
+// microseconds. An attempt that does not say is as late as it arrives, and a
+// clock that is fast must not make all that follow look late.
+func parseSent(s string, now time.Time) (int64, error) {
+	sent, err := idempotency.ParseIssued(s)
+	if err != nil {
+		return 0, badRequestError{fmt.Errorf("wrapper: %s must be an RFC 3339 time: %w", idempotency.HeaderSent, err)}
 	}
-	n, err := strconv.ParseInt(s, 10, 32)
-	if err != nil || n < 0 {
-		return 0, badRequestError{fmt.Errorf("wrapper: %s %q: must be a number from 0", idempotency.HeaderRetryCount, s)}
+	if sent.IsZero() || sent.After(now) {
+		sent = now
 	}
-	return int32(n), nil
+	return max(0, sent.UnixMicro()), nil
 }
 
 // badRequestError is an error that is the caller's fault.

@@ -3,6 +3,7 @@ package wrapper
 import (
 	"context"
 	"strconv"
+	"time"
 
 	"go-micro.dev/v4/metadata"
 	"go-micro.dev/v4/transport/headers"
@@ -17,6 +18,7 @@ func clearOwn(md metadata.Metadata) {
 	delete(md, idempotency.HeaderFor)
 	delete(md, idempotency.HeaderIssued)
 	delete(md, idempotency.HeaderRetryCount)
+	delete(md, idempotency.HeaderSent)
 	delete(md, headers.Stream)
 }
 
@@ -42,6 +44,7 @@ func (t *terms) withMetadata(ctx context.Context, number int, stream string) con
 			md[idempotency.HeaderIssued] = issued
 		}
 		md[idempotency.HeaderRetryCount] = strconv.Itoa(number - 1)
+		md[idempotency.HeaderSent] = idempotency.FormatIssued(time.Now())
 	}
 	return metadata.NewContext(ctx, md)
 }

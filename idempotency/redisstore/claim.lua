@@ -18,7 +18,7 @@ local function write(taken)
   return {'acquired', new}
 end
 
-local function attempt(value) return (struct.unpack('>i4', string.sub(value, 62, 65))) end
+local function attempt(value) return (struct.unpack('>I8', string.sub(value, 62, 69))) end
 
 -- Fingerprints of different algorithms, or none, cannot be compared.
 local function matches()
@@ -28,7 +28,7 @@ local function matches()
 end
 
 if not old then return write() end
-if #old < 73 or string.sub(old, 1, 1) ~= string.sub(claim, 1, 1) then return {'unreadable', ''} end
+if #old < 77 or string.sub(old, 1, 1) ~= string.sub(claim, 1, 1) then return {'unreadable', ''} end
 
 local state = string.sub(old, 2, 2)
 if state == 'd' then return {'done', old} end
@@ -41,7 +41,7 @@ if string.sub(old, 5, 20) == string.sub(claim, 5, 20) then
   redis.call('PEXPIRE', KEYS[1], ttl)
   return {'acquired', old}
 end
-local outlive = struct.unpack('>I8', string.sub(old, 66, 73))
+local outlive = struct.unpack('>I8', string.sub(old, 70, 77))
 if redis.call('PTTL', KEYS[1]) > outlive then
   -- Who asks may have watched an execution before this one.
   if watched(claim) and not watched(old) then redis.call('SETRANGE', KEYS[1], 2, '1') end

@@ -1,7 +1,7 @@
 -- Makes KEYS[1] done. ARGV: owner; record; ms of retention; channel; message.
 -- Returns 1 if it is done by this owner, now or before, else 0.
-local header = redis.call('GETRANGE', KEYS[1], 0, 72)
-if #header < 73 or string.sub(header, 5, 20) ~= ARGV[1] then return 0 end
+local header = redis.call('GETRANGE', KEYS[1], 0, 76)
+if #header < 77 or string.sub(header, 5, 20) ~= ARGV[1] then return 0 end
 
 local state = string.sub(header, 2, 2)
 if state == 'd' then

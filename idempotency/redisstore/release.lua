@@ -1,9 +1,9 @@
 -- Gives KEYS[1] up. ARGV: owner; ms for which the attempt is remembered; channel;
 -- message. Returns 1 if the key is absent or released by this owner, now or
 -- before, else 0.
-local header = redis.call('GETRANGE', KEYS[1], 0, 72)
+local header = redis.call('GETRANGE', KEYS[1], 0, 76)
 if #header == 0 then return 1 end
-if #header < 73 or string.sub(header, 5, 20) ~= ARGV[1] then return 0 end
+if #header < 77 or string.sub(header, 5, 20) ~= ARGV[1] then return 0 end
 
 local state = string.sub(header, 2, 2)
 if state == 'x' then return 1 end

@@ -25,8 +25,8 @@ const (
 	fenceAt       = 20
 	fingerprintAt = 28
 	attemptAt     = 61
-	outliveAt     = 65 // for how many ms the key outlives its lease
-	headerSize    = 73
+	outliveAt     = 69 // for how many ms the key outlives its lease
+	headerSize    = 77
 )
 
 // errValue says that what is stored under a key was not written by this
@@ -43,7 +43,7 @@ func newClaim(c *idempotency.Claim) value {
 	copy(v[ownerAt:], c.Owner[:])
 	binary.BigEndian.PutUint64(v[fenceAt:], 1)
 	copy(v[fingerprintAt:], c.Fingerprint[:])
-	binary.BigEndian.PutUint32(v[attemptAt:], uint32(c.Attempt))                 //nolint:gosec // its bits are kept
+	binary.BigEndian.PutUint64(v[attemptAt:], uint64(c.Attempt))                 //nolint:gosec // never negative
 	binary.BigEndian.PutUint64(v[outliveAt:], uint64(milliseconds(c.Retention))) //nolint:gosec // never negative
 	return v
 }

@@ -43,24 +43,6 @@ func startBackend(t testing.TB, d Dialect) *backend {
 	return b
 }
 
-// onEach runs a test on every kind of database, each on a server of its own.
-func onEach(t *testing.T, test func(t *testing.T, b *backend)) {
-	t.Helper()
-	for _, d := range []Dialect{MySQL, PostgreSQL, SQLite} {
-		b := startBackend(t, d)
-		t.Run(d.String(), func(t *testing.T) { test(t, b) })
-	}
-}
-
-// onServers is onEach without SQLite.
-func onServers(t *testing.T, test func(t *testing.T, b *backend)) {
-	t.Helper()
-	for _, d := range []Dialect{MySQL, PostgreSQL} {
-		b := startBackend(t, d)
-		t.Run(d.String(), func(t *testing.T) { test(t, b) })
-	}
-}
-
 // place is one database, with a table for business writes.
 type place struct {
 	*backend

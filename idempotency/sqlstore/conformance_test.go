@@ -8,17 +8,15 @@ import (
 	"github.com/oncemore-dev/oncemore/idempotency/storetest"
 )
 
-func TestConformance(t *testing.T) {
-	onEach(t, func(t *testing.T, b *backend) {
-		t.Parallel() // most of the suite is waiting
-		t.Run("Transactional", func(t *testing.T) {
-			t.Parallel()
-			storetest.Run(t, harness(b))
-		})
-		t.Run("Detached", func(t *testing.T) {
-			t.Parallel()
-			storetest.Run(t, harness(b, WithDetached()))
-		})
+func testConformance(t *testing.T, b *backend) {
+	// Most of the suite is waiting, so both at once.
+	t.Run("Transactional", func(t *testing.T) {
+		t.Parallel()
+		storetest.Run(t, harness(b))
+	})
+	t.Run("Detached", func(t *testing.T) {
+		t.Parallel()
+		storetest.Run(t, harness(b, WithDetached()))
 	})
 }
 

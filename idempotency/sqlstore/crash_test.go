@@ -24,98 +24,95 @@ func (p *place) behindProxy(t *testing.T) (*tcpproxy.Proxy, *place) {
 	return proxy, p.through(t, proxy.Address())
 }
 
-// TestLostCommit cuts the connection right at the COMMIT.
-func TestLostCommit(t *testing.T) {
-	onServers(t, func(t *testing.T, b *backend) {
-		for name, c := range map[string]struct {
-			cut       func(*tcpproxy.Catch)
-			committed bool
-		}{
-			"reply lost": {(*tcpproxy.Catch).LoseReply, true},
-			"never sent": {(*tcpproxy.Catch).Drop, false},
-		} {
-			t.Run(name, func(t *testing.T) {
-				p := b.newPlace(t)
-				proxy, near := p.behindProxy(t)
-				i := near.instance(t, 4)
-				commit := proxy.Catch(b.commitPacket())
-				var runs atomic.Int32
-				work := func(ctx context.Context) error {
-					runs.Add(1)
-					return write(ctx, i.db, "business")
-				}
-				var reply string
-				var err error
-				var group sync.WaitGroup
-				group.Go(func() { reply, err = i.call(t.Context(), "key", 0, work) })
-				commit.Wait(t)
-				c.cut(commit)
-				group.Wait()
-				if c.committed && (err != nil || reply != "key was executed") {
-					t.Errorf("reply %q, %v", reply, err)
-				}
-				if !c.committed && !errors.Is(err, idempotency.ErrRolledBack) {
-					t.Errorf("error %v, want ErrRolledBack", err)
-				}
-				reply, err = p.instance(t, 4).call(t.Context(), "key", 1, work)
-				if err != nil || reply != "key was executed" {
-					t.Errorf("afterwards: reply %q, %v", reply, err)
-				}
-				wantWrites(t, i.db, "business", 1)
-				if want := map[bool]int32{true: 1, false: 2}[c.committed]; runs.Load() != want {
-					t.Errorf("%d executions, want %d", runs.Load(), want)
-				}
-			})
-		}
-	})
+// testLostCommit cuts the connection right at the COMMIT.
+func testLostCommit(t *testing.T, b *backend) {
+	t.Helper()
+	for name, c := range map[string]struct {
+		cut       func(*tcpproxy.Catch)
+		committed bool
+	}{
+		"reply lost": {(*tcpproxy.Catch).LoseReply, true},
+		"never sent": {(*tcpproxy.Catch).Drop, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := b.newPlace(t)
+			proxy, near := p.behindProxy(t)
+			i := near.instance(t, 4)
+			commit := proxy.Catch(b.commitPacket())
+			var runs atomic.Int32
+			work := func(ctx context.Context) error {
+				runs.Add(1)
+				return write(ctx, i.db, "business")
+			}
+			var reply string
+			var err error
+			var group sync.WaitGroup
+			group.Go(func() { reply, err = i.call(t.Context(), "key", 0, work) })
+			commit.Wait(t)
+			c.cut(commit)
+			group.Wait()
+			if c.committed && (err != nil || reply != "key was executed") {
+				t.Errorf("reply %q, %v", reply, err)
+			}
+			if !c.committed && !errors.Is(err, idempotency.ErrRolledBack) {
+				t.Errorf("error %v, want ErrRolledBack", err)
+			}
+			reply, err = p.instance(t, 4).call(t.Context(), "key", 1, work)
+			if err != nil || reply != "key was executed" {
+				t.Errorf("afterwards: reply %q, %v", reply, err)
+			}
+			wantWrites(t, i.db, "business", 1)
+			if want := map[bool]int32{true: 1, false: 2}[c.committed]; runs.Load() != want {
+				t.Errorf("%d executions, want %d", runs.Load(), want)
+			}
+		})
+	}
 }
 
-// TestBeginDoesNotOvertakeACommit holds a COMMIT back that the client has given
+// testBeginDoesNotOvertakeACommit holds a COMMIT back that the client has given
 // up: until it is decided, nobody else gets the key.
-func TestBeginDoesNotOvertakeACommit(t *testing.T) {
-	onServers(t, func(t *testing.T, b *backend) {
-		p := b.newPlace(t)
-		proxy, near := p.behindProxy(t)
-		s, other := near.store(t), p.store(t)
-		out := acquire(t, s, claimFor(t, "key"))
-		must(t, write(out.Execution.Context(t.Context()), s.db, "business"))
-		commit := proxy.Catch(b.commitPacket())
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		result := make(chan error, 1)
-		go func() { result <- out.Execution.Complete(ctx, []byte("record")) }()
-		commit.Wait(t)
-		cancel()
-		if err := <-result; err == nil || errors.Is(err, idempotency.ErrNotApplied) || errors.Is(err, idempotency.ErrLost) {
-			t.Errorf("complete: %v, want an unknown outcome", err)
-		}
-		hasty := claimFor(t, "key")
-		hasty.Wait = 50 * time.Millisecond
-		wantState(t, other, hasty, idempotency.Running)
-		commit.Pass() // late, from a client that is gone
-		wantState(t, other, claimFor(t, "key"), idempotency.Done)
-		wantWrites(t, other.db, "business", 1)
-	})
+func testBeginDoesNotOvertakeACommit(t *testing.T, b *backend) {
+	t.Helper()
+	p := b.newPlace(t)
+	proxy, near := p.behindProxy(t)
+	s, other := near.store(t), p.store(t)
+	out := acquire(t, s, claimFor(t, "key"))
+	must(t, write(out.Execution.Context(t.Context()), s.db, "business"))
+	commit := proxy.Catch(b.commitPacket())
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	result := make(chan error, 1)
+	go func() { result <- out.Execution.Complete(ctx, []byte("record")) }()
+	commit.Wait(t)
+	cancel()
+	if err := <-result; err == nil || errors.Is(err, idempotency.ErrNotApplied) || errors.Is(err, idempotency.ErrLost) {
+		t.Errorf("complete: %v, want an unknown outcome", err)
+	}
+	hasty := claimFor(t, "key")
+	hasty.Wait = 50 * time.Millisecond
+	wantState(t, other, hasty, idempotency.Running)
+	commit.Pass() // late, from a client that is gone
+	wantState(t, other, claimFor(t, "key"), idempotency.Done)
+	wantWrites(t, other.db, "business", 1)
 }
 
-// TestCancelAtEveryStep cancels the context while the n-th message to the
+// testCancelAtEveryStep cancels the context while the n-th message to the
 // server is held back, for every n, and then either loses the message or has
 // it arrive late. Begin and Complete must return at once, and what they said
 // must be so.
-func TestCancelAtEveryStep(t *testing.T) {
-	onServers(t, func(t *testing.T, b *backend) {
-		p := b.newPlace(t)
-		for _, late := range []bool{false, true} {
-			steps := 0
-			for ended := false; !ended; {
-				steps++
-				t.Run(fmt.Sprintf("late=%v/%d", late, steps), func(t *testing.T) { ended = p.cancelAt(t, steps, late) })
-			}
-			if steps < 6 { // look, begin, claim, write, complete, commit
-				t.Errorf("there were only %d messages", steps)
-			}
+func testCancelAtEveryStep(t *testing.T, b *backend) {
+	t.Helper()
+	p := b.newPlace(t)
+	for _, late := range []bool{false, true} {
+		steps := 0
+		for ended := false; !ended; {
+			steps++
+			t.Run(fmt.Sprintf("late=%v/%d", late, steps), func(t *testing.T) { ended = p.cancelAt(t, steps, late) })
 		}
-	})
+		if steps < 6 { // look, begin, claim, write, complete, commit
+			t.Errorf("there were only %d messages", steps)
+		}
+	}
 }
 
 // cancelAt returns true when there are fewer than n messages.
@@ -196,71 +193,64 @@ func wantOutcome(t *testing.T, watch *Store, name string, said error) {
 	}
 }
 
-// TestLateClaim: a cancelled claim of a detached store arrives at the server
+// testLateClaim: a cancelled claim of a detached store arrives at the server
 // after it was given up, and claims nothing.
-func TestLateClaim(t *testing.T) {
-	onServers(t, func(t *testing.T, b *backend) {
-		p := b.newPlace(t)
-		proxy, near := p.behindProxy(t)
-		s, other := near.store(t, WithDetached()), p.store(t, WithDetached())
-		claim := claimFor(t, "key")
-		insert := proxy.Catch(string(claim.Owner[:]))
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		result := make(chan error, 1)
-		go func() {
-			_, err := s.Begin(ctx, claim)
-			result <- err
-		}()
-		insert.Wait(t)
-		cancel()
-		if err := <-result; err == nil || errors.Is(err, idempotency.ErrNotApplied) {
-			t.Errorf("begin: %v, want an unknown outcome", err)
-		}
-		must(t, (&lease{store: other, claim: claim}).Release(t.Context()))
-		insert.Pass()
-		waitUntil(t, func() bool { return proxy.Open() <= 1 }) // the server has seen it
-		late := claimFor(t, "key")
-		out := acquire(t, other, late)
-		must(t, out.Execution.Complete(t.Context(), []byte("record")))
-	})
+func testLateClaim(t *testing.T, b *backend) {
+	t.Helper()
+	p := b.newPlace(t)
+	proxy, near := p.behindProxy(t)
+	s, other := near.store(t, WithDetached()), p.store(t, WithDetached())
+	claim := claimFor(t, "key")
+	insert := proxy.Catch(string(claim.Owner[:]))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	result := make(chan error, 1)
+	go func() {
+		_, err := s.Begin(ctx, claim)
+		result <- err
+	}()
+	insert.Wait(t)
+	cancel()
+	if err := <-result; err == nil || errors.Is(err, idempotency.ErrNotApplied) {
+		t.Errorf("begin: %v, want an unknown outcome", err)
+	}
+	must(t, (&lease{store: other, claim: claim}).Release(t.Context()))
+	insert.Pass()
+	waitUntil(t, func() bool { return proxy.Open() <= 1 }) // the server has seen it
+	late := claimFor(t, "key")
+	out := acquire(t, other, late)
+	must(t, out.Execution.Complete(t.Context(), []byte("record")))
 }
 
-// TestHostVanishes: an owner that is cut off, without its connection being
+// testHostVanishes: an owner that is cut off, without its connection being
 // closed, holds the key until the server loses patience.
-func TestHostVanishes(t *testing.T) {
-	onServers(t, func(t *testing.T, b *backend) {
-		p := b.newPlace(t)
-		proxy, near := p.behindProxy(t)
-		s, other := near.store(t), p.store(t)
-		claim := claimFor(t, "key")
-		claim.Timeout = time.Second
-		out, err := s.Begin(t.Context(), claim)
-		must(t, err)
-		must(t, write(out.Execution.Context(t.Context()), s.db, "vanished"))
-		out.Execution.(*execution).stop() // a vanished host watches no clock
-		proxy.Freeze()
-		next := acquire(t, other, claimFor(t, "key"))
-		must(t, write(next.Execution.Context(t.Context()), other.db, "next"))
-		must(t, next.Execution.Complete(t.Context(), []byte("next")))
-		proxy.Thaw()
-		if err := out.Execution.Complete(t.Context(), []byte("vanished")); !errors.Is(err, idempotency.ErrNotApplied) {
-			t.Errorf("complete: %v, want ErrNotApplied", err)
-		}
-		wantWrites(t, other.db, "vanished", 0)
-		wantWrites(t, other.db, "next", 1)
-	})
+func testHostVanishes(t *testing.T, b *backend) {
+	t.Helper()
+	p := b.newPlace(t)
+	proxy, near := p.behindProxy(t)
+	s, other := near.store(t), p.store(t)
+	claim := claimFor(t, "key")
+	claim.Timeout = time.Second
+	out, err := s.Begin(t.Context(), claim)
+	must(t, err)
+	must(t, write(out.Execution.Context(t.Context()), s.db, "vanished"))
+	out.Execution.(*execution).stop() // a vanished host watches no clock
+	proxy.Freeze()
+	next := acquire(t, other, claimFor(t, "key"))
+	must(t, write(next.Execution.Context(t.Context()), other.db, "next"))
+	must(t, next.Execution.Complete(t.Context(), []byte("next")))
+	proxy.Thaw()
+	if err := out.Execution.Complete(t.Context(), []byte("vanished")); !errors.Is(err, idempotency.ErrNotApplied) {
+		t.Errorf("complete: %v, want ErrNotApplied", err)
+	}
+	wantWrites(t, other.db, "vanished", 0)
+	wantWrites(t, other.db, "next", 1)
 }
 
-// TestServerKilled kills the server under load, twice, and restarts it. What
+// testServerKilled kills the server under load, twice, and restarts it. What
 // was acknowledged has happened once; what was not is repeated until it is.
-func TestServerKilled(t *testing.T) {
-	onServers(t, func(t *testing.T, b *backend) {
-		t.Run("Transactional", func(t *testing.T) { serverKilled(t, b) })
-	})
-}
-
-func serverKilled(t *testing.T, b *backend) {
+func testServerKilled(t *testing.T, b *backend) {
+	t.Helper()
 	p := b.newPlace(t)
 	instances := []*instance{p.instance(t, 10), p.instance(t, 10), p.instance(t, 10)}
 	const keys = 600
@@ -271,7 +261,7 @@ func serverKilled(t *testing.T, b *backend) {
 		group.Go(func() {
 			for n := range next {
 				key := fmt.Sprintf("key-%d", n)
-				for attempt := int32(0); ; attempt++ {
+				for attempt := int64(0); ; attempt++ {
 					i := instances[(n+int(attempt))%len(instances)]
 					_, err := i.call(t.Context(), key, attempt, func(ctx context.Context) error { return write(ctx, i.db, key) })
 					if err == nil {

@@ -14,53 +14,52 @@ import (
 	"github.com/oncemore-dev/oncemore/idempotency"
 )
 
-func TestUnusedTransactionIsAnError(t *testing.T) {
-	onEach(t, func(t *testing.T, b *backend) {
-		p := b.newPlace(t)
-		outside := p.open(t)
-		strict, lenient := p.instance(t, 10), p.instance(t, 10, WithTxOptional())
-		invalid := &idempotency.RecordedError{Code: 400, Detail: "amount_cents: must be positive"}
-		for _, c := range []struct {
-			name string
-			on   *instance
-			work func(ctx context.Context) error
-			code int32 // of the answer, 0 for a reply
-		}{
-			{"writes", strict, func(ctx context.Context) error { return write(ctx, outside, "writes") }, 0},
-			{"reads", strict, func(ctx context.Context) error {
-				tx, _ := Tx(ctx)
-				var n int
-				return tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM business").Scan(&n)
-			}, 0},
-			{"says so", strict, func(ctx context.Context) error { NoWrites(ctx); return nil }, 0},
-			{"refuses", strict, func(context.Context) error { return invalid }, 400},
-			{"forgets", strict, func(context.Context) error { return nil }, 500},
-			{"gets it and does not use it", strict, func(ctx context.Context) error { Tx(ctx); return nil }, 500},
-			{"optional", lenient, func(context.Context) error { return nil }, 0},
-		} {
-			t.Run(c.name, func(t *testing.T) {
-				var runs atomic.Int32
-				for range 2 { // the second time is a replay, whatever the answer
-					reply, err := c.on.call(t.Context(), strings.ReplaceAll(c.name, " ", "-"), 0, func(ctx context.Context) error {
-						runs.Add(1)
-						return c.work(ctx)
-					})
-					var recorded *idempotency.RecordedError
-					switch {
-					case c.code == 0 && (err != nil || reply == ""):
-						t.Errorf("reply %q, %v", reply, err)
-					case c.code != 0 && (!errors.As(err, &recorded) || recorded.Code != c.code):
-						t.Errorf("error %v, want code %d", err, c.code)
-					case c.code == 500 && !strings.Contains(err.Error(), "write through sqlstore.Tx(ctx), or declare sqlstore.NoWrites(ctx)"):
-						t.Errorf("error %q does not say what to do", err)
-					}
+func testUnusedTransactionIsAnError(t *testing.T, b *backend) {
+	t.Helper()
+	p := b.newPlace(t)
+	outside := p.open(t)
+	strict, lenient := p.instance(t, 10), p.instance(t, 10, WithTxOptional())
+	invalid := &idempotency.RecordedError{Code: 400, Detail: "amount_cents: must be positive"}
+	for _, c := range []struct {
+		name string
+		on   *instance
+		work func(ctx context.Context) error
+		code int32 // of the answer, 0 for a reply
+	}{
+		{"writes", strict, func(ctx context.Context) error { return write(ctx, outside, "writes") }, 0},
+		{"reads", strict, func(ctx context.Context) error {
+			tx, _ := Tx(ctx)
+			var n int
+			return tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM business").Scan(&n)
+		}, 0},
+		{"says so", strict, func(ctx context.Context) error { NoWrites(ctx); return nil }, 0},
+		{"refuses", strict, func(context.Context) error { return invalid }, 400},
+		{"forgets", strict, func(context.Context) error { return nil }, 500},
+		{"gets it and does not use it", strict, func(ctx context.Context) error { Tx(ctx); return nil }, 500},
+		{"optional", lenient, func(context.Context) error { return nil }, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var runs atomic.Int32
+			for range 2 { // the second time is a replay, whatever the answer
+				reply, err := c.on.call(t.Context(), strings.ReplaceAll(c.name, " ", "-"), 0, func(ctx context.Context) error {
+					runs.Add(1)
+					return c.work(ctx)
+				})
+				var recorded *idempotency.RecordedError
+				switch {
+				case c.code == 0 && (err != nil || reply == ""):
+					t.Errorf("reply %q, %v", reply, err)
+				case c.code != 0 && (!errors.As(err, &recorded) || recorded.Code != c.code):
+					t.Errorf("error %v, want code %d", err, c.code)
+				case c.code == 500 && !strings.Contains(err.Error(), "write through sqlstore.Tx(ctx), or declare sqlstore.NoWrites(ctx)"):
+					t.Errorf("error %q does not say what to do", err)
 				}
-				if runs.Load() != 1 {
-					t.Errorf("%d executions", runs.Load())
-				}
-			})
-		}
-	})
+			}
+			if runs.Load() != 1 {
+				t.Errorf("%d executions", runs.Load())
+			}
+		})
+	}
 }
 
 func TestUnusedTransactionAtComplete(t *testing.T) {
@@ -97,67 +96,65 @@ func TestNoTransactionWithoutAKey(t *testing.T) {
 	}
 }
 
-func TestHandlerCannotEndItsTransaction(t *testing.T) {
-	onEach(t, func(t *testing.T, b *backend) {
-		p := b.newPlace(t)
-		i := p.instance(t, 4)
-		_, err := i.call(t.Context(), "key", 0, func(ctx context.Context) error {
-			tx, _ := Tx(ctx)
-			for _, query := range []string{
-				"COMMIT", " commit;", "\n\tRollback", "BEGIN", "START TRANSACTION", "END", "abort", "ROLLBACK WORK",
-			} {
-				if _, err := tx.ExecContext(ctx, query); !errors.Is(err, ErrTxControl) {
-					t.Errorf("%q: %v", query, err)
-				}
-				if err := tx.QueryRowContext(ctx, query).Scan(); !errors.Is(err, ErrTxControl) {
-					t.Errorf("%q: %v", query, err)
-				}
+func testHandlerCannotEndItsTransaction(t *testing.T, b *backend) {
+	t.Helper()
+	p := b.newPlace(t)
+	i := p.instance(t, 4)
+	_, err := i.call(t.Context(), "key", 0, func(ctx context.Context) error {
+		tx, _ := Tx(ctx)
+		for _, query := range []string{
+			"COMMIT", " commit;", "\n\tRollback", "BEGIN", "START TRANSACTION", "END", "abort", "ROLLBACK WORK",
+		} {
+			if _, err := tx.ExecContext(ctx, query); !errors.Is(err, ErrTxControl) {
+				t.Errorf("%q: %v", query, err)
 			}
-			for _, query := range []string{"SAVEPOINT mine", "ROLLBACK TO SAVEPOINT mine", "RELEASE SAVEPOINT mine"} {
-				if _, err := tx.ExecContext(ctx, query); err != nil {
-					t.Errorf("%q: %v", query, err)
-				}
-				if query == "SAVEPOINT mine" {
-					must(t, write(ctx, i.db, "taken back"))
-				}
+			if err := tx.QueryRowContext(ctx, query).Scan(); !errors.Is(err, ErrTxControl) {
+				t.Errorf("%q: %v", query, err)
 			}
-			return write(ctx, i.db, "kept")
-		})
-		must(t, err)
-		wantWrites(t, i.db, "kept", 1)
-		wantWrites(t, i.db, "taken back", 0)
+		}
+		for _, query := range []string{"SAVEPOINT mine", "ROLLBACK TO SAVEPOINT mine", "RELEASE SAVEPOINT mine"} {
+			if _, err := tx.ExecContext(ctx, query); err != nil {
+				t.Errorf("%q: %v", query, err)
+			}
+			if query == "SAVEPOINT mine" {
+				must(t, write(ctx, i.db, "taken back"))
+			}
+		}
+		return write(ctx, i.db, "kept")
 	})
+	must(t, err)
+	wantWrites(t, i.db, "kept", 1)
+	wantWrites(t, i.db, "taken back", 0)
 }
 
-func TestTransactionEndsWithItsHandler(t *testing.T) {
-	onEach(t, func(t *testing.T, b *backend) {
-		p := b.newPlace(t)
-		i := p.instance(t, 4)
-		for name, end := range map[string]func(idempotency.Execution) error{
-			"complete": func(e idempotency.Execution) error { return e.Complete(t.Context(), []byte("done")) },
-			"release":  func(e idempotency.Execution) error { return e.Release(t.Context()) },
-			"undo":     func(e idempotency.Execution) error { return e.(idempotency.Undoer).Undo(t.Context()) },
+func testTransactionEndsWithItsHandler(t *testing.T, b *backend) {
+	t.Helper()
+	p := b.newPlace(t)
+	i := p.instance(t, 4)
+	for name, end := range map[string]func(idempotency.Execution) error{
+		"complete": func(e idempotency.Execution) error { return e.Complete(t.Context(), []byte("done")) },
+		"release":  func(e idempotency.Execution) error { return e.Release(t.Context()) },
+		"undo":     func(e idempotency.Execution) error { return e.(idempotency.Undoer).Undo(t.Context()) },
+	} {
+		out := acquire(t, i.store, claimFor(t, name))
+		ctx := out.Execution.Context(t.Context())
+		must(t, write(ctx, i.db, name))
+		tx, _ := Tx(ctx)
+		must(t, end(out.Execution))
+		const query = "INSERT INTO business (name, at_fence) VALUES ('late', 0)"
+		_, errExec := tx.ExecContext(ctx, query)
+		_, errQuery := tx.QueryContext(ctx, query) //nolint:rowserrcheck,sqlclosecheck // an error is wanted
+		_, errPrepare := tx.PrepareContext(ctx, query)
+		for call, err := range map[string]error{
+			"exec": errExec, "query": errQuery, "row": tx.QueryRowContext(ctx, query).Scan(), "prepare": errPrepare,
 		} {
-			out := acquire(t, i.store, claimFor(t, name))
-			ctx := out.Execution.Context(t.Context())
-			must(t, write(ctx, i.db, name))
-			tx, _ := Tx(ctx)
-			must(t, end(out.Execution))
-			const query = "INSERT INTO business (name, at_fence) VALUES ('late', 0)"
-			_, errExec := tx.ExecContext(ctx, query)
-			_, errQuery := tx.QueryContext(ctx, query) //nolint:rowserrcheck,sqlclosecheck // an error is wanted
-			_, errPrepare := tx.PrepareContext(ctx, query)
-			for call, err := range map[string]error{
-				"exec": errExec, "query": errQuery, "row": tx.QueryRowContext(ctx, query).Scan(), "prepare": errPrepare,
-			} {
-				if !errors.Is(err, sql.ErrTxDone) {
-					t.Errorf("%s after %s: %v, want ErrTxDone", call, name, err)
-				}
+			if !errors.Is(err, sql.ErrTxDone) {
+				t.Errorf("%s after %s: %v, want ErrTxDone", call, name, err)
 			}
-			must(t, ignoreLost(out.Execution.Release(t.Context())))
 		}
-		wantWrites(t, i.db, "late", 0)
-	})
+		must(t, ignoreLost(out.Execution.Release(t.Context())))
+	}
+	wantWrites(t, i.db, "late", 0)
 }
 
 func ignoreLost(err error) error {
@@ -167,70 +164,68 @@ func ignoreLost(err error) error {
 	return err
 }
 
-// TestOpenRows: rows that a handler leaves open fail the call or do not, but
+// testOpenRows: rows that a handler leaves open fail the call or do not, but
 // they cost no connection.
-func TestOpenRows(t *testing.T) {
-	onEach(t, func(t *testing.T, b *backend) {
-		p := b.newPlace(t)
-		i := p.instance(t, 4)
-		for n := range 10 {
-			_, err := i.call(t.Context(), fmt.Sprint("key-", n), 0, func(ctx context.Context) error {
-				for range 3 {
-					must(t, write(ctx, i.db, "business"))
-				}
-				tx, _ := Tx(ctx)
-				statement, err := tx.PrepareContext(ctx, "SELECT name FROM business")
-				if err != nil {
-					return err
-				}
-				rows, err := statement.QueryContext(context.WithoutCancel(ctx)) //nolint:sqlclosecheck // left open
-				if err == nil && !rows.Next() {
-					err = rows.Err()
-				}
+func testOpenRows(t *testing.T, b *backend) {
+	t.Helper()
+	p := b.newPlace(t)
+	i := p.instance(t, 4)
+	for n := range 10 {
+		_, err := i.call(t.Context(), fmt.Sprint("key-", n), 0, func(ctx context.Context) error {
+			for range 3 {
+				must(t, write(ctx, i.db, "business"))
+			}
+			tx, _ := Tx(ctx)
+			statement, err := tx.PrepareContext(ctx, "SELECT name FROM business")
+			if err != nil {
 				return err
-			})
-			if err != nil && !errors.Is(err, idempotency.ErrRolledBack) {
-				t.Errorf("error %v", err)
 			}
-			if n := i.db.Stats().InUse; n != 0 {
-				t.Errorf("%d connections are in use", n)
+			rows, err := statement.QueryContext(context.WithoutCancel(ctx)) //nolint:sqlclosecheck // left open
+			if err == nil && !rows.Next() {
+				err = rows.Err()
 			}
+			return err
+		})
+		if err != nil && !errors.Is(err, idempotency.ErrRolledBack) {
+			t.Errorf("error %v", err)
 		}
-	})
+		if n := i.db.Stats().InUse; n != 0 {
+			t.Errorf("%d connections are in use", n)
+		}
+	}
 }
 
-// TestIgnoredDeadlock: a handler that goes on after an error that has rolled
+// testIgnoredDeadlock: a handler that goes on after an error that has rolled
 // its transaction back leaves nothing.
-func TestIgnoredDeadlock(t *testing.T) {
-	onServers(t, func(t *testing.T, b *backend) {
-		p := b.newPlace(t)
-		i := p.instance(t, 10)
-		must(t, execIn(t, i.db, "CREATE TABLE account (id INT PRIMARY KEY, cents INT NOT NULL)"))
-		must(t, execIn(t, i.db, "INSERT INTO account VALUES (1, 0), (2, 0)"))
-		var deadlocked bool
-		_, err := i.call(t.Context(), "key", 0, func(ctx context.Context) error {
-			tx, _ := Tx(ctx)
-			must(t, write(ctx, i.db, "before"))
-			deadlocked = deadlock(t, ctx, tx, i.db)
-			for range 3 { // as if nothing had happened
-				_ = write(ctx, i.db, "after")
-			}
-			return nil
-		})
-		if !deadlocked {
-			t.Fatal("there was no deadlock")
+func testIgnoredDeadlock(t *testing.T, b *backend) {
+	t.Helper()
+	p := b.newPlace(t)
+	i := p.instance(t, 10)
+	must(t, execIn(t, i.db, "CREATE TABLE account (id INT PRIMARY KEY, cents INT NOT NULL)"))
+	must(t, execIn(t, i.db, "INSERT INTO account VALUES (1, 0), (2, 0)"))
+	var deadlocked bool
+	_, err := i.call(t.Context(), "key", 0, func(ctx context.Context) error {
+		tx, _ := Tx(ctx)
+		must(t, write(ctx, i.db, "before"))
+		deadlocked = deadlock(t, ctx, tx, i.db)
+		for range 3 { // as if nothing had happened
+			_ = write(ctx, i.db, "after")
 		}
-		if !errors.Is(err, idempotency.ErrRolledBack) {
-			t.Errorf("error %v, want ErrRolledBack", err)
-		}
-		for _, name := range []string{"before", "after"} {
-			wantWrites(t, i.db, name, 0)
-		}
-		_, err = i.call(t.Context(), "key", 1, func(ctx context.Context) error { return write(ctx, i.db, "again") })
-		must(t, err)
-		wantWrites(t, i.db, "again", 1)
-		p.wantCleanSessions(t, i.db)
+		return nil
 	})
+	if !deadlocked {
+		t.Fatal("there was no deadlock")
+	}
+	if !errors.Is(err, idempotency.ErrRolledBack) {
+		t.Errorf("error %v, want ErrRolledBack", err)
+	}
+	for _, name := range []string{"before", "after"} {
+		wantWrites(t, i.db, name, 0)
+	}
+	_, err = i.call(t.Context(), "key", 1, func(ctx context.Context) error { return write(ctx, i.db, "again") })
+	must(t, err)
+	wantWrites(t, i.db, "again", 1)
+	p.wantCleanSessions(t, i.db)
 }
 
 // deadlock makes the handler's transaction the victim of one, which is the one
@@ -273,30 +268,29 @@ func dialectOf(t *testing.T, db *sql.DB) Dialect {
 	return d
 }
 
-// TestTimeout: an execution that takes longer than the claim's Timeout is
+// testTimeout: an execution that takes longer than the claim's Timeout is
 // rolled back, and its key is free.
-func TestTimeout(t *testing.T) {
-	onEach(t, func(t *testing.T, b *backend) {
-		p := b.newPlace(t)
-		s, other := p.store(t), p.store(t)
-		claim := claimFor(t, "key")
-		claim.Timeout = 300 * time.Millisecond
-		out := acquire(t, s, claim)
-		ctx := out.Execution.Context(t.Context())
-		must(t, write(ctx, s.db, "too slow"))
-		next := acquire(t, other, claimFor(t, "key")) // waits, and need not for long
-		if err := write(ctx, s.db, "too late"); err == nil {
-			t.Error("a transaction outlasted its timeout")
-		}
-		err := out.Execution.Complete(t.Context(), []byte("too late"))
-		if !errors.Is(err, idempotency.ErrNotApplied) {
-			t.Errorf("complete: %v, want ErrNotApplied", err)
-		}
-		must(t, write(next.Execution.Context(t.Context()), s.db, "next"))
-		must(t, next.Execution.Complete(t.Context(), []byte("next")))
-		wantWrites(t, s.db, "", 1)
-		if n := s.db.Stats().InUse; n != 0 {
-			t.Errorf("%d connections are in use", n)
-		}
-	})
+func testTimeout(t *testing.T, b *backend) {
+	t.Helper()
+	p := b.newPlace(t)
+	s, other := p.store(t), p.store(t)
+	claim := claimFor(t, "key")
+	claim.Timeout = 300 * time.Millisecond
+	out := acquire(t, s, claim)
+	ctx := out.Execution.Context(t.Context())
+	must(t, write(ctx, s.db, "too slow"))
+	next := acquire(t, other, claimFor(t, "key")) // waits, and need not for long
+	if err := write(ctx, s.db, "too late"); err == nil {
+		t.Error("a transaction outlasted its timeout")
+	}
+	err := out.Execution.Complete(t.Context(), []byte("too late"))
+	if !errors.Is(err, idempotency.ErrNotApplied) {
+		t.Errorf("complete: %v, want ErrNotApplied", err)
+	}
+	must(t, write(next.Execution.Context(t.Context()), s.db, "next"))
+	must(t, next.Execution.Complete(t.Context(), []byte("next")))
+	wantWrites(t, s.db, "", 1)
+	if n := s.db.Stats().InUse; n != 0 {
+		t.Errorf("%d connections are in use", n)
+	}
 }

@@ -25,7 +25,7 @@ type row struct {
 	owner      idempotency.Owner
 	fence      int64
 	takenOver  bool
-	attempt    int32
+	attempt    int64
 	print      idempotency.Fingerprint
 	leaseUntil int64
 	expiresAt  int64

@@ -43,7 +43,7 @@ func (p *place) instance(t *testing.T, connections int, options ...Option) *inst
 }
 
 func (i *instance) call(
-	ctx context.Context, key string, attempt int32, work func(ctx context.Context) error,
+	ctx context.Context, key string, attempt int64, work func(ctx context.Context) error,
 ) (string, error) {
 	reply := &wrapperspb.StringValue{}
 	_, err := i.guard.Do(ctx, idempotency.Call{
@@ -56,12 +56,11 @@ func (i *instance) call(
 	return reply.GetValue(), err
 }
 
-// TestStorm sends 200 duplicates of each of 50 keys to three instances at once.
-func TestStorm(t *testing.T) {
-	onEach(t, func(t *testing.T, b *backend) {
-		t.Run("Transactional", func(t *testing.T) { storm(t, b, 50, 200) })
-		t.Run("Detached", func(t *testing.T) { storm(t, b, 50, 200, WithDetached()) })
-	})
+// testStorm sends 200 duplicates of each of 50 keys to three instances at once.
+func testStorm(t *testing.T, b *backend) {
+	t.Helper()
+	t.Run("Transactional", func(t *testing.T) { storm(t, b, 50, 200) })
+	t.Run("Detached", func(t *testing.T) { storm(t, b, 50, 200, WithDetached()) })
 }
 
 func storm(t *testing.T, b *backend, keys, duplicates int, options ...Option) {
@@ -92,85 +91,83 @@ func storm(t *testing.T, b *backend, keys, duplicates int, options ...Option) {
 	}
 }
 
-// TestStormOnTheStore does the same without a Guard, so that every duplicate
+// testStormOnTheStore does the same without a Guard, so that every duplicate
 // goes to the database.
-func TestStormOnTheStore(t *testing.T) {
-	onEach(t, func(t *testing.T, b *backend) {
-		p := b.newPlace(t)
-		instances := []*instance{p.instance(t, 40), p.instance(t, 40), p.instance(t, 40)}
-		const keys, duplicates = 50, 200
-		var group sync.WaitGroup
-		var acquired, replayed atomic.Int32
-		for n := range keys * duplicates {
-			i, key := instances[n/keys%len(instances)], fmt.Sprintf("key-%d", n%keys)
-			claim := claimFor(t, key)
-			claim.Wait = 2 * time.Minute
-			group.Go(func() {
-				out, err := i.store.Begin(t.Context(), claim)
-				switch {
-				case err != nil:
-					t.Errorf("begin: %v", err)
-				case out.State == idempotency.Done && string(out.Record) == key:
-					replayed.Add(1)
-				case out.State == idempotency.Acquired:
-					acquired.Add(1)
-					if err := errors.Join(
-						write(out.Execution.Context(t.Context()), i.db, key),
-						out.Execution.Complete(t.Context(), []byte(key)),
-					); err != nil {
-						t.Errorf("execute: %v", err)
-					}
-				default:
-					t.Errorf("outcome %v, record %q", out.State, out.Record)
+func testStormOnTheStore(t *testing.T, b *backend) {
+	t.Helper()
+	p := b.newPlace(t)
+	instances := []*instance{p.instance(t, 40), p.instance(t, 40), p.instance(t, 40)}
+	const keys, duplicates = 50, 200
+	var group sync.WaitGroup
+	var acquired, replayed atomic.Int32
+	for n := range keys * duplicates {
+		i, key := instances[n/keys%len(instances)], fmt.Sprintf("key-%d", n%keys)
+		claim := claimFor(t, key)
+		claim.Wait = 2 * time.Minute
+		group.Go(func() {
+			out, err := i.store.Begin(t.Context(), claim)
+			switch {
+			case err != nil:
+				t.Errorf("begin: %v", err)
+			case out.State == idempotency.Done && string(out.Record) == key:
+				replayed.Add(1)
+			case out.State == idempotency.Acquired:
+				acquired.Add(1)
+				if err := errors.Join(
+					write(out.Execution.Context(t.Context()), i.db, key),
+					out.Execution.Complete(t.Context(), []byte(key)),
+				); err != nil {
+					t.Errorf("execute: %v", err)
 				}
-			})
-		}
-		group.Wait()
-		if acquired.Load() != keys || replayed.Load() != keys*(duplicates-1) {
-			t.Errorf("%d acquired, %d replayed", acquired.Load(), replayed.Load())
-		}
-		wantWrites(t, instances[0].db, "", keys)
-	})
+			default:
+				t.Errorf("outcome %v, record %q", out.State, out.Record)
+			}
+		})
+	}
+	group.Wait()
+	if acquired.Load() != keys || replayed.Load() != keys*(duplicates-1) {
+		t.Errorf("%d acquired, %d replayed", acquired.Load(), replayed.Load())
+	}
+	wantWrites(t, instances[0].db, "", keys)
 }
 
-// TestEveryWinnerFails sends 1,000 duplicates of one key, whose executions all
+// testEveryWinnerFails sends 1,000 duplicates of one key, whose executions all
 // fail, so that each runs in turn, and the last attempt succeeds.
-func TestEveryWinnerFails(t *testing.T) {
-	onEach(t, func(t *testing.T, b *backend) {
-		p := b.newPlace(t)
-		instances := []*instance{p.instance(t, 40), p.instance(t, 40), p.instance(t, 40)}
-		deadlocks := b.deadlocks(t)
-		errFail := errors.New("the winner fails")
-		const duplicates = 1000
-		var runs atomic.Int32
-		var group sync.WaitGroup
-		for n := range duplicates {
-			i := instances[n%len(instances)]
-			group.Go(func() {
-				_, err := i.call(t.Context(), "key", 0, func(ctx context.Context) error {
-					runs.Add(1)
-					return errors.Join(write(ctx, i.db, "failed"), errFail)
-				})
-				if !errors.Is(err, errFail) {
-					t.Errorf("error %v", err)
-				}
+func testEveryWinnerFails(t *testing.T, b *backend) {
+	t.Helper()
+	p := b.newPlace(t)
+	instances := []*instance{p.instance(t, 40), p.instance(t, 40), p.instance(t, 40)}
+	deadlocks := b.deadlocks(t)
+	errFail := errors.New("the winner fails")
+	const duplicates = 1000
+	var runs atomic.Int32
+	var group sync.WaitGroup
+	for n := range duplicates {
+		i := instances[n%len(instances)]
+		group.Go(func() {
+			_, err := i.call(t.Context(), "key", 0, func(ctx context.Context) error {
+				runs.Add(1)
+				return errors.Join(write(ctx, i.db, "failed"), errFail)
 			})
-		}
-		group.Wait()
-		if runs.Load() != duplicates {
-			t.Errorf("%d executions, want %d", runs.Load(), duplicates)
-		}
-		if got := b.deadlocks(t) - deadlocks; got != 0 {
-			t.Errorf("%d deadlocks", got)
-		}
-		wantWrites(t, instances[0].db, "failed", 0)
-		if _, err := instances[0].call(t.Context(), "key", 1, func(ctx context.Context) error {
-			return write(ctx, instances[0].db, "succeeded")
-		}); err != nil {
-			t.Errorf("the last attempt: %v", err)
-		}
-		wantWrites(t, instances[1].db, "succeeded", 1)
-	})
+			if !errors.Is(err, errFail) {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+	group.Wait()
+	if runs.Load() != duplicates {
+		t.Errorf("%d executions, want %d", runs.Load(), duplicates)
+	}
+	if got := b.deadlocks(t) - deadlocks; got != 0 {
+		t.Errorf("%d deadlocks", got)
+	}
+	wantWrites(t, instances[0].db, "failed", 0)
+	if _, err := instances[0].call(t.Context(), "key", 1, func(ctx context.Context) error {
+		return write(ctx, instances[0].db, "succeeded")
+	}); err != nil {
+		t.Errorf("the last attempt: %v", err)
+	}
+	wantWrites(t, instances[1].db, "succeeded", 1)
 }
 
 // deadlocks is how many the server has counted.
@@ -190,30 +187,29 @@ func (b *backend) deadlocks(t *testing.T) (n int) {
 	return n
 }
 
-// TestWaitersArePooled shows that claims that wait leave room in the pool.
-func TestWaitersArePooled(t *testing.T) {
-	onServers(t, func(t *testing.T, b *backend) {
-		p := b.newPlace(t)
-		out := acquire(t, p.store(t), claimFor(t, "held"))
-		i := p.instance(t, 6, WithMaxWaiters(2))
-		var group sync.WaitGroup
-		for range 30 {
-			claim := claimFor(t, "held")
-			group.Go(func() {
-				out, err := i.store.Begin(t.Context(), claim)
-				if err != nil || out.State != idempotency.Done {
-					t.Errorf("outcome %v, %v", out.State, err)
-				}
-			})
-		}
-		waitUntil(t, func() bool { return len(i.store.waiters.slots) == 2 })
-		for n := range 20 { // others are not held up
-			must(t, acquire(t, i.store, claimFor(t, fmt.Sprint("free-", n))).Execution.Release(t.Context()))
-		}
-		NoWrites(out.Execution.Context(t.Context()))
-		must(t, out.Execution.Complete(t.Context(), []byte("held")))
-		group.Wait()
-	})
+// testWaitersArePooled shows that claims that wait leave room in the pool.
+func testWaitersArePooled(t *testing.T, b *backend) {
+	t.Helper()
+	p := b.newPlace(t)
+	out := acquire(t, p.store(t), claimFor(t, "held"))
+	i := p.instance(t, 6, WithMaxWaiters(2))
+	var group sync.WaitGroup
+	for range 30 {
+		claim := claimFor(t, "held")
+		group.Go(func() {
+			out, err := i.store.Begin(t.Context(), claim)
+			if err != nil || out.State != idempotency.Done {
+				t.Errorf("outcome %v, %v", out.State, err)
+			}
+		})
+	}
+	waitUntil(t, func() bool { return len(i.store.waiters.slots) == 2 })
+	for n := range 20 { // others are not held up
+		must(t, acquire(t, i.store, claimFor(t, fmt.Sprint("free-", n))).Execution.Release(t.Context()))
+	}
+	NoWrites(out.Execution.Context(t.Context()))
+	must(t, out.Execution.Complete(t.Context(), []byte("held")))
+	group.Wait()
 }
 
 func waitUntil(t *testing.T, is func() bool) {
@@ -225,24 +221,23 @@ func waitUntil(t *testing.T, is func() bool) {
 	}
 }
 
-func TestConnectionsComeBackClean(t *testing.T) {
-	onServers(t, func(t *testing.T, b *backend) {
-		p := b.newPlace(t)
-		i := p.instance(t, 4)
-		for n := range 20 {
-			key := fmt.Sprint("key-", n)
-			_, err := i.call(t.Context(), key, 0, func(ctx context.Context) error {
-				if n%2 == 0 {
-					return errors.New("failed")
-				}
-				return write(ctx, i.db, key)
-			})
-			if failed := err != nil; failed != (n%2 == 0) {
-				t.Errorf("%s: %v", key, err)
+func testConnectionsComeBackClean(t *testing.T, b *backend) {
+	t.Helper()
+	p := b.newPlace(t)
+	i := p.instance(t, 4)
+	for n := range 20 {
+		key := fmt.Sprint("key-", n)
+		_, err := i.call(t.Context(), key, 0, func(ctx context.Context) error {
+			if n%2 == 0 {
+				return errors.New("failed")
 			}
+			return write(ctx, i.db, key)
+		})
+		if failed := err != nil; failed != (n%2 == 0) {
+			t.Errorf("%s: %v", key, err)
 		}
-		p.wantCleanSessions(t, i.db)
-	})
+	}
+	p.wantCleanSessions(t, i.db)
 }
 
 // wantCleanSessions checks that connections come back from executions as they

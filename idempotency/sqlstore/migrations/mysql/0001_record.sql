@@ -7,7 +7,7 @@ CREATE TABLE IF NOT EXISTS oncemore_record (
 	owner       BINARY(16)    NOT NULL,
 	fence       BIGINT        NOT NULL,
 	taken_over  SMALLINT      NOT NULL,
-	attempt     INT           NOT NULL,
+	attempt     BIGINT        NOT NULL,
 	fingerprint VARBINARY(64) NOT NULL,
 	lease_until BIGINT        NOT NULL,
 	expires_at  BIGINT        NOT NULL,

@@ -7,7 +7,7 @@ CREATE TABLE IF NOT EXISTS oncemore_record (
 	owner       bytea    NOT NULL,
 	fence       bigint   NOT NULL,
 	taken_over  smallint NOT NULL,
-	attempt     integer  NOT NULL,
+	attempt     bigint   NOT NULL,
 	fingerprint bytea    NOT NULL,
 	lease_until bigint   NOT NULL,
 	expires_at  bigint   NOT NULL,
