@@ -117,17 +117,17 @@ type nestedCall struct{ service, endpoint, step string }
 
 // callState is what is known of the last call of one name.
 type callState struct {
-	print     Fingerprint
-	printErr  error
-	ambiguous bool // ended, and its outcome is not known
+	fingerprint Fingerprint
+	err         error // why there is none
+	ambiguous   bool  // ended, and its outcome is not known
 }
 
 func (e *execution) callKey(
 	call nestedCall, fingerprint func() (Fingerprint, error),
 ) (string, func(bool), error) {
-	now := &callState{printErr: errNoFingerprint}
+	now := &callState{err: errNoFingerprint}
 	if fingerprint != nil {
-		now.print, now.printErr = fingerprint()
+		now.fingerprint, now.err = fingerprint()
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -151,7 +151,7 @@ func (e *execution) callKey(
 var errNoFingerprint = errors.New("idempotency: the call has no fingerprint")
 
 func (s *callState) repeats(last *callState) bool {
-	return last.ambiguous && s.printErr == nil && last.printErr == nil && s.print == last.print
+	return last.ambiguous && s.err == nil && last.err == nil && s.fingerprint == last.fingerprint
 }
 
 // incomparable returns why a call after an ambiguous one is not its retry, if
@@ -160,7 +160,7 @@ func (s *callState) incomparable(last *callState) error {
 	if !last.ambiguous {
 		return nil
 	}
-	return errors.Join(last.printErr, s.printErr)
+	return errors.Join(last.err, s.err)
 }
 
 // derive hashes the parent and the call. The prefix is the version of the

@@ -15,7 +15,7 @@ func printOf(body string) func() (Fingerprint, error) {
 	return func() (Fingerprint, error) { return FingerprintOf(body) }
 }
 
-func mustCallKey(t *testing.T, ctx context.Context, endpoint, body string) (Key, func(bool)) {
+func mustCallKey(ctx context.Context, t *testing.T, endpoint, body string) (Key, func(bool)) {
 	t.Helper()
 	key, done, err := CallKey(ctx, "bank", endpoint, printOf(body), nil)
 	if err != nil {
@@ -26,9 +26,9 @@ func mustCallKey(t *testing.T, ctx context.Context, endpoint, body string) (Key,
 
 func TestCallKeyMints(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, done := mustCallKey(t, t.Context(), "Wallet.Tip", "x")
+		a, done := mustCallKey(t.Context(), t, "Wallet.Tip", "x")
 		done(false)
-		b, _ := mustCallKey(t, t.Context(), "Wallet.Tip", "x")
+		b, _ := mustCallKey(t.Context(), t, "Wallet.Tip", "x")
 		if a.Value == b.Value || len(a.Value) != 36 {
 			t.Errorf("minted %q and %q", a.Value, b.Value)
 		}
@@ -63,7 +63,7 @@ func TestCallKeyCallersOwn(t *testing.T) {
 	issued := time.Date(2024, 1, 2, 3, 4, 5, 0, time.UTC)
 	ctx := WithIssued(WithKey(t.Context(), `"mine"`), issued)
 	for range 2 { // the caller's own key may be used as often as the caller likes
-		key, done := mustCallKey(t, ctx, "Wallet.Tip", "x")
+		key, done := mustCallKey(ctx, t, "Wallet.Tip", "x")
 		done(false)
 		if want := (Key{Value: "mine", For: "bank/Wallet.Tip", Issued: issued}); key != want {
 			t.Errorf("key %+v, want %+v", key, want)
@@ -84,7 +84,7 @@ func TestCallKeyDerives(t *testing.T) {
 	parent := Key{Value: "p", For: "shop/Order.Place", Issued: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)}
 	derive := func(parent Key, caller, endpoint, step string) Key {
 		ctx := WithExecution(WithKey(t.Context(), "hidden"), parent, caller)
-		key, done := mustCallKey(t, WithStep(ctx, step), endpoint, "x")
+		key, done := mustCallKey(WithStep(ctx, step), t, endpoint, "x")
 		done(false)
 		return key
 	}

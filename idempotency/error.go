@@ -6,52 +6,65 @@ import (
 	"time"
 )
 
+// reasonError is a reason with the status that tells a client.
+type reasonError struct {
+	code       int
+	retryAfter time.Duration
+	text       string
+}
+
+func (e *reasonError) Error() string { return e.text }
+
+// retrySoon is the advice to those who found a duplicate running, or nothing
+// that would run theirs.
+const retrySoon = time.Second
+
 // The reasons for which [Guard.Do] does not answer with the handler's own
 // answer. Every one comes as an [*Error], which says what to tell the client.
 var (
 	// ErrMismatch: the key was used with another request.
-	ErrMismatch = errors.New("this idempotency key was used with another request; mint a new key for a new request")
+	ErrMismatch error = &reasonError{422, 0, "this idempotency key was used with another request; mint a new key for a new request"}
 	// ErrRunning: a duplicate is running, and waiting was not allowed.
-	ErrRunning = errors.New("a request with this idempotency key is still running; ask again")
+	ErrRunning error = &reasonError{409, retrySoon, "a request with this idempotency key is still running; ask again"}
 	// ErrWaitTimeout: a duplicate is running, and the wait for it ended.
-	ErrWaitTimeout = errors.New("a request with this idempotency key is still running after the longest wait; ask again")
+	ErrWaitTimeout error = &reasonError{408, retrySoon, "a request with this idempotency key is still running after the longest wait; ask again"}
 	// ErrOutcomeUnknown: the execution ended without a record; whether its
 	// work was done is not known.
-	ErrOutcomeUnknown = errors.New("the outcome of the request with this idempotency key is unknown; it must be looked up before it is repeated")
+	ErrOutcomeUnknown error = &reasonError{409, 0, "the outcome of the request with this idempotency key is unknown; it must be looked up before it is repeated"}
 	// ErrLeaseLost: the execution lost its lease, and its answer was not
 	// recorded. It is also the cause with which a handler's context is
 	// cancelled.
-	ErrLeaseLost = errors.New("the execution lost its lease; ask again for the outcome")
+	ErrLeaseLost error = &reasonError{409, retrySoon, "the execution lost its lease; ask again for the outcome"}
 	// ErrExecutionTimeout is the cause with which a handler's context ends
 	// when the execution has taken too long.
-	ErrExecutionTimeout = errors.New("the execution took longer than its timeout")
+	ErrExecutionTimeout error = &reasonError{500, 0, "the execution took longer than its timeout"}
 	// ErrExpired: the key is older than the memory of it.
-	ErrExpired = errors.New("this idempotency key is older than the retention of its record; look the outcome up, then use a new key")
+	ErrExpired error = &reasonError{412, 0, "this idempotency key is older than the retention of its record; look the outcome up, then use a new key"}
 	// ErrSuperseded: a later attempt has already been executed and released.
-	ErrSuperseded = errors.New("a later attempt of this request has run already; this one is too late")
+	ErrSuperseded error = &reasonError{409, 0, "a later attempt of this request has run already; this one is too late"}
 	// ErrUnavailable: the store did not answer, and nothing was executed.
-	ErrUnavailable = errors.New("the idempotency store is unavailable; nothing was executed")
+	ErrUnavailable error = &reasonError{503, retrySoon, "the idempotency store is unavailable; nothing was executed"}
 	// ErrRolledBack: the transaction was rolled back, and nothing has happened.
-	ErrRolledBack = errors.New("the transaction was rolled back; nothing has happened")
+	ErrRolledBack error = &reasonError{503, retrySoon, "the transaction was rolled back; nothing has happened"}
 	// ErrCommitUnknown: the connection broke during the commit, and the store
 	// could not be asked for the outcome.
-	ErrCommitUnknown = errors.New("the outcome of the commit is unknown; ask again")
+	ErrCommitUnknown error = &reasonError{500, retrySoon, "the outcome of the commit is unknown; ask again"}
 	// ErrCanceled: the caller left before anything was executed.
-	ErrCanceled = errors.New("the caller left before anything was executed")
+	ErrCanceled error = &reasonError{408, 0, "the caller left before anything was executed"}
 	// ErrDraining: this process is stopping and executes nothing new.
-	ErrDraining = errors.New("this instance is stopping; nothing was executed")
+	ErrDraining error = &reasonError{503, retrySoon, "this instance is stopping; nothing was executed"}
 	// ErrNoReply: the call was executed once, but its reply could not be
 	// kept, because it is too large or has no faithful encoding.
-	ErrNoReply = errors.New("the request was executed, but its reply was not kept")
+	ErrNoReply error = &reasonError{410, 0, "the request was executed, but its reply was not kept"}
 	// ErrForeignKey: the key was made for another call and leaked into this one.
-	ErrForeignKey = errors.New("this idempotency key was made for another call")
+	ErrForeignKey error = &reasonError{400, 0, "this idempotency key was made for another call"}
 	// ErrReplyType: the handler's type of reply would not come back equal from
 	// a record.
-	ErrReplyType = errors.New("this type of reply cannot be recorded")
+	ErrReplyType error = &reasonError{500, 0, "this type of reply cannot be recorded"}
 	// ErrBody: the request has no fingerprint, see [FingerprintOf].
-	ErrBody = errors.New("this request cannot be told from another under the same key")
+	ErrBody error = &reasonError{400, 0, "this request cannot be told from another under the same key"}
 	// ErrCorrupt: the record in the store is damaged.
-	ErrCorrupt = errors.New("the record of the request with this idempotency key is damaged; look the outcome up")
+	ErrCorrupt error = &reasonError{500, 0, "the record of the request with this idempotency key is damaged; look the outcome up"}
 )
 
 // Error is an answer that [Guard] gives in the handler's place.
@@ -89,27 +102,14 @@ func (e *Error) Unwrap() []error {
 // StatusCode returns Code.
 func (e *Error) StatusCode() int { return e.Code }
 
-// retrySoon is the advice to those who found a duplicate running.
-const retrySoon = time.Second
-
-func refusal(reason error, cause error) *Error {
-	e := &Error{Reason: reason, Code: 500, NothingRan: true, Err: cause}
-	switch reason { //nolint:errorlint // reasons are the variables themselves
-	case ErrForeignKey, ErrBody:
-		e.Code = 400
-	case ErrCanceled:
-		e.Code = 408
-	case ErrSuperseded:
-		e.Code = 409
-	case ErrExpired:
-		e.Code = 412
-	case ErrMismatch:
-		e.Code = 422
-	case ErrUnavailable, ErrRolledBack, ErrDraining:
-		e.Code, e.RetryAfter = 503, retrySoon
-	}
-	var coded interface{ StatusCode() int }
-	if errors.As(cause, &coded) { // the store knows better
+// refusal is an answer to an attempt that has changed nothing.
+func refusal(reason, cause error) *Error {
+	e := answer(reason, cause)
+	e.NothingRan = true
+	if coded, ok := errors.AsType[interface {
+		error
+		StatusCode() int
+	}](cause); ok { // the store knows better
 		e.Code = coded.StatusCode()
 	}
 	return e
@@ -117,19 +117,12 @@ func refusal(reason error, cause error) *Error {
 
 // unsettled is an answer by which the caller does not learn whether the
 // request has been executed.
-func unsettled(reason error, cause error) *Error {
+func unsettled(reason, cause error) *Error { return answer(reason, cause) }
+
+func answer(reason, cause error) *Error {
 	e := &Error{Reason: reason, Code: 500, Err: cause}
-	switch reason { //nolint:errorlint // reasons are the variables themselves
-	case ErrWaitTimeout:
-		e.Code, e.RetryAfter = 408, retrySoon
-	case ErrRunning, ErrLeaseLost:
-		e.Code, e.RetryAfter = 409, retrySoon
-	case ErrCommitUnknown:
-		e.RetryAfter = retrySoon
-	case ErrOutcomeUnknown:
-		e.Code = 409
-	case ErrNoReply:
-		e.Code = 410
+	if known, ok := errors.AsType[*reasonError](reason); ok {
+		e.Code, e.RetryAfter = known.code, known.retryAfter
 	}
 	return e
 }
@@ -141,13 +134,13 @@ func NotDone(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &notDone{err}
+	return &notDoneError{err}
 }
 
-type notDone struct{ err error }
+type notDoneError struct{ err error }
 
-func (e *notDone) Error() string { return e.err.Error() }
-func (e *notDone) Unwrap() error { return e.err }
+func (e *notDoneError) Error() string { return e.err.Error() }
+func (e *notDoneError) Unwrap() error { return e.err }
 
 // PanicError is a handler's panic, or its end by runtime.Goexit. It is
 // recorded as a bare 500: what was panicked with is for the log, not for

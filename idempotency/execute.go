@@ -63,8 +63,8 @@ func (g *Guard) startRun(ctx context.Context, r *request, f *flight, out Outcome
 	return e
 }
 
-// unknownOutcome is what handle returns when a recovery does not know.
-type unknownOutcome struct{ error }
+// unknownOutcomeError is what handle returns when a recovery does not know.
+type unknownOutcomeError struct{ error }
 
 // handle runs the handler, unless its work turns out to be done.
 func (e *run) handle(handler func(context.Context) error) error {
@@ -79,7 +79,7 @@ func (e *run) handle(handler func(context.Context) error) error {
 	e.recovering = false
 	switch {
 	case err != nil:
-		return &unknownOutcome{err}
+		return &unknownOutcomeError{err}
 	case done:
 		return nil
 	}
@@ -94,7 +94,7 @@ func (e *run) ended(panicked any) {
 	}
 	e.err = &PanicError{Value: panicked, Stack: debug.Stack()}
 	if e.recovering {
-		e.err = &unknownOutcome{e.err}
+		e.err = &unknownOutcomeError{e.err}
 	}
 	e.report(e.caller, e.request, Event{Kind: EventPanicked, Err: e.err})
 }
@@ -104,7 +104,7 @@ func (e *run) ended(panicked any) {
 func (e *run) finish() error {
 	lost := e.lease.stop()
 	e.handler.end(context.Canceled)
-	var unknown *unknownOutcome
+	var unknown *unknownOutcomeError
 	switch {
 	case errors.As(e.err, &unknown): // the claim lapses, and the question is asked again
 		return e.answer(unsettled(ErrOutcomeUnknown, unknown.error))
@@ -146,7 +146,7 @@ func (e *run) release() error {
 
 // unmarked takes the mark of NotDone off an error.
 func unmarked(err error) error {
-	if marked, ok := err.(*notDone); ok { //nolint:errorlint // a mark deeper in the chain does no harm
+	if marked, ok := err.(*notDoneError); ok { //nolint:errorlint // a mark deeper in the chain does no harm
 		return marked.err
 	}
 	return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -68,7 +69,7 @@ func TestFingerprintOfUnequalBodies(t *testing.T) {
 func TestFingerprintOfProtobufIsStable(t *testing.T) {
 	members := make(map[string]any)
 	for i := range 40 {
-		members[fmt.Sprint(i)] = i
+		members[strconv.Itoa(i)] = i
 	}
 	body, err := structpb.NewStruct(members)
 	if err != nil {

@@ -14,9 +14,9 @@ type flights struct {
 // flight is one leader's dealing with one key. Its fields are guarded by the
 // shard's lock, except that whoever has seen done closed may read the answer.
 type flight struct {
-	print   Fingerprint
-	done    chan struct{} // made when somebody follows; closed at the end
-	settled bool
+	fingerprint Fingerprint
+	done        chan struct{} // made when somebody follows; closed at the end
+	settled     bool
 
 	// The answer: a record, or an error that holds for all, or neither, and
 	// then each follower asks for itself.

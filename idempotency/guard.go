@@ -129,12 +129,12 @@ func (g *Guard) Do(ctx context.Context, c Call, handler func(ctx context.Context
 
 func (g *Guard) do(ctx context.Context, r *request, handler func(context.Context) error) (Result, error) {
 	for {
-		r.flight = flight{print: r.claim.Fingerprint}
+		r.flight = flight{fingerprint: r.claim.Fingerprint}
 		f, leads := g.flights.join(r.claim.Key, &r.flight)
 		if leads {
 			return g.lead(ctx, r, f, handler)
 		}
-		if f.print != r.claim.Fingerprint {
+		if f.fingerprint != r.claim.Fingerprint {
 			// Who is right, only the store knows: ask it without followers.
 			return g.lead(ctx, r, &r.flight, handler)
 		}
@@ -177,13 +177,13 @@ func (g *Guard) newRequest(c Call) (*request, error) {
 	if !c.Key.Issued.IsZero() && time.Since(c.Key.Issued) > g.retention {
 		return nil, refusal(ErrExpired, nil)
 	}
-	print, err := FingerprintOf(c.Body)
+	fingerprint, err := FingerprintOf(c.Body)
 	if err != nil {
 		return nil, refusal(ErrBody, err)
 	}
 	r := &request{call: c, scope: Scope{Service: c.Service, Endpoint: c.Endpoint, Caller: c.Caller, Key: value}}
 	r.claim = Claim{
-		Key: r.scope.StoreKey(), Owner: g.newOwner(), Fingerprint: print, Attempt: max(0, c.Attempt),
+		Key: r.scope.StoreKey(), Owner: g.newOwner(), Fingerprint: fingerprint, Attempt: max(0, c.Attempt),
 		Lease: g.lease, Timeout: g.executionTimeout + g.storeTimeout, Retention: g.kept(), ReleaseMemory: g.releaseMemory,
 		Takeover: g.takeover.wanted(),
 	}

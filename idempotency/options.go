@@ -31,8 +31,8 @@ type settings = Options
 // Option changes one setting of a [Guard].
 type Option func(*Options)
 
-func defaults() Options {
-	return Options{
+func defaults() *Options {
+	return &Options{
 		lease:            10 * time.Second,
 		maxWait:          30 * time.Second,
 		executionTimeout: 30 * time.Second,
@@ -121,13 +121,14 @@ func WithErrorEncoder(encode func(error) *RecordedError) Option {
 // attention with slog.Default, and with it the record that could not be stored.
 func WithHook(hook Hook) Option { return func(o *Options) { o.hook = hook } }
 
-// apply gives the options their values and checks them.
-func (o Options) apply(options []Option) (Options, error) {
+// apply returns the settings with the options applied, checked.
+func (o *Options) apply(options []Option) (Options, error) {
+	chosen := *o
 	for i, option := range options {
 		if option == nil {
-			return o, fmt.Errorf("idempotency: option %d is nil", i)
+			return chosen, fmt.Errorf("idempotency: option %d is nil", i)
 		}
-		option(&o)
+		option(&chosen)
 	}
 	positive := func(name string, d, least time.Duration) error {
 		if d < least {
@@ -136,20 +137,20 @@ func (o Options) apply(options []Option) (Options, error) {
 		return nil
 	}
 	err := errors.Join(
-		positive("WithLease", o.lease, time.Millisecond),
-		positive("WithMaxWait", o.maxWait, 0),
-		positive("WithExecutionTimeout", o.executionTimeout, 1),
-		positive("WithRetention", o.retention, 1),
-		positive("WithClockMargin", o.clockMargin, -1),
-		positive("WithReleaseMemory", o.releaseMemory, 0),
-		positive("WithStoreTimeout", o.storeTimeout, 1),
-		positive("WithPollInterval", o.pollInterval, 1),
-		o.checkPolicies(),
+		positive("WithLease", chosen.lease, time.Millisecond),
+		positive("WithMaxWait", chosen.maxWait, 0),
+		positive("WithExecutionTimeout", chosen.executionTimeout, 1),
+		positive("WithRetention", chosen.retention, 1),
+		positive("WithClockMargin", chosen.clockMargin, -1),
+		positive("WithReleaseMemory", chosen.releaseMemory, 0),
+		positive("WithStoreTimeout", chosen.storeTimeout, 1),
+		positive("WithPollInterval", chosen.pollInterval, 1),
+		chosen.checkPolicies(),
 	)
-	return o, err
+	return chosen, err
 }
 
-func (o Options) checkPolicies() error {
+func (o *Options) checkPolicies() error {
 	switch {
 	case o.maxReply < 1:
 		return fmt.Errorf("idempotency: WithMaxReply(%d): must be at least 1", o.maxReply)

@@ -75,8 +75,7 @@ type Orphan struct {
 
 // verdict decides what becomes of a handler's error.
 func (o *Options) verdict(err error, transactional bool) Decision {
-	var marked *notDone
-	if errors.As(err, &marked) {
+	if _, ok := errors.AsType[*notDoneError](err); ok {
 		return DecideRelease
 	}
 	if d := o.decide(err); d != DecideByStore {
@@ -92,8 +91,7 @@ func (o *Options) verdict(err error, transactional bool) Decision {
 }
 
 func (o *Options) encode(err error) *RecordedError {
-	var panicked *PanicError
-	if errors.As(err, &panicked) {
+	if _, ok := errors.AsType[*PanicError](err); ok {
 		return &RecordedError{Code: 500, Detail: "the handler panicked", Status: "Internal Server Error"}
 	}
 	if recorded := o.encodeError(err); recorded != nil {
@@ -110,7 +108,7 @@ func recordedError(err error) *RecordedError {
 	recorded = &RecordedError{Code: 500, Detail: err.Error()}
 	var coded interface{ StatusCode() int }
 	if errors.As(err, &coded) {
-		recorded.Code = int32(coded.StatusCode())
+		recorded.Code = int32(coded.StatusCode()) //nolint:gosec // a status has three digits
 	}
 	return recorded
 }

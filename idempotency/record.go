@@ -152,7 +152,7 @@ func decodeRecordedError(raw []byte) (*RecordedError, error) {
 // later version, and skipped.
 func (e *RecordedError) decodeField(number protowire.Number, kind protowire.Type, raw []byte) int {
 	var text *string
-	switch number {
+	switch number { //nolint:exhaustive // the others are protobuf's bounds
 	case errorFieldID:
 		text = &e.ID
 	case errorFieldDetail:
@@ -162,7 +162,7 @@ func (e *RecordedError) decodeField(number protowire.Number, kind protowire.Type
 	case errorFieldCode:
 		if kind == protowire.VarintType {
 			v, n := protowire.ConsumeVarint(raw)
-			e.Code = int32(protowire.DecodeZigZag(v))
+			e.Code = int32(protowire.DecodeZigZag(v)) //nolint:gosec // what was encoded has 32 bits
 			return n
 		}
 	}

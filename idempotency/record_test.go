@@ -50,7 +50,7 @@ func TestReplyComesBackEqual(t *testing.T) {
 				t.Fatal(err)
 			}
 			if m, ok := test.reply.(proto.Message); ok {
-				if !proto.Equal(m, test.to.(proto.Message)) {
+				if to, ok := test.to.(proto.Message); !ok || !proto.Equal(m, to) {
 					t.Errorf("got %v, want %v", test.to, m)
 				}
 			} else if !reflect.DeepEqual(test.to, test.reply) {
@@ -126,7 +126,7 @@ func TestReplayIntoAnotherType(t *testing.T) {
 			err = record.replay(test.to)
 			if test.name == "protobuf into another message" {
 				// Field 1 has another type there, which protobuf keeps as unknown.
-				if m := test.to.(proto.Message); err != nil || len(m.ProtoReflect().GetUnknown()) == 0 {
+				if m, ok := test.to.(proto.Message); !ok || err != nil || len(m.ProtoReflect().GetUnknown()) == 0 {
 					t.Fatalf("%v, %v", m, err)
 				}
 				return
@@ -139,7 +139,7 @@ func TestReplayIntoAnotherType(t *testing.T) {
 }
 
 type (
-	oneWay   struct{ n int }
+	oneWay   struct{ Number int }
 	embedsPB struct {
 		*wrapperspb.StringValue
 		Extra int

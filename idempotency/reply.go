@@ -69,16 +69,22 @@ func (r Record) replay(reply any) error {
 	case ContentDropped:
 		return unsettled(ErrNoReply, errors.New(string(r.Body)))
 	case ContentProto:
-		m, ok := asProto(reply)
-		if !ok {
-			return unsettled(ErrCorrupt, fmt.Errorf("a protobuf reply was recorded, and a %T is asked for", reply))
-		}
-		if err := (proto.UnmarshalOptions{AllowPartial: true}).Unmarshal(r.Body, m); err != nil {
-			return unsettled(ErrCorrupt, err)
-		}
-		return nil
+		return r.replayProto(reply)
+	case ContentJSON:
+		return r.replayJSON(reply)
 	}
-	return r.replayJSON(reply)
+	return unsettled(ErrCorrupt, fmt.Errorf("content %d is unknown", r.Content))
+}
+
+func (r Record) replayProto(reply any) error {
+	m, ok := asProto(reply)
+	if !ok {
+		return unsettled(ErrCorrupt, fmt.Errorf("a protobuf reply was recorded, and a %T is asked for", reply))
+	}
+	if err := (proto.UnmarshalOptions{AllowPartial: true}).Unmarshal(r.Body, m); err != nil {
+		return unsettled(ErrCorrupt, err)
+	}
+	return nil
 }
 
 func (r Record) replayJSON(reply any) error {
@@ -106,7 +112,8 @@ func (c *replyTypes) check(reply any) error {
 	}
 	t := reflect.TypeOf(reply)
 	if v, ok := c.verdicts.Load(t); ok {
-		return v.(replyVerdict).err
+		verdict, _ := v.(replyVerdict) // nothing else is stored
+		return verdict.err
 	}
 	err := checkReply(reply)
 	c.verdicts.Store(t, replyVerdict{err})
@@ -141,7 +148,7 @@ func checkJSON(t reflect.Type, path string, seen map[reflect.Type]bool) error {
 		}
 		return fmt.Errorf("%s has a JSON form of its own in one direction only", path)
 	}
-	switch t.Kind() {
+	switch t.Kind() { //nolint:exhaustive // the others come back as they are
 	case reflect.Pointer, reflect.Slice, reflect.Array:
 		return checkJSON(t.Elem(), path+"[]", seen)
 	case reflect.Map:

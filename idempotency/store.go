@@ -217,11 +217,11 @@ func NotApplied(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &notApplied{err}
+	return &notAppliedError{err}
 }
 
-type notApplied struct{ err error }
+type notAppliedError struct{ err error }
 
-func (e *notApplied) Error() string        { return e.err.Error() }
-func (e *notApplied) Unwrap() error        { return e.err }
-func (e *notApplied) Is(target error) bool { return target == ErrNotApplied }
+func (e *notAppliedError) Error() string        { return e.err.Error() }
+func (e *notAppliedError) Unwrap() error        { return e.err }
+func (e *notAppliedError) Is(target error) bool { return target == ErrNotApplied }

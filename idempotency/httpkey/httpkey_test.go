@@ -61,7 +61,7 @@ func TestMiddleware(t *testing.T) {
 			}))
 			request := httptest.NewRequest(test.method, "/tip", nil)
 			for _, key := range test.keys {
-				request.Header.Add("idempotency-key", key)
+				request.Header.Add(idempotency.HeaderKey, key)
 			}
 			if test.issued != "" {
 				request.Header.Set("Idempotency-Issued", test.issued)

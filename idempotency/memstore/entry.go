@@ -24,7 +24,7 @@ type entry struct {
 	store         *Store
 	key           idempotency.StoreKey
 	owner         idempotency.Owner
-	print         idempotency.Fingerprint
+	fingerprint   idempotency.Fingerprint
 	takenOver     bool
 	attempt       int64
 	fence         uint64
@@ -40,7 +40,7 @@ type entry struct {
 
 func newEntry(s *Store, c *idempotency.Claim, now int64) *entry {
 	return &entry{
-		store: s, key: c.Key, owner: c.Owner, print: c.Fingerprint, attempt: c.Attempt, fence: 1,
+		store: s, key: c.Key, owner: c.Owner, fingerprint: c.Fingerprint, attempt: c.Attempt, fence: 1,
 		lease: c.Lease, retention: c.Retention, releaseMemory: c.ReleaseMemory,
 		until: now + int64(c.Lease),
 	}

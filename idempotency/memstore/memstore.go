@@ -65,15 +65,15 @@ func (s *Store) begin(at *shard, c *idempotency.Claim, now int64) (_ idempotency
 		s.remove(at, old)
 		old = nil
 	case old.state == done:
-		return idempotency.Outcome{State: idempotency.Done, Record: old.record, Fingerprint: old.print}, nil
+		return idempotency.Outcome{State: idempotency.Done, Record: old.record, Fingerprint: old.fingerprint}, nil
 	case old.state == released && c.Attempt < old.attempt:
 		return idempotency.Outcome{State: idempotency.Superseded}, nil
 	case old.state == running && old.owner == c.Owner:
 		return old.acquired(), nil
 	case old.state == running && !old.orphaned(now):
-		return idempotency.Outcome{State: idempotency.Running, Fingerprint: old.print}, nil
-	case old.state == running && (!c.Takeover || !old.print.Matches(c.Fingerprint)):
-		return idempotency.Outcome{State: idempotency.Orphaned, Fingerprint: old.print}, nil
+		return idempotency.Outcome{State: idempotency.Running, Fingerprint: old.fingerprint}, nil
+	case old.state == running && (!c.Takeover || !old.fingerprint.Matches(c.Fingerprint)):
+		return idempotency.Outcome{State: idempotency.Orphaned, Fingerprint: old.fingerprint}, nil
 	}
 	e := newEntry(s, c, now)
 	if old != nil {

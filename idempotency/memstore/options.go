@@ -1,6 +1,7 @@
 package memstore
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -45,7 +46,7 @@ func newOptions(options []Option) (Options, error) {
 	case o.maxBytes < 1:
 		return o, fmt.Errorf("memstore: WithMaxBytes(%d): must be at least 1", o.maxBytes)
 	case o.clock == nil:
-		return o, fmt.Errorf("memstore: WithClock(nil): must be given a clock")
+		return o, errors.New("memstore: WithClock(nil): must be given a clock")
 	}
 	return o, nil
 }

@@ -114,7 +114,7 @@ func (s *suite) retentionEnds(t *testing.T) {
 func (s *suite) releaseFrees(t *testing.T) {
 	claim := s.newClaim(t)
 	out := s.acquire(t, s.Store, claim)
-	s.write(t, out.Execution.Context(t.Context()))
+	s.write(out.Execution.Context(t.Context()), t)
 	for range 2 { // the second time because the answer to the first was lost
 		if err := out.Execution.Release(t.Context()); err != nil {
 			t.Errorf("release: %v", err)

@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"sync"
 	"testing"
@@ -293,7 +294,11 @@ func (s *suite) guardRecover(t *testing.T) {
 			var asked int
 			look := func(_ context.Context, o idempotency.Orphan) (bool, error) {
 				asked++
-				o.Reply.(*wrapperspb.StringValue).Value = "found in the ledger"
+				reply, ok := o.Reply.(*wrapperspb.StringValue)
+				if !ok {
+					return false, fmt.Errorf("the reply is a %T", o.Reply)
+				}
+				reply.Value = "found in the ledger"
 				return c.done, nil
 			}
 			here, there := s.twoGuards(t, idempotency.WithTakeover(idempotency.TakeoverRecover(look)))

@@ -22,8 +22,8 @@ func (s *suite) leaseCases() []testCase {
 		{"OwnerComesBackInTime", s.ownerComesBack},
 		{"OrphanOutlivesItsRetention", s.orphanRetention},
 	}
-	if _, ok := s.Store.(idempotency.Watcher); ok {
-		cases = append(cases, testCase{"WatchWakes", s.watchWakes})
+	if watcher, ok := s.Other.(idempotency.Watcher); ok {
+		cases = append(cases, testCase{"WatchWakes", func(t *testing.T) { s.watchWakes(t, watcher) }})
 	}
 	if s.Skewed != nil {
 		cases = append(cases, testCase{"HostClockIsNotAsked", s.hostClock})
@@ -173,7 +173,7 @@ func (s *suite) orphanRetention(t *testing.T) {
 	}
 }
 
-func (s *suite) watchWakes(t *testing.T) {
+func (s *suite) watchWakes(t *testing.T, watcher idempotency.Watcher) {
 	for name, end := range map[string]func(t *testing.T, out idempotency.Outcome){
 		"complete": func(t *testing.T, out idempotency.Outcome) { s.complete(t, out, "first") },
 		"release": func(t *testing.T, out idempotency.Outcome) {
@@ -186,7 +186,7 @@ func (s *suite) watchWakes(t *testing.T) {
 			claim := s.newClaim(t)
 			claim.Lease = time.Minute
 			out := s.acquire(t, s.Store, claim)
-			wake, stop, err := s.Other.(idempotency.Watcher).Watch(t.Context(), claim.Key)
+			wake, stop, err := watcher.Watch(t.Context(), claim.Key)
 			if err != nil {
 				t.Fatalf("watch: %v", err)
 			}

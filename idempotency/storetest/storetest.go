@@ -179,7 +179,7 @@ func (s *suite) acquire(t *testing.T, store idempotency.Store, c idempotency.Cla
 }
 
 // write does the business write of an execution, if there is one to do.
-func (s *suite) write(t *testing.T, ctx context.Context) {
+func (s *suite) write(ctx context.Context, t *testing.T) {
 	t.Helper()
 	if s.Write == nil {
 		return
@@ -192,7 +192,7 @@ func (s *suite) write(t *testing.T, ctx context.Context) {
 // complete finishes an execution as a handler would.
 func (s *suite) complete(t *testing.T, out idempotency.Outcome, record string) {
 	t.Helper()
-	s.write(t, out.Execution.Context(t.Context()))
+	s.write(out.Execution.Context(t.Context()), t)
 	if err := out.Execution.Complete(t.Context(), []byte(record)); err != nil {
 		t.Fatalf("complete: %v", err)
 	}

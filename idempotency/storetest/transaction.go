@@ -27,7 +27,7 @@ func (s *suite) writesCommit(t *testing.T) {
 	before := s.lasting(t)
 	claim := s.newClaim(t)
 	out := s.acquire(t, s.Store, claim)
-	s.write(t, out.Execution.Context(t.Context()))
+	s.write(out.Execution.Context(t.Context()), t)
 	if got := s.lasting(t) - before; got != 0 {
 		t.Errorf("%d writes are seen before the commit", got)
 	}
@@ -44,7 +44,7 @@ func (s *suite) releaseRollsBack(t *testing.T) {
 	before := s.lasting(t)
 	claim := s.newClaim(t)
 	out := s.acquire(t, s.Store, claim)
-	s.write(t, out.Execution.Context(t.Context()))
+	s.write(out.Execution.Context(t.Context()), t)
 	if err := out.Execution.Release(t.Context()); err != nil {
 		t.Fatalf("release: %v", err)
 	}
@@ -77,8 +77,7 @@ func (s *suite) panicRollsBack(t *testing.T) {
 		return nil
 	})
 	_, err := w.call(t.Context(), here)
-	var panicked *idempotency.PanicError
-	if !errors.As(err, &panicked) {
+	if _, ok := errors.AsType[*idempotency.PanicError](err); !ok {
 		t.Errorf("error %v", err)
 	}
 	w.want(t, 1, 0)
@@ -125,7 +124,7 @@ func (s *suite) undoKeepsClaim(t *testing.T) {
 	if !ok {
 		t.Fatal("the execution of a transactional store is no idempotency.Undoer")
 	}
-	s.write(t, out.Execution.Context(t.Context()))
+	s.write(out.Execution.Context(t.Context()), t)
 	if err := undoer.Undo(t.Context()); err != nil {
 		t.Fatalf("undo: %v", err)
 	}
