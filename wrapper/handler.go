@@ -5,9 +5,11 @@ import (
 	"errors"
 	"runtime/debug"
 
+	"go-micro.dev/v4/codec"
 	"go-micro.dev/v4/server"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
+	"github.com/oncemore-dev/oncemore/retryfunc"
 )
 
 // NewHandlerWrapper returns a wrapper for micro.WrapHandler or
@@ -46,6 +48,7 @@ type deduper struct {
 	guard   *idempotency.Guard
 	guards  map[string]*idempotency.Guard // of endpoints with settings of their own
 	errors  wireErrors
+	proto   retryfunc.Rule // what protobuf says of an endpoint
 }
 
 func newDeduper(service string, guard *idempotency.Guard, opts []ServerOption) (*deduper, error) {
@@ -59,7 +62,7 @@ func newDeduper(service string, guard *idempotency.Guard, opts []ServerOption) (
 	if err != nil {
 		return nil, err
 	}
-	d := &deduper{ServerOptions: o, service: service, errors: wireErrors{service}, guards: make(map[string]*idempotency.Guard)}
+	d := &deduper{ServerOptions: o, service: service, errors: wireErrors{service}, proto: retryfunc.ProtoRule(), guards: make(map[string]*idempotency.Guard)}
 	if d.guard, err = guard.With(idempotency.WithErrorEncoder(d.errors.encode)); err != nil {
 		return nil, err
 	}
@@ -85,7 +88,7 @@ func (d *deduper) handle(ctx context.Context, req server.Request, rsp any, next 
 	if isStream(rsp) {
 		return next(ctx, req, rsp)
 	}
-	keyed, err := d.admit(endpoint, in, err)
+	keyed, err := d.admit(d.modeFor(ctx, endpoint, req), endpoint, in, err)
 	if err != nil {
 		return d.errors.answer(err)
 	}
@@ -105,6 +108,31 @@ func (d *deduper) handle(ctx context.Context, req server.Request, rsp any, next 
 	}
 	return d.errors.answer(err)
 }
+
+// modeFor is the mode of the request's endpoint. One that protobuf declares to
+// have no side effects has nothing to deduplicate, unless the user says so.
+func (d *deduper) modeFor(ctx context.Context, endpoint string, req server.Request) KeyMode {
+	if mode, ok := d.modes[endpoint]; ok {
+		return mode
+	}
+	if d.proto(ctx, described{req, endpoint}) == retryfunc.SafetySafe {
+		return KeyOff
+	}
+	return d.mode
+}
+
+// described is a request as its caller described it, for rules that are made for
+// callers.
+type described struct {
+	server.Request
+	endpoint string
+}
+
+// Endpoint is the name that grpc gives elsewhere.
+func (d described) Endpoint() string { return d.endpoint }
+
+// Codec is nil, as it is for a caller before the call.
+func (described) Codec() codec.Writer { return nil }
 
 // endpointOf is the name a request is for: grpc says it in another place.
 func endpointOf(req server.Request) string {
@@ -127,8 +155,7 @@ func isStream(rsp any) bool {
 
 // admit decides whether the call is deduplicated. err is what was wrong with
 // its metadata.
-func (d *deduper) admit(endpoint string, in incoming, err error) (keyed bool, _ error) {
-	mode := d.modeOf(endpoint)
+func (d *deduper) admit(mode KeyMode, endpoint string, in incoming, err error) (keyed bool, _ error) {
 	if mode == KeyOff {
 		return false, nil
 	}

@@ -64,7 +64,9 @@ type ServerOptions struct {
 type ServerOption func(*ServerOptions)
 
 // WithKeyMode sets what is done about keys: for the endpoints named ("Say.Hello")
-// or, where none is named, for all others. The default is KeyOptional.
+// or, where none is named, for all others. The default is KeyOptional, and
+// KeyOff for endpoints that protobuf declares to have no side effects
+// (idempotency_level).
 func WithKeyMode(mode KeyMode, endpoints ...string) ServerOption {
 	return func(o *ServerOptions) {
 		if mode > KeyOff {

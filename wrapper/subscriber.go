@@ -58,7 +58,7 @@ func (d *deduper) consume(ctx context.Context, msg server.Message, next server.S
 	if in.key.Value == "" && err == nil {
 		in.key.Value, _ = idempotency.ParseKey(broker) // an id that is no key is none
 	}
-	keyed, err := d.admit(topic, in, err)
+	keyed, err := d.admit(d.modeOf(topic), topic, in, err)
 	if err != nil {
 		return d.errors.answer(err)
 	}
