@@ -135,3 +135,6 @@ func Call(ctx context.Context, c client.Client, service, endpoint, key string, o
 	}
 	return rsp.GetValue(), nil
 }
+
+// Transport returns which transport the instances speak.
+func (f *Fleet) Transport() string { return f.transport }

@@ -57,6 +57,10 @@ func (l *ledger) create(ctx context.Context) error {
 	return nil
 }
 
+// LedgerFailed is what the error of a handler begins with that could not write
+// its row.
+const LedgerFailed = "bank: enter into the ledger"
+
 // enter adds a row: in the transaction of the execution, if there is one.
 func (l *ledger) enter(ctx context.Context, scope idempotency.Scope, receipt string) error {
 	var q sqlstore.Querier = l.db
@@ -67,7 +71,7 @@ func (l *ledger) enter(ctx context.Context, scope idempotency.Scope, receipt str
 		"INSERT INTO ledger (service, endpoint, caller, entry_key, receipt) VALUES (?, ?, ?, ?, ?)"),
 		scope.Service, scope.Endpoint, scope.Caller, scope.Key, receipt)
 	if err != nil {
-		return fmt.Errorf("bank: enter into the ledger: %w", err)
+		return fmt.Errorf(LedgerFailed+": %w", err)
 	}
 	return nil
 }

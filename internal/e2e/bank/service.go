@@ -136,7 +136,7 @@ func (b *Bank) enter(ctx context.Context, endpoint string, rsp *wrapperspb.Strin
 	if err != nil {
 		return err
 	}
-	receipt := receiptPrefix + b.process + "/" + id
+	receipt := ReceiptPrefix + b.process + "/" + id
 	scope := idempotency.Scope{Service: b.service, Endpoint: endpoint, Caller: info.Caller, Key: key}
 	if err := b.ledger.enter(ctx, scope, receipt); err != nil {
 		return err
@@ -145,5 +145,5 @@ func (b *Bank) enter(ctx context.Context, endpoint string, rsp *wrapperspb.Strin
 	return b.pass(ctx, Worked, key)
 }
 
-// receiptPrefix is what a receipt begins with, and no other data.
-const receiptPrefix = "receipt:"
+// ReceiptPrefix is what a receipt begins with, and no other data.
+const ReceiptPrefix = "receipt:"
