@@ -58,22 +58,29 @@ func (g *Guard) mayWait(r *request) error {
 // begin claims the key once, or twice with the same owner when the answer to
 // the first claim was lost.
 func (g *Guard) begin(ctx context.Context, r *request) (Outcome, error) {
-	if ctx.Err() != nil {
+	if hasLeft(ctx) {
 		return Outcome{}, r.left(ctx)
 	}
 	out, err := g.beginOnce(ctx, r)
-	if err != nil && r.doubt && !errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+	if err != nil && r.doubt && !errors.Is(err, context.DeadlineExceeded) && !hasLeft(ctx) {
 		out, err = g.beginOnce(ctx, r)
 	}
 	switch {
 	case err == nil:
 		return out, nil
-	case ctx.Err() != nil:
+	case hasLeft(ctx):
 		return Outcome{}, r.left(ctx)
 	case r.joined && g.work.stopping.Err() != nil:
 		return Outcome{}, unsettled(ErrWaitTimeout, ErrDraining)
 	}
 	return Outcome{}, refusal(ErrUnavailable, err)
+}
+
+// hasLeft tells whether the caller's time is up. A store that puts the deadline
+// on its socket notices that a moment before the context does.
+func hasLeft(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ctx.Err() != nil || ok && !time.Now().Before(deadline)
 }
 
 // left answers a caller that has left.
