@@ -46,11 +46,12 @@ func (s *Store) remember(
 	}
 }
 
-// replayed fills the cache with a record that was read out of r, if it was.
+// replayed returns the outcome that was read out of r, and fills the cache if
+// it is a record.
 func (s *Store) replayed(
 	ctx context.Context, key idempotency.StoreKey, out idempotency.Outcome, r *row,
 ) idempotency.Outcome {
-	if out.State == idempotency.Done && r != nil {
+	if out.State == idempotency.Done {
 		s.remember(ctx, key, out.Record, out.Fingerprint, r.left())
 	}
 	return out

@@ -14,6 +14,11 @@ func (s *Store) beginDetached(ctx context.Context, c *idempotency.Claim) (idempo
 	if err != nil {
 		return idempotency.Outcome{}, idempotency.NotApplied(err)
 	}
+	if seen != nil {
+		if out, _ := seen.outcome(c); out.State != 0 {
+			return s.replayed(ctx, c.Key, out, seen), nil
+		}
+	}
 	var out idempotency.Outcome
 	err = persist(ctx, func() (err error) {
 		out, err = s.table().claim(ctx, c, c.Lease, seen)
@@ -25,9 +30,8 @@ func (s *Store) beginDetached(ctx context.Context, c *idempotency.Claim) (idempo
 		return idempotency.Outcome{}, provenIf(unsent(err), err)
 	case out.State == idempotency.Acquired:
 		out.Execution = &lease{store: s, claim: *c}
-		return out, nil
 	}
-	return s.replayed(ctx, c.Key, out, seen), nil
+	return out, nil
 }
 
 // provenIf marks an error that proves that nothing was changed.

@@ -47,10 +47,15 @@ func (sqlite) check(ctx context.Context, db *sql.DB) (err error) {
 	return nil
 }
 
-// lockSchema needs no more than the write lock that the first write takes: to
-// create what is there changes nothing.
-func (sqlite) lockSchema(context.Context, *sql.Conn) (func(context.Context) error, error) {
-	return func(context.Context) error { return nil }, nil
+// lockSchema takes the write lock.
+func (sqlite) lockSchema(ctx context.Context, conn *sql.Conn) (func(context.Context) error, error) {
+	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error {
+		_, err := conn.ExecContext(ctx, "COMMIT")
+		return err
+	}, nil
 }
 
 func (d sqlite) begin(ctx context.Context, s *session, o beginning) error {

@@ -203,13 +203,11 @@ func TestModesShareATable(t *testing.T) {
 	if a, b := transactional.id, detached.id; a != b {
 		t.Errorf("ids %q and %q", a, b)
 	}
-	claim := claimFor(t, "key")
-	claim.Lease, claim.Wait = 50*time.Millisecond, 0
-	out := acquire(t, detached, claim)
+	out := acquire(t, detached, claimFor(t, "key"))
 	next := claimFor(t, "key")
 	next.Wait = 0
 	wantState(t, transactional, next, idempotency.Running)
-	time.Sleep(100 * time.Millisecond)
+	must(t, execIn(t, detached.db, "UPDATE oncemore_record SET lease_until = 0"))
 	wantState(t, transactional, next, idempotency.Orphaned)
 	must(t, out.Execution.Complete(t.Context(), []byte("record")))
 	wantState(t, transactional, next, idempotency.Done)

@@ -72,6 +72,7 @@ func testSweepUnderLoad(t *testing.T, b *backend) {
 			for n := range rounds {
 				claim := claimFor(t, fmt.Sprint("key-", (w+n)%keys))
 				claim.Retention, claim.ReleaseMemory = time.Millisecond, time.Millisecond
+				claim.Timeout = 5 * time.Second // a row is looked at when it must have ended
 				out, err := s.Begin(t.Context(), claim)
 				if err != nil {
 					t.Errorf("begin: %v", err)
