@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go-micro.dev/v4/client"
+	"go-micro.dev/v4/registry"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
@@ -42,7 +43,13 @@ func Start(tb testing.TB, place *Place, transport string, n int, c Config) *Flee
 // Add starts one more instance, with a configuration of its own.
 func (f *Fleet) Add(tb testing.TB, c Config) *fixture.Node {
 	tb.Helper()
-	c.kind, c.source, c.ledger = f.Place.Kind, f.Place.through(c.StoreAddress), f.Place.ledgerSource
+	return f.AddAt(tb, f.Place, c)
+}
+
+// AddAt starts one more instance, which keeps its records in another place.
+func (f *Fleet) AddAt(tb testing.TB, place *Place, c Config) *fixture.Node {
+	tb.Helper()
+	c.kind, c.source, c.ledger = place.Kind, place.through(c.StoreAddress), place.ledgerSource
 	c.director = f.Director.Address()
 	environment, err := c.environment()
 	if err != nil {
@@ -82,14 +89,15 @@ const callTimeout = 100 * time.Second
 
 // Stock returns go-micro's own client, which tries once and has all the time
 // that a test may take.
-func (f *Fleet) Stock(tb testing.TB, opts ...client.Option) client.Client {
+func (f *Fleet) Stock(tb testing.TB) client.Client {
 	tb.Helper()
-	own := []client.Option{
-		client.Retries(0), client.RequestTimeout(callTimeout), client.DialTimeout(callTimeout),
-		func(o *client.Options) { o.CallOptions.ConnectionTimeout = callTimeout },
-	}
-	registry := fixture.NewRegistry(map[string][]string{f.service: f.Addresses()})
-	selector, closeSelector, err := fixture.NewSelector(registry)
+	return f.StockFrom(tb, fixture.NewRegistry(map[string][]string{f.service: f.Addresses()}))
+}
+
+// StockFrom is Stock with the instances that a registry knows.
+func (f *Fleet) StockFrom(tb testing.TB, r registry.Registry) client.Client {
+	tb.Helper()
+	selector, closeSelector, err := fixture.NewSelector(r)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -98,8 +106,10 @@ func (f *Fleet) Stock(tb testing.TB, opts ...client.Option) client.Client {
 			tb.Error(err)
 		}
 	})
-	own = append(own, client.Selector(selector), client.Registry(registry))
-	return fixture.NewClient(tb, f.transport, nil, append(own, opts...)...)
+	return fixture.NewClient(tb, f.transport, nil,
+		client.Selector(selector), client.Registry(r),
+		client.Retries(0), client.RequestTimeout(callTimeout), client.DialTimeout(callTimeout),
+		func(o *client.Options) { o.CallOptions.ConnectionTimeout = callTimeout })
 }
 
 // Client returns a client that retries on another instance, and may retry every

@@ -29,7 +29,7 @@ const (
 	callers   = 8
 	// before is how many calls are answered before the store goes, and after
 	// how many since it came back.
-	before, after = 100, 200
+	before, after = 50, 100
 	// refusals is how many callers are told while the store is away.
 	refusals = 2 * callers
 	// storeTimeout is short, so that a frozen store is soon noticed.
