@@ -85,10 +85,14 @@ func hasLeft(ctx context.Context) bool {
 
 // left answers a caller that has left.
 func (r *request) left(ctx context.Context) error {
-	if r.joined {
-		return unsettled(ErrWaitTimeout, context.Cause(ctx))
+	why := context.Cause(ctx)
+	if why == nil {
+		why = context.DeadlineExceeded
 	}
-	return refusal(ErrCanceled, context.Cause(ctx))
+	if r.joined {
+		return unsettled(ErrWaitTimeout, why)
+	}
+	return refusal(ErrCanceled, why)
 }
 
 func (g *Guard) beginOnce(ctx context.Context, r *request) (Outcome, error) {
