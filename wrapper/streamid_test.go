@@ -1,0 +1,70 @@
+package wrapper_test
+
+import (
+	"context"
+	"testing"
+
+	"go-micro.dev/v4/client"
+	"go-micro.dev/v4/metadata"
+	"go-micro.dev/v4/server"
+	"go-micro.dev/v4/transport/headers"
+
+	"github.com/oncemore-dev/oncemore/examples/hello-srv/proto/hello"
+	"github.com/oncemore-dev/oncemore/wrapper"
+)
+
+// TestEachAttemptHasAnIdentityOnItsConnection, where the server keeps it from
+// its handlers: go-micro's mucp server would otherwise take the requests of a
+// pooled connection for one, and lose some.
+func TestEachAttemptHasAnIdentityOnItsConnection(t *testing.T) {
+	announced := nodes("a", "b")
+	for _, n := range announced[0].Nodes {
+		n.Metadata[wrapper.MetadataServer] = "1"
+	}
+	wire := &recorder{answers: []error{errRefused, nil}}
+	c := newWire(t, announced, wire.wire, safety(t))
+	for _, endpoint := range []string{read, write} {
+		for range 3 {
+			if _, _, err := call(t.Context(), c, endpoint); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	seen := make(map[string]bool)
+	for i, s := range wire.arrived {
+		id := s.metadata[headers.Stream]
+		if id == "" || seen[id] {
+			t.Errorf("attempt %d has identity %q", i+1, id)
+		}
+		seen[id] = true
+	}
+}
+
+func TestPlainServersGetNoIdentity(t *testing.T) {
+	wire := new(recorder)
+	c := newWire(t, nodes("a"), wire.wire)
+	if _, _, err := call(t.Context(), c, write, client.WithRetries(0)); err != nil {
+		t.Fatal(err)
+	}
+	if id, ok := wire.arrived[0].metadata[headers.Stream]; ok {
+		t.Errorf("a plain server got identity %q and would pass it on", id)
+	}
+}
+
+// TestHandlersSeeNothingOfIt: neither the identity nor the key of a call reaches
+// the metadata that its handler would pass on.
+func TestHandlersSeeNothingOfIt(t *testing.T) {
+	var got metadata.Metadata
+	handle := wrapHandler(t, func(ctx context.Context, _ server.Request, _ any) error {
+		got, _ = metadata.FromContext(ctx)
+		return nil
+	})
+	ctx := keyed(t.Context(), "k", headers.Stream, "oncemore-1", "Retry-Count", "2", "Idempotency-Sent", "2026-01-01T00:00:00Z", "Trace", "1")
+	req := request{endpoint: "Wallet.Tip", body: &hello.TipRequest{Student: "xuxu"}}
+	if err := handle(ctx, req, new(hello.TipReply)); err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 1 || got["Trace"] != "1" {
+		t.Errorf("the handler's metadata is %v", got)
+	}
+}
