@@ -24,6 +24,7 @@ ARGS ?=
 BENCH ?= .
 COUNT ?= 6
 BASE ?=
+BENCHFLAGS = -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -p 1 -timeout 2h
 
 .PHONY: help
 help: ## List the targets (the default)
@@ -56,9 +57,12 @@ lint: $(LINT) ## Check style, imports, formatting, vet and module files
 	@for m in $(MODULES); do echo "tidy $$m"; go -C "$$m" mod tidy -diff; done
 
 .PHONY: bench
-bench: deps $(BENCHSTAT) ## Run the benchmarks COUNT times; BASE=old.txt compares with an earlier .cache/bench.txt
-	@for m in $(CODE); do go -C "$$m" test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -p 1 -timeout 2h ./...; done | tee .cache/bench.txt
+bench: deps $(BENCHSTAT) ## Run the benchmarks COUNT times and print what they compare; BASE=old.txt compares with an earlier .cache/bench.txt
+	@{ go -C bench run ./table -machine; \
+		go test $(BENCHFLAGS) -benchtime 20ms ./...; \
+		go -C bench test $(BENCHFLAGS) -benchtime 300ms ./...; } | tee .cache/bench.txt
 	@$(BENCHSTAT) $(BASE) .cache/bench.txt
+	@go -C bench run ./table <.cache/bench.txt
 
 .PHONY: generate
 generate: $(PROTOC_PLUGINS) ## Regenerate the Go code of every .proto file

@@ -9,8 +9,10 @@
 //     over a transport that answers at once.
 //   - Loopback: wrapped client, wrapped handler and both against bare ones,
 //     over real connections.
-//   - Handler: the handler wrapper alone.
-//   - Memstore, SQL: what a claim and its record cost in a store.
+//   - SQL: a claim and its record around a business transaction, or in it,
+//     against the bare transaction.
+//
+// What one piece costs by itself is measured in its own package.
 //
 // A busy machine must not decide who wins. What is compared takes turns: Stack
 // runs the bare client every few hundred calls, Loopback and SQL go from one

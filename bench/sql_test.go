@@ -4,9 +4,10 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
-	"encoding/binary"
+	"errors"
 	"path/filepath"
 	"testing"
+	"time"
 
 	_ "github.com/go-sql-driver/mysql"
 	_ "github.com/jackc/pgx/v5/stdlib"
@@ -91,18 +92,22 @@ func inTransaction(ctx context.Context, db *sql.DB, do func(context.Context, sql
 	return tx.Commit()
 }
 
+// record is a recorded reply of a usual size.
+var record = make([]byte, 200)
+
 // recorded does the business under a key that nobody has used, and records it.
 func recorded(ctx context.Context, s idempotency.Store, do func(context.Context) error) error {
-	var random [8]byte
-	if _, err := rand.Read(random[:]); err != nil {
+	c := idempotency.Claim{Lease: time.Hour, Timeout: time.Hour, Retention: 24 * time.Hour, ReleaseMemory: time.Hour}
+	if _, err := rand.Read(c.Key[:]); err != nil {
 		return err
 	}
-	out, err := s.Begin(ctx, claim(binary.BigEndian.Uint64(random[:])))
+	copy(c.Owner[:], c.Key[:])
+	out, err := s.Begin(ctx, c)
 	if err != nil {
 		return err
 	}
 	if out.State != idempotency.Acquired {
-		return idempotency.ErrLost
+		return errors.New("a fresh key is " + out.State.String())
 	}
 	if err := do(out.Execution.Context(ctx)); err != nil {
 		return err
