@@ -89,6 +89,7 @@ func sqliteDSN(path string) string {
 	options := url.Values{}
 	options.Add("_pragma", "busy_timeout(5000)")
 	options.Add("_pragma", "journal_mode(WAL)")
+	options.Add("_pragma", "synchronous(NORMAL)") // outlives a process, which is all that tests kill
 	options.Add("_txlock", "immediate")
 	return path + "?" + options.Encode()
 }
@@ -163,11 +164,13 @@ func execIn(t testing.TB, db *sql.DB, query string) error {
 	return err
 }
 
+func storeKey(name string) idempotency.StoreKey { return sha256.Sum256([]byte(name)) }
+
 // claimFor is a claim of a key by a new owner, for any length of time.
 func claimFor(t testing.TB, name string) idempotency.Claim {
 	t.Helper()
 	c := idempotency.Claim{
-		Key: sha256.Sum256([]byte(name)), Lease: time.Minute, Timeout: time.Minute, Retention: time.Hour,
+		Key: storeKey(name), Lease: time.Minute, Timeout: time.Minute, Retention: time.Hour,
 		ReleaseMemory: time.Hour, Wait: 30 * time.Second,
 	}
 	_, err := rand.Read(c.Owner[:])

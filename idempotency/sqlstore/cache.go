@@ -15,10 +15,10 @@ type Cache interface {
 	// GetRecord returns what PutRecord kept; found is false if there is nothing.
 	// The record must not be changed by anyone.
 	GetRecord(ctx context.Context, key idempotency.StoreKey) (
-		record []byte, print idempotency.Fingerprint, found bool, err error)
+		record []byte, fingerprint idempotency.Fingerprint, found bool, err error)
 	// PutRecord keeps a record, for the retention at most.
 	PutRecord(ctx context.Context, key idempotency.StoreKey,
-		record []byte, print idempotency.Fingerprint, retention time.Duration) error
+		record []byte, fingerprint idempotency.Fingerprint, retention time.Duration) error
 }
 
 // cached returns the record of a key that the cache knows.
@@ -26,22 +26,22 @@ func (s *Store) cached(ctx context.Context, key idempotency.StoreKey) (idempoten
 	if s.cache == nil {
 		return idempotency.Outcome{}, false
 	}
-	record, print, found, err := s.cache.GetRecord(ctx, key)
+	record, fingerprint, found, err := s.cache.GetRecord(ctx, key)
 	if err != nil {
 		s.logger.LogAttrs(ctx, slog.LevelWarn, "sqlstore: read the cache", slog.Any("error", err))
 		return idempotency.Outcome{}, false
 	}
-	return idempotency.Outcome{State: idempotency.Done, Record: record, Fingerprint: print}, found
+	return idempotency.Outcome{State: idempotency.Done, Record: record, Fingerprint: fingerprint}, found
 }
 
 // remember puts a record into the cache that is in the database.
 func (s *Store) remember(
-	ctx context.Context, key idempotency.StoreKey, record []byte, print idempotency.Fingerprint, retention time.Duration,
+	ctx context.Context, key idempotency.StoreKey, record []byte, fingerprint idempotency.Fingerprint, retention time.Duration,
 ) {
 	if s.cache == nil || retention <= 0 {
 		return
 	}
-	if err := s.cache.PutRecord(ctx, key, record, print, retention); err != nil {
+	if err := s.cache.PutRecord(ctx, key, record, fingerprint, retention); err != nil {
 		s.logger.LogAttrs(ctx, slog.LevelWarn, "sqlstore: fill the cache", slog.Any("error", err))
 	}
 }

@@ -53,7 +53,7 @@ func (f *front) GetRecord(_ context.Context, key idempotency.StoreKey) ([]byte, 
 }
 
 func (f *front) PutRecord(
-	_ context.Context, key idempotency.StoreKey, record []byte, print idempotency.Fingerprint, retention time.Duration,
+	_ context.Context, key idempotency.StoreKey, record []byte, fingerprint idempotency.Fingerprint, retention time.Duration,
 ) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -63,7 +63,7 @@ func (f *front) PutRecord(
 	if f.records == nil {
 		f.records = make(map[idempotency.StoreKey]cachedRecord)
 	}
-	f.records[key] = cachedRecord{record, print, retention}
+	f.records[key] = cachedRecord{record, fingerprint, retention}
 	return nil
 }
 

@@ -29,7 +29,7 @@ func harness(b *backend, options ...Option) storetest.Factory {
 			Other:     p.store(t, options...),
 			Stranger:  b.newPlace(t).store(t, options...),
 			OneWriter: b.dialect == SQLite,
-			Tick:      500 * time.Millisecond,
+			Tick:      700 * time.Millisecond,
 			Write:     func(ctx context.Context) error { return write(ctx, db, "suite") },
 			Writes:    func(ctx context.Context) (int, error) { return writes(ctx, db, "") },
 		}

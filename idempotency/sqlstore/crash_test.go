@@ -234,7 +234,10 @@ func testHostVanishes(t *testing.T, b *backend) {
 	out, err := s.Begin(t.Context(), claim)
 	must(t, err)
 	must(t, write(out.Execution.Context(t.Context()), s.db, "vanished"))
-	out.Execution.(*execution).stop() // a vanished host watches no clock
+	vanished, ok := out.Execution.(*execution)
+	if !ok || !vanished.stop() { // a vanished host watches no clock
+		t.Fatal("the clock was not stopped")
+	}
 	proxy.Freeze()
 	next := acquire(t, other, claimFor(t, "key"))
 	must(t, write(next.Execution.Context(t.Context()), other.db, "next"))

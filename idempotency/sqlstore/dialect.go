@@ -37,10 +37,16 @@ func (d Dialect) String() string {
 }
 
 //go:embed migrations
-var migrations embed.FS //nolint:gochecknoglobals // go:embed needs a variable; nobody changes it
+var migrations embed.FS
 
 // dialect is what databases do differently.
 type dialect interface {
+	wording
+	transacting
+}
+
+// wording is how a database is talked to.
+type wording interface {
 	// folder is where the migrations are.
 	folder() string
 	// rewrite puts a text of [statements] into the database's own words.
@@ -52,7 +58,10 @@ type dialect interface {
 	// lockSchema waits on the connection until no other instance migrates;
 	// unlock ends that.
 	lockSchema(ctx context.Context, conn *sql.Conn) (unlock func(context.Context) error, err error)
+}
 
+// transacting is how a key is claimed for the time of a transaction.
+type transacting interface {
 	// begin begins a transaction on s, which waits at most wait for what others
 	// hold. An error that classifies as contended says that it had to wait
 	// longer.

@@ -83,7 +83,7 @@ func mysqlNumber(err error) (number uint16, ok bool) {
 	if field.Kind() != reflect.Uint16 {
 		return 0, false
 	}
-	return uint16(field.Uint()), true
+	return uint16(field.Uint()), true //nolint:gosec // it is one
 }
 
 // classify says what an error means for a claim.

@@ -131,20 +131,24 @@ func testTransactionEndsWithItsHandler(t *testing.T, b *backend) {
 	t.Helper()
 	p := b.newPlace(t)
 	i := p.instance(t, 4)
-	for name, end := range map[string]func(idempotency.Execution) error{
-		"complete": func(e idempotency.Execution) error { return e.Complete(t.Context(), []byte("done")) },
-		"release":  func(e idempotency.Execution) error { return e.Release(t.Context()) },
-		"undo":     func(e idempotency.Execution) error { return e.(idempotency.Undoer).Undo(t.Context()) },
+	for name, end := range map[string]func(*execution) error{
+		"complete": func(e *execution) error { return e.Complete(t.Context(), []byte("done")) },
+		"release":  func(e *execution) error { return e.Release(t.Context()) },
+		"undo":     func(e *execution) error { return e.Undo(t.Context()) },
 	} {
 		out := acquire(t, i.store, claimFor(t, name))
+		e, ok := out.Execution.(*execution)
+		if !ok {
+			t.Fatalf("execution %T", out.Execution)
+		}
 		ctx := out.Execution.Context(t.Context())
 		must(t, write(ctx, i.db, name))
 		tx, _ := Tx(ctx)
-		must(t, end(out.Execution))
+		must(t, end(e))
 		const query = "INSERT INTO business (name, at_fence) VALUES ('late', 0)"
 		_, errExec := tx.ExecContext(ctx, query)
-		_, errQuery := tx.QueryContext(ctx, query) //nolint:rowserrcheck,sqlclosecheck // an error is wanted
-		_, errPrepare := tx.PrepareContext(ctx, query)
+		_, errQuery := tx.QueryContext(ctx, query)     //nolint:rowserrcheck,sqlclosecheck // an error is wanted
+		_, errPrepare := tx.PrepareContext(ctx, query) //nolint:sqlclosecheck // an error is wanted
 		for call, err := range map[string]error{
 			"exec": errExec, "query": errQuery, "row": tx.QueryRowContext(ctx, query).Scan(), "prepare": errPrepare,
 		} {
@@ -176,7 +180,7 @@ func testOpenRows(t *testing.T, b *backend) {
 				must(t, write(ctx, i.db, "business"))
 			}
 			tx, _ := Tx(ctx)
-			statement, err := tx.PrepareContext(ctx, "SELECT name FROM business")
+			statement, err := tx.PrepareContext(ctx, "SELECT name FROM business") //nolint:sqlclosecheck // left open
 			if err != nil {
 				return err
 			}
@@ -204,10 +208,10 @@ func testIgnoredDeadlock(t *testing.T, b *backend) {
 	must(t, execIn(t, i.db, "CREATE TABLE account (id INT PRIMARY KEY, cents INT NOT NULL)"))
 	must(t, execIn(t, i.db, "INSERT INTO account VALUES (1, 0), (2, 0)"))
 	var deadlocked bool
-	_, err := i.call(t.Context(), "key", 0, func(ctx context.Context) error {
+	_, err := i.call(t.Context(), "key", 5, func(ctx context.Context) error {
 		tx, _ := Tx(ctx)
 		must(t, write(ctx, i.db, "before"))
-		deadlocked = deadlock(t, ctx, tx, i.db)
+		deadlocked = deadlock(ctx, t, tx, i.db)
 		for range 3 { // as if nothing had happened
 			_ = write(ctx, i.db, "after")
 		}
@@ -222,7 +226,11 @@ func testIgnoredDeadlock(t *testing.T, b *backend) {
 	for _, name := range []string{"before", "after"} {
 		wantWrites(t, i.db, name, 0)
 	}
-	_, err = i.call(t.Context(), "key", 1, func(ctx context.Context) error { return write(ctx, i.db, "again") })
+	again := func(ctx context.Context) error { return write(ctx, i.db, "again") }
+	if _, err = i.call(t.Context(), "key", 4, again); !errors.Is(err, idempotency.ErrSuperseded) {
+		t.Errorf("an earlier attempt: %v, want ErrSuperseded", err)
+	}
+	_, err = i.call(t.Context(), "key", 6, again)
 	must(t, err)
 	wantWrites(t, i.db, "again", 1)
 	p.wantCleanSessions(t, i.db)
@@ -230,7 +238,7 @@ func testIgnoredDeadlock(t *testing.T, b *backend) {
 
 // deadlock makes the handler's transaction the victim of one, which is the one
 // that has written less.
-func deadlock(t *testing.T, ctx context.Context, tx Querier, db *sql.DB) bool {
+func deadlock(ctx context.Context, t *testing.T, tx Querier, db *sql.DB) bool {
 	t.Helper()
 	rival, err := db.BeginTx(ctx, nil)
 	must(t, err)

@@ -124,11 +124,11 @@ func (d mysql) commit(ctx context.Context, s *session) (over bool, err error) {
 	if _, err := s.tx.ExecContext(ctx, "COMMIT"); err != nil {
 		return false, err
 	}
-	over, err = d.end(ctx, s)
-	if err != nil && !over {
+	if over, err = d.end(ctx, s); err != nil {
 		s.discard() // committed all the same
+		over = true
 	}
-	return over || err != nil, nil
+	return over, nil
 }
 
 func (d mysql) rollback(ctx context.Context, s *session) (over bool, err error) {

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -87,13 +88,13 @@ func (o *Options) check() error {
 	case o.dialect > SQLite:
 		return fmt.Errorf("sqlstore: WithDialect(%v): must be MySQL, PostgreSQL or SQLite", o.dialect)
 	case o.cacheSet && o.cache == nil:
-		return fmt.Errorf("sqlstore: WithCache(nil): must be given a cache")
+		return errors.New("sqlstore: WithCache(nil): must be given a cache")
 	case o.waitersSet && o.maxWaiters < 1:
 		return fmt.Errorf("sqlstore: WithMaxWaiters(%d): must be at least 1", o.maxWaiters)
 	case o.sweepInterval < 0:
 		return fmt.Errorf("sqlstore: WithSweepInterval(%v): must be at least 0", o.sweepInterval)
 	case o.logger == nil:
-		return fmt.Errorf("sqlstore: WithLogger(nil): must be given a logger")
+		return errors.New("sqlstore: WithLogger(nil): must be given a logger")
 	}
 	return nil
 }

@@ -37,19 +37,19 @@ type row struct {
 // that there is no row.
 func scanRow(from *sql.Row) (*row, error) {
 	var r row
-	var owner, print []byte
-	err := from.Scan(&r.state, &owner, &r.fence, &r.takenOver, &r.attempt, &print,
+	var owner, fingerprint []byte
+	err := from.Scan(&r.state, &owner, &r.fence, &r.takenOver, &r.attempt, &fingerprint,
 		&r.leaseUntil, &r.expiresAt, &r.record, &r.now)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, nil //nolint:nilnil // no row is no error
 	case err != nil:
 		return nil, err
-	case r.state < running || r.state > released || len(owner) != len(r.owner) || len(print) != len(r.print):
+	case r.state < running || r.state > released || len(owner) != len(r.owner) || len(fingerprint) != len(r.print):
 		return nil, errDamaged
 	}
 	copy(r.owner[:], owner)
-	copy(r.print[:], print)
+	copy(r.print[:], fingerprint)
 	return &r, nil
 }
 

@@ -92,11 +92,10 @@ func (d sqlite) commit(ctx context.Context, s *session) (over bool, err error) {
 	if err := s.tx.Commit(); err != nil {
 		return false, err
 	}
-	if err := d.restore(ctx, s); err != nil {
+	if over = d.restore(ctx, s) != nil; over {
 		s.discard() // committed all the same
-		return true, nil
 	}
-	return false, nil
+	return over, nil
 }
 
 func (d sqlite) rollback(ctx context.Context, s *session) (over bool, err error) {

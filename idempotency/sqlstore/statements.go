@@ -111,7 +111,7 @@ func (t table) exec(ctx context.Context, s *statement, args ...any) (changed boo
 	var result sql.Result
 	switch {
 	case t.tx != nil && s.prepared != nil:
-		result, err = t.tx.StmtContext(ctx, s.prepared).ExecContext(ctx, args...)
+		result, err = t.tx.StmtContext(ctx, s.prepared).ExecContext(ctx, args...) //nolint:sqlclosecheck // with tx
 	case t.tx != nil:
 		result, err = t.tx.ExecContext(ctx, s.text, args...)
 	case s.prepared != nil:
@@ -129,7 +129,7 @@ func (t table) exec(ctx context.Context, s *statement, args ...any) (changed boo
 func (t table) row(ctx context.Context, s *statement, args ...any) *sql.Row {
 	switch {
 	case t.tx != nil && s.prepared != nil:
-		return t.tx.StmtContext(ctx, s.prepared).QueryRowContext(ctx, args...)
+		return t.tx.StmtContext(ctx, s.prepared).QueryRowContext(ctx, args...) //nolint:sqlclosecheck // with tx
 	case t.tx != nil:
 		return t.tx.QueryRowContext(ctx, s.text, args...)
 	case s.prepared != nil:
@@ -199,7 +199,10 @@ func acquiredIf(mine bool, n next) idempotency.Outcome {
 	if !mine {
 		return idempotency.Outcome{}
 	}
-	return idempotency.Outcome{State: idempotency.Acquired, Fence: uint64(n.fence), TakenOver: n.takenOver}
+	return idempotency.Outcome{
+		State: idempotency.Acquired, TakenOver: n.takenOver,
+		Fence: uint64(n.fence), //nolint:gosec // at least 1
+	}
 }
 
 var errHot = errors.New("sqlstore: the key changed again and again while it was claimed; begin again")

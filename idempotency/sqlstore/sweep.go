@@ -30,10 +30,11 @@ func (s *Store) Sweep(ctx context.Context) (int, error) {
 		}
 		n, err := s.sweepKeys(ctx, keys)
 		total += n
-		switch kind := classify(err); {
-		case err != nil && kind != contended && kind != conflict:
+		yielded := classify(err) == contended || classify(err) == conflict
+		if err != nil && !yielded {
 			return total, fmt.Errorf("sqlstore: sweep: %w", err)
-		case err != nil, len(keys) < sweepBatch:
+		}
+		if yielded || len(keys) < sweepBatch {
 			return total, nil
 		}
 	}
@@ -90,7 +91,7 @@ func (s *Store) deleteExpired(ctx context.Context, ss *session, keys [][]byte) (
 // sweeper sweeps until ctx ends.
 func (s *Store) sweeper(ctx context.Context) {
 	for {
-		pause := s.sweepInterval/2 + rand.N(s.sweepInterval+1) //nolint:gosec // only to fall out of step
+		pause := s.sweepInterval/2 + rand.N(s.sweepInterval+1)
 		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():

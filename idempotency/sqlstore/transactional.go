@@ -177,7 +177,11 @@ func (e *execution) rollBack(ctx context.Context, cause error) error {
 	}
 	cause = idempotency.NotApplied(cause)
 	e.session.rollback(ctx)
-	e.over(cause, nil)
+	var release error
+	if e.claim.ReleaseMemory > 0 { // a release in all but name
+		release = e.store.releaseAnew(ctx, &e.claim)
+	}
+	e.over(cause, release)
 	return cause
 }
 
@@ -249,47 +253,55 @@ func (e *execution) Release(ctx context.Context) error {
 		e.over(idempotency.ErrLost, nil)
 		return nil
 	}
-	// No other claim may come between the rollback and the release.
-	err := e.undo(ctx)
-	if err == nil {
-		var mine bool
-		if mine, err = e.store.tableIn(e.session).giveUp(ctx, &e.claim); err == nil && !mine {
-			err = errRolledBack
-		}
-	}
-	if err == nil {
-		err = e.session.commit(ctx)
-	} else {
-		e.session.rollback(ctx)
-	}
+	err := e.releaseHere(ctx)
 	if err != nil {
-		err = e.store.releaseAnew(ctx, &e.claim, err)
+		if again := e.store.releaseAnew(ctx, &e.claim); again != nil {
+			err = errors.Join(err, again)
+		} else {
+			err = nil
+		}
 	}
 	e.over(idempotency.ErrLost, err)
 	return err
 }
 
+// releaseHere ends the session. No other claim comes between the rollback and
+// the release.
+func (e *execution) releaseHere(ctx context.Context) error {
+	err := e.undo(ctx)
+	var mine bool
+	if err == nil {
+		mine, err = e.store.tableIn(e.session).giveUp(ctx, &e.claim)
+	}
+	if err == nil && !mine {
+		err = errRolledBack
+	}
+	if err != nil {
+		e.session.rollback(ctx)
+		return err
+	}
+	return e.session.commit(ctx)
+}
+
 // releaseAnew remembers an attempt whose own connection is gone, and with it
 // all that its handler wrote.
-func (s *Store) releaseAnew(ctx context.Context, c *idempotency.Claim, cause error) error {
-	again := *c
-	again.Wait = 0
+func (s *Store) releaseAnew(ctx context.Context, c *idempotency.Claim) error {
 	ss, err := s.openSession(ctx, beginning{lock: s.lockName(c.Key), timeout: c.Timeout})
 	if err != nil {
-		return errors.Join(cause, err)
+		return err
 	}
 	t := s.tableIn(ss)
-	out, err := t.claim(ctx, &again, c.Timeout, nil)
+	out, err := t.claim(ctx, c, c.Timeout, nil)
 	switch {
 	case err != nil:
 	case out.State != idempotency.Acquired:
 		err = idempotency.ErrLost
 	default:
-		_, err = t.giveUp(ctx, &again)
+		_, err = t.giveUp(ctx, c)
 	}
 	if err != nil {
 		ss.rollback(ctx)
-		return errors.Join(cause, err)
+		return err
 	}
 	return ss.commit(ctx)
 }

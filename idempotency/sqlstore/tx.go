@@ -122,8 +122,8 @@ func (t *transaction) QueryContext(ctx context.Context, query string, args ...an
 	if err := t.enter(query); err != nil {
 		return nil, err
 	}
-	ctx, _ = t.bound(ctx) // the rows need it until the end
-	return t.tx.QueryContext(ctx, query, args...)
+	ctx, _ = t.bound(ctx)                         // the rows need it until the end
+	return t.tx.QueryContext(ctx, query, args...) //nolint:sqlclosecheck // they are the handler's
 }
 
 // QueryRowContext is [sql.Tx.QueryRowContext].
@@ -144,7 +144,7 @@ func (t *transaction) PrepareContext(ctx context.Context, query string) (*sql.St
 	}
 	ctx, release := t.bound(ctx)
 	defer release()
-	return t.tx.PrepareContext(ctx, query)
+	return t.tx.PrepareContext(ctx, query) //nolint:sqlclosecheck // it is the handler's
 }
 
 // controls reports whether a statement would end the transaction, by its first
