@@ -1,12 +1,20 @@
 package main
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/oncemore-dev/oncemore/examples/hello-srv/storeurl"
+)
 
 // arm is one way to call hello-srv that is put through the plan.
 type arm struct {
 	name string
 	// client is user-api's CLIENT.
 	client string
+	// control: hello-srv does not deduplicate.
+	control bool
+	// vouched makes user-api believe that hello-srv deduplicates, true or not.
+	vouched bool
 	// share is which part of the calls asked for it makes at the least; it goes
 	// on until the plan is through.
 	share float64
@@ -21,9 +29,28 @@ const oncemoreArm = "oncemore"
 func arms() []arm {
 	return []arm{
 		{name: oncemoreArm, client: "oncemore", share: 1, judge: unharmed},
-		{name: "stock client", client: "stock", share: 0.1, judge: failing},
-		{name: "hystrix, retry always", client: "hystrix", share: 0.1, judge: failing},
+		{name: "stock client", client: "stock", control: true, share: 0.1, judge: failing},
+		{name: "hystrix, retry always", client: "hystrix", control: true, share: 0.1, judge: failing},
+		{name: "oncemore, dedupe off", client: "oncemore", control: true, vouched: true, share: 0.1, judge: duplicating},
 	}
+}
+
+// storage says where the arm's instances keep their records and their ledger,
+// if c asks for one, and dir is the arm's own. The ledger of a control is where
+// that of oncemore's arm is.
+func (a arm) storage(c config, dir string) (store, ledger storeurl.Store) {
+	store = c.store
+	if store == (storeurl.Store{}) {
+		store = inFile(dir)
+	}
+	ledger = store
+	if !store.IsDatabase() {
+		ledger = inFile(dir)
+	}
+	if a.control {
+		store = storeurl.Store{Kind: storeurl.None}
+	}
+	return store, ledger
 }
 
 // unharmed wants no failure, no duplicate and no loss, in spite of faults that
@@ -32,6 +59,8 @@ func unharmed(r result) error {
 	switch {
 	case r.failed > 0 || r.duplicates > 0 || r.lost > 0:
 		return errors.New("a call failed, ran twice or was lost")
+	case r.acknowledged == 0:
+		return errors.New("no tip was acknowledged")
 	case r.retried == 0:
 		return errors.New("no call needed a second attempt: the faults did not bite")
 	default:
@@ -43,6 +72,15 @@ func unharmed(r result) error {
 func failing(r result) error {
 	if r.failed == 0 {
 		return errors.New("no call failed: the faults did not bite")
+	}
+	return nil
+}
+
+// duplicating wants tips that ran twice: without any, nothing shows what
+// deduplication is for.
+func duplicating(r result) error {
+	if r.duplicates == 0 {
+		return errors.New("no tip ran twice: the faults did not bite")
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/oncemore-dev/oncemore/examples/hello-srv/ledger"
+	"github.com/oncemore-dev/oncemore/examples/hello-srv/storeurl"
 )
 
 // result is what came of one arm.
@@ -29,10 +30,10 @@ type result struct {
 	failure error
 }
 
-// audit compares what the callers were told with what the ledger at path holds
-// under keys that begin with prefix. No process may still be writing to it.
-func audit(ctx context.Context, a arm, calls []call, path, prefix string) (r result, err error) {
-	book, err := ledger.Open(ctx, path)
+// audit compares what the callers were told with what the ledger holds under
+// keys that begin with prefix. No process may still be writing to it.
+func audit(ctx context.Context, a arm, calls []call, where storeurl.Store, prefix string) (r result, err error) {
+	book, err := ledger.Open(ctx, where)
 	if err != nil {
 		return result{}, err
 	}

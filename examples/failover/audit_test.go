@@ -12,8 +12,8 @@ import (
 var errCall = errors.New("502 Bad Gateway")
 
 func TestAuditComparesWhatWasSaidWithTheLedger(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "ledger.db")
-	book, err := ledger.Open(t.Context(), path)
+	where := inFile(t.TempDir())
+	book, err := ledger.Open(t.Context(), where)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -21,7 +21,7 @@ func TestAuditComparesWhatWasSaidWithTheLedger(t *testing.T) {
 		"1": "run-once", "2": "run-twice", "3": "run-twice", "4": "run-unacknowledged", "5": "run-failed-twice",
 		"6": "run-failed-twice", "7": "run-failed-twice", "8": "earlier-twice", "9": "earlier-twice",
 	} {
-		if _, err := book.Add(t.Context(), ledger.Transfer{ID: id, Student: "s", AmountCents: 1, Key: key, At: time.Now()}); err != nil {
+		if _, err := book.Add(t.Context(), ledger.Transfer{ID: id, Student: "s", AmountCents: 1, Key: key, At: time.Now()}, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -39,7 +39,7 @@ func TestAuditComparesWhatWasSaidWithTheLedger(t *testing.T) {
 		{op: opGreet, attempts: 1, took: 8},
 		{op: opBalance, took: 9},
 	}
-	got, err := audit(t.Context(), arm{}, calls, path, "run-")
+	got, err := audit(t.Context(), arm{}, calls, where, "run-")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestAuditComparesWhatWasSaidWithTheLedger(t *testing.T) {
 }
 
 func TestAuditNamesALedgerThatItCannotRead(t *testing.T) {
-	if _, err := audit(t.Context(), arm{}, nil, filepath.Join(t.TempDir(), "missing", "ledger.db"), ""); err == nil {
+	if _, err := audit(t.Context(), arm{}, nil, inFile(filepath.Join(t.TempDir(), "missing")), ""); err == nil {
 		t.Error("no error")
 	}
 }

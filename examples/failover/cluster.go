@@ -16,21 +16,21 @@ type cluster struct {
 	config   config
 	programs string // the folder they are in
 	dir      string // of the logs, and of the ledger unless STORE names one
+	arm      arm
 
 	instances []*process // of hello-srv
 	api       *process
 	consul    *process // nil without
 	url       string   // of user-api
-	ledger    string   // the SQLite file
+	ledger    storeurl.Store
 
 	registryFlags []string
 }
 
-// startCluster starts the processes and waits until user-api, which calls as
-// client says, has reached every instance. It returns the cluster also with an
-// error, for end.
-func startCluster(ctx context.Context, c config, client, programs, dir string) (*cluster, error) {
-	k := &cluster{config: c, programs: programs, dir: dir}
+// startCluster starts the processes of an arm and waits until user-api has
+// reached every instance. It returns the cluster also with an error, for end.
+func startCluster(ctx context.Context, c config, a arm, programs, dir string) (*cluster, error) {
+	k := &cluster{config: c, arm: a, programs: programs, dir: dir}
 	// All at once: what is free is taken only when its process listens.
 	addresses, err := freePorts(ctx, c.instances+1+consulPorts)
 	if err != nil {
@@ -43,7 +43,7 @@ func startCluster(ctx context.Context, c config, client, programs, dir string) (
 	if err := k.startInstances(ctx, nodes); err != nil {
 		return k, err
 	}
-	if err := k.startAPI(ctx, api, client, nodes); err != nil {
+	if err := k.startAPI(ctx, api, nodes); err != nil {
 		return k, err
 	}
 	return k, awaitInstances(ctx, k.url, c.instances)
@@ -65,11 +65,12 @@ func (k *cluster) startRegistry(ctx context.Context, addresses []string) error {
 }
 
 func (k *cluster) startInstances(ctx context.Context, addresses []string) error {
-	env, ledger, err := storage(k.config.store, k.dir)
-	if err != nil {
-		return err
-	}
+	store, ledger := k.arm.storage(k.config, k.dir)
 	k.ledger = ledger
+	env := []string{
+		storeurl.Variable + "=" + store.Environment(),
+		storeurl.LedgerVariable + "=" + ledger.Environment(),
+	}
 	for i, address := range addresses {
 		instance := k.process("hello-srv", "hello-"+strconv.Itoa(i+1), accepting(address))
 		instance.env = env
@@ -83,11 +84,14 @@ func (k *cluster) startInstances(ctx context.Context, addresses []string) error 
 	return nil
 }
 
-func (k *cluster) startAPI(ctx context.Context, address, client string, nodes []string) error {
+func (k *cluster) startAPI(ctx context.Context, address string, nodes []string) error {
 	k.url = "http://" + address
 	k.api = k.process("user-api", "user-api", healthy(k.url))
 	k.api.args = append(k.api.args, "--client", k.config.transport)
-	k.api.env = []string{"USER_API_ADDRESS=" + address, "CLIENT=" + client}
+	k.api.env = []string{"USER_API_ADDRESS=" + address, "CLIENT=" + k.arm.client}
+	if k.arm.vouched {
+		k.api.env = append(k.api.env, "HELLO_KEYS=vouched")
+	}
 	if k.config.registry == registryMemory {
 		k.api.env = append(k.api.env, "HELLO_NODES="+strings.Join(nodes, ","))
 	}
@@ -105,21 +109,9 @@ func (k *cluster) process(program, name string, ready func(context.Context) erro
 	}
 }
 
-// storage says what hello-srv is told about its store, and where its ledger
-// will be.
-func storage(value, dir string) (env []string, ledger string, err error) {
-	ledger = filepath.Join(dir, "ledger.db")
-	if value == "" {
-		return []string{storeurl.Variable + "=sqlite:" + ledger}, ledger, nil
-	}
-	store, err := storeurl.Parse(value)
-	if err != nil {
-		return nil, "", err
-	}
-	if store.Kind == storeurl.SQLite {
-		return []string{storeurl.Variable + "=" + value}, store.Path, nil
-	}
-	return []string{storeurl.Variable + "=" + value, "LEDGER=" + ledger}, ledger, nil
+// inFile is the SQLite file that is used unless STORE names something.
+func inFile(dir string) storeurl.Store {
+	return storeurl.Store{Kind: storeurl.SQLite, Path: filepath.Join(dir, "ledger.db")}
 }
 
 // stop ends the processes in order, so that every call that runs is finished

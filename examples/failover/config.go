@@ -28,14 +28,10 @@ const (
 // config is what the environment says.
 type config struct {
 	registry, transport string
-	store               string // empty: a SQLite file for each arm
+	store               storeurl.Store // zero: a SQLite file for each arm
 	instances           int
-	calls               int // at the least, of oncemore's arm
-	// tips are driven beside the reads. They are off while hello-srv does not
-	// deduplicate: a tip whose connection breaks is then rightly not repeated,
-	// and its caller gets an error.
-	tips      bool
-	consulBin string // with registryConsul
+	calls               int    // at the least, of oncemore's arm
+	consulBin           string // with registryConsul
 }
 
 func configFrom(getenv func(string) string) (config, error) {
@@ -48,10 +44,8 @@ func configFrom(getenv func(string) string) (config, error) {
 	c := config{
 		registry:  value("REGISTRY", registryMemory),
 		transport: value("TRANSPORT", transportMUCP),
-		store:     getenv(storeurl.Variable),
 		instances: fewestInstances,
 		calls:     defaultCalls,
-		tips:      getenv("TIPS") == "1",
 	}
 	if err := setting.OneOf("REGISTRY", c.registry, registryMemory, registryConsul, registryMDNS); err != nil {
 		return config{}, err
@@ -59,13 +53,12 @@ func configFrom(getenv func(string) string) (config, error) {
 	if err := setting.OneOf("TRANSPORT", c.transport, transportMUCP, transportGRPC); err != nil {
 		return config{}, err
 	}
-	if err := setting.OneOf("TIPS", value("TIPS", "0"), "0", "1"); err != nil {
-		return config{}, err
-	}
-	if err := checkStore(c.store); err != nil {
-		return config{}, err
-	}
 	var err error
+	if v := getenv(storeurl.Variable); v != "" {
+		if c.store, err = storeurl.Parse(v); err != nil {
+			return config{}, err
+		}
+	}
 	if v := getenv("INSTANCES"); v != "" {
 		if c.instances, err = setting.Int("INSTANCES", v, fewestInstances, mostInstances); err != nil {
 			return config{}, err
@@ -82,12 +75,12 @@ func configFrom(getenv func(string) string) (config, error) {
 	return c, err
 }
 
-func checkStore(value string) error {
-	store, err := storeurl.Parse(value)
-	if err != nil {
-		return err
+// storeName is the store as it may be shown.
+func (c config) storeName() string {
+	if c.store == (storeurl.Store{}) {
+		return "sqlite: in a file for each arm"
 	}
-	return store.CheckSupported()
+	return c.store.String()
 }
 
 func consulFrom(value string) (string, error) {

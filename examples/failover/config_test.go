@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/oncemore-dev/oncemore/examples/hello-srv/storeurl"
 	"github.com/oncemore-dev/oncemore/examples/internal/setting"
 )
 
@@ -33,8 +34,8 @@ func TestConfigFrom(t *testing.T) {
 	}{
 		{nil, config{registry: "memory", transport: "mucp", instances: 3, calls: 2000}},
 		{
-			[]string{"REGISTRY=mdns", "TRANSPORT=grpc", "INSTANCES=5", "CALLS=100", "TIPS=1", "STORE=none:"},
-			config{registry: "mdns", transport: "grpc", instances: 5, calls: 100, tips: true, store: "none:"},
+			[]string{"REGISTRY=mdns", "TRANSPORT=grpc", "INSTANCES=5", "CALLS=100", "STORE=none:"},
+			config{registry: "mdns", transport: "grpc", instances: 5, calls: 100, store: storeurl.Store{Kind: storeurl.None}},
 		},
 		{
 			[]string{"REGISTRY=consul", "CONSUL_BIN=" + consul},
@@ -51,12 +52,11 @@ func TestBadSettingsEndTheDriverAtOnce(t *testing.T) {
 	for _, tt := range []struct{ env, want string }{
 		{"REGISTRY=etcd", `REGISTRY="etcd": must be one of memory, consul, mdns`},
 		{"TRANSPORT=http", `TRANSPORT="http": must be one of mucp, grpc`},
-		{"TIPS=yes", `TIPS="yes": must be one of 0, 1`},
 		{"INSTANCES=2", `INSTANCES="2": must be a whole number from 3 to 20`},
 		{"CALLS=99", `CALLS="99": must be a whole number from 100 to 10000000`},
 		{"CALLS=lots", `CALLS="lots": must be a whole number from 100 to 10000000`},
 		{"STORE=etcd:", `STORE="etcd:": must be memory:, sqlite:PATH,`},
-		{"STORE=memory:", `STORE="memory:": must be sqlite:PATH or none: (this build`},
+		{"STORE=mysql://127.0.0.1", `STORE="mysql://127.0.0.1": must be memory:, sqlite:PATH,`},
 	} {
 		var out bytes.Buffer
 		err := start(t.Context(), &out, env(tt.env))

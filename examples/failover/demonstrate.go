@@ -33,13 +33,13 @@ func (a arm) run(ctx context.Context, out io.Writer, c config, p plan, programs,
 		return result{}, err
 	}
 	fmt.Fprintf(out, "\n%s\n", a.name)
-	cluster, err := startCluster(ctx, c, a.client, programs, own)
+	cluster, err := startCluster(ctx, c, a, programs, own)
 	defer func() { err = errors.Join(err, cluster.end()) }()
 	if err != nil {
 		return result{}, err
 	}
 
-	l := newLoad(cluster.url, a.keyPrefix(time.Now()), mixFor(c.tips))
+	l := newLoad(cluster.url, a.keyPrefix(time.Now()), mix())
 	show := startProgress(out, l)
 	calls, err := l.drive(ctx, int(float64(c.calls)*a.share), func(ctx context.Context) error {
 		return p.carryOut(ctx, cluster, show.event)
@@ -54,8 +54,8 @@ func (a arm) run(ctx context.Context, out io.Writer, c config, p plan, programs,
 	return audit(ctx, a, calls, cluster.ledger, l.prefix)
 }
 
-// keyPrefix begins every key of this run of the arm, so that a ledger that is
-// used again tells the runs apart.
+// keyPrefix begins every key and every student of this run of the arm, so that a
+// store that is used again, or by others, tells the runs apart.
 func (a arm) keyPrefix(now time.Time) string {
 	return fmt.Sprintf("%s-%s-", a.client, now.UTC().Format("20060102T150405.000000"))
 }

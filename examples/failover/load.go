@@ -24,13 +24,8 @@ const (
 	students = 50
 )
 
-// mixFor is the order of the operations, repeated for ever.
-func mixFor(tips bool) []operation {
-	if tips {
-		return []operation{opGreet, opTip, opBalance, opTip}
-	}
-	return []operation{opGreet, opBalance}
-}
+// mix is the order of the operations, repeated for ever.
+func mix() []operation { return []operation{opGreet, opTip, opBalance, opTip} }
 
 // call is one request and what came of it.
 type call struct {
@@ -45,7 +40,7 @@ type call struct {
 // answer, none of them twice.
 type load struct {
 	url    string
-	prefix string // of the keys
+	prefix string // of the keys and students
 	mix    []operation
 	client *http.Client
 
@@ -89,7 +84,7 @@ func (l *load) drive(ctx context.Context, least int, meanwhile func(context.Cont
 
 func (l *load) call(ctx context.Context, n int64) call {
 	c := call{op: l.mix[n%int64(len(l.mix))]}
-	student := fmt.Sprintf("student-%d", n%students)
+	student := fmt.Sprintf("%s%d", l.prefix, n%students)
 	begin := time.Now()
 	switch c.op {
 	case opGreet:

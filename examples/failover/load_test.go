@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// fakeAPI is a user-api that fails whoever asks for the balance of student-7.
+// fakeAPI is a user-api that fails whoever asks for the balance of run-7.
 type fakeAPI struct {
 	mu   sync.Mutex
 	keys map[string]int
@@ -35,7 +35,7 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		fmt.Fprintf(w, `{"transfer_id":"t","balance_cents":%d}`, tipCents)
-	case "/user/balance/student-7":
+	case "/user/balance/run-7":
 		http.Error(w, `{"error":"none available"}`, http.StatusServiceUnavailable)
 	default:
 		fmt.Fprintf(w, `{"student":%q,"balance_cents":5}`, r.URL.Path[len("/user/balance/"):])
@@ -85,7 +85,7 @@ func TestLoadMakesEachCallOnceAndCountsWhatFailed(t *testing.T) {
 func TestLoadGoesOnUntilThePlanIsThrough(t *testing.T) {
 	server := httptest.NewServer(&fakeAPI{})
 	defer server.Close()
-	l := newLoad(server.URL, "run-", mixFor(false))
+	l := newLoad(server.URL, "run-", []operation{opGreet, opBalance})
 	calls, err := l.drive(t.Context(), 1, func(ctx context.Context) error {
 		for l.next.Load() < 500 {
 			if err := sleepUntil(ctx, time.Now().Add(time.Millisecond)); err != nil {
@@ -103,30 +103,13 @@ func TestLoadEndsWithThePlan(t *testing.T) {
 	server := httptest.NewServer(&fakeAPI{})
 	defer server.Close()
 	broken := errors.New("cannot kill")
-	if _, err := newLoad(server.URL, "", mixFor(false)).drive(t.Context(), 1, func(context.Context) error { return broken }); !errors.Is(err, broken) {
+	if _, err := newLoad(server.URL, "", []operation{opGreet, opBalance}).drive(t.Context(), 1, func(context.Context) error { return broken }); !errors.Is(err, broken) {
 		t.Errorf("error = %v, want the plan's", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err := newLoad(server.URL, "", mixFor(false)).drive(ctx, 1_000_000, func(context.Context) error { cancel(); return nil })
+	_, err := newLoad(server.URL, "", []operation{opGreet, opBalance}).drive(ctx, 1_000_000, func(context.Context) error { cancel(); return nil })
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("error = %v, want context.Canceled", err)
-	}
-}
-
-func TestMixHasTipsOnlyWhenAsked(t *testing.T) {
-	count := func(mix []operation) (tips int) {
-		for _, op := range mix {
-			if op == opTip {
-				tips++
-			}
-		}
-		return tips
-	}
-	if n := count(mixFor(false)); n != 0 {
-		t.Errorf("reads only: %d tips", n)
-	}
-	if n := count(mixFor(true)); n == 0 || n == len(mixFor(true)) {
-		t.Errorf("with tips: %d of %d", n, len(mixFor(true)))
 	}
 }
 

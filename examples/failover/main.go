@@ -6,9 +6,12 @@
 //
 //	go run ./examples/failover
 //
-// REGISTRY=memory|consul|mdns, TRANSPORT=mucp|grpc, STORE=sqlite:PATH|none:,
-// INSTANCES, CALLS and TIPS=0|1 change it. Exit status 0: oncemore lost
-// nothing and the others did; 1: not so; 2: a setting is not allowed.
+// REGISTRY=memory|consul|mdns, TRANSPORT=mucp|grpc, INSTANCES and CALLS change
+// it, and so does STORE, which is hello-srv's: sqlite:PATH (a file for each arm
+// unless it is given), redis://…, mysql://… or postgres://…. With none: or
+// memory:, where nothing is deduplicated between instances, the audit finds what
+// ran twice. Exit status 0: oncemore lost nothing and the others did; 1: not so;
+// 2: a setting is not allowed.
 package main
 
 import (
@@ -41,8 +44,8 @@ func start(ctx context.Context, out io.Writer, getenv func(string) string) error
 		return err
 	}
 	return inWorkDir(ctx, func(dir string) error {
-		fmt.Fprintf(out, "%d × hello-srv, 1 × user-api; registry %s, transport %s, %d callers; building …\n",
-			c.instances, c.registry, c.transport, concurrency)
+		fmt.Fprintf(out, "%d × hello-srv, 1 × user-api; registry %s, transport %s, store %s, %d callers; building …\n",
+			c.instances, c.registry, c.transport, c.storeName(), concurrency)
 		if err := build(ctx, dir); err != nil {
 			return err
 		}

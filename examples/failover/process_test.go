@@ -88,7 +88,7 @@ func TestStartGivesUpWithTheDriver(t *testing.T) {
 func TestCleanEnviron(t *testing.T) {
 	got := cleanEnviron([]string{
 		"PATH=/bin", "MICRO_REGISTRY=etcd", "CONSUL_HTTP_ADDR=x", "STORE=none:", "LEDGER=x", "HELLO_NODES=x",
-		"USER_API_ADDRESS=x", "CLIENT=stock", "STORED=1", "HOME=/root",
+		"USER_API_ADDRESS=x", "CLIENT=stock", "HELLO_KEYS=vouched", "FORM_SECRET=x", "STORED=1", "HOME=/root",
 	})
 	if want := []string{"PATH=/bin", "STORED=1", "HOME=/root"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)

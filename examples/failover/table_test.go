@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-func results(oncemore, stock, hystrix result) []result {
-	all := []result{oncemore, stock, hystrix}
+func results(oncemore, stock, hystrix, noDedupe result) []result {
+	all := []result{oncemore, stock, hystrix, noDedupe}
 	for i, a := range arms() {
 		all[i].arm = a
 	}
@@ -28,7 +28,7 @@ func bad() result {
 
 func TestConclude(t *testing.T) {
 	var out bytes.Buffer
-	if err := conclude(&out, results(good(), bad(), bad())); err != nil {
+	if err := conclude(&out, results(good(), bad(), bad(), bad())); err != nil {
 		t.Fatal(err)
 	}
 	want := strings.TrimPrefix(`
@@ -36,6 +36,7 @@ func TestConclude(t *testing.T) {
                oncemore   2000       0           0     0  1.23ms  123ms  1.23s
            stock client    300      40           2     1      0s     0s     5s
   hystrix, retry always    300      40           2     1      0s     0s     5s
+   oncemore, dedupe off    300      40           2     1      0s     0s     5s
 
 calls=2000 failed=0 acknowledged=1000 ledger=1000 duplicates=0 lost=0 p50=1.23ms p99=123ms max=1.23s
 `, "")
@@ -55,18 +56,22 @@ func TestConcludeFails(t *testing.T) {
 		results []result
 		want    string
 	}{
-		{"a call failed", results(changed(func(r *result) { r.failed = 1; r.failure = errCall }), bad(), bad()),
+		{"a call failed", results(changed(func(r *result) { r.failed = 1; r.failure = errCall }), bad(), bad(), bad()),
 			"oncemore: a call failed, ran twice or was lost; for example: 502 Bad Gateway"},
-		{"a tip ran twice", results(changed(func(r *result) { r.duplicates = 1 }), bad(), bad()),
+		{"a tip ran twice", results(changed(func(r *result) { r.duplicates = 1 }), bad(), bad(), bad()),
 			"oncemore: a call failed, ran twice or was lost"},
-		{"a tip was lost", results(changed(func(r *result) { r.lost = 1 }), bad(), bad()),
+		{"a tip was lost", results(changed(func(r *result) { r.lost = 1 }), bad(), bad(), bad()),
 			"oncemore: a call failed, ran twice or was lost"},
-		{"nothing was retried", results(changed(func(r *result) { r.retried = 0 }), bad(), bad()),
+		{"nothing was retried", results(changed(func(r *result) { r.retried = 0 }), bad(), bad(), bad()),
 			"oncemore: no call needed a second attempt: the faults did not bite"},
-		{"the stock client did not fail", results(good(), good(), bad()),
+		{"the stock client did not fail", results(good(), good(), bad(), bad()),
 			"stock client: no call failed: the faults did not bite"},
-		{"hystrix did not fail", results(good(), bad(), good()),
+		{"hystrix did not fail", results(good(), bad(), good(), bad()),
 			"hystrix, retry always: no call failed: the faults did not bite"},
+		{"without dedupe nothing ran twice", results(good(), bad(), bad(), good()),
+			"oncemore, dedupe off: no tip ran twice: the faults did not bite"},
+		{"nothing was acknowledged", results(changed(func(r *result) { r.acknowledged = 0 }), bad(), bad(), bad()),
+			"oncemore: no tip was acknowledged"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var out bytes.Buffer

@@ -3,11 +3,24 @@
 //
 // It takes go-micro's standard flags (--server_address, --server_id,
 // --server grpc, --registry consul, --registry_address, …) and --faults, with
-// which a request's metadata may make it misbehave. STORE says where it keeps
-// its ledger:
+// which a request's metadata may make it misbehave. Wallet.Tip needs an
+// Idempotency-Key and runs once for it. STORE says where the records that see
+// to it are kept, which all instances must share:
+//
+//	sqlite:PATH        a file, with the ledger in it; written together. The default,
+//	                   in the folder for temporary files
+//	mysql://u:p@h/db   the same, in MySQL or MariaDB
+//	postgres://u:p@h/db the same, in PostgreSQL
+//	redis://h:6379/0   in Redis, apart from the ledger, which is asked what became
+//	                   of a tip whose instance died
+//	memory:            in each instance's own memory: no use with two of them
+//	none:              nowhere: a tip runs as often as it arrives
+//
+// With the last three LEDGER says where the ledger is: sqlite:PATH, mysql://… or
+// postgres://….
 //
 //	STORE=sqlite:/tmp/hello.db hello-srv --server_address 127.0.0.1:9001
-//	LEDGER=/tmp/hello.db STORE=none: hello-srv --registry consul
+//	STORE=redis://127.0.0.1:6379/0 LEDGER=sqlite:/tmp/hello.db hello-srv --registry consul
 package main
 
 import (
@@ -24,7 +37,6 @@ import (
 	"go-micro.dev/v4/logger"
 	"go-micro.dev/v4/server"
 
-	"github.com/oncemore-dev/oncemore/examples/hello-srv/ledger"
 	"github.com/oncemore-dev/oncemore/examples/internal/flagcheck"
 	"github.com/oncemore-dev/oncemore/examples/internal/setting"
 )
@@ -56,13 +68,22 @@ func run() (err error) {
 	}
 	service, flags := newService()
 
-	book, err := ledger.Open(context.Background(), storage.ledgerPath)
+	book, store, err := storage.open(context.Background())
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, book.Close()) }()
+	defer func() { err = errors.Join(err, store.close(), book.Close()) }()
 
-	if err := register(service, book, faults{enabled: flags.faults, exit: os.Exit}); err != nil {
+	injected := faults{enabled: flags.faults, exit: os.Exit}
+	service.Init(micro.WrapHandler(injected.afterHandler))
+	if store.Store != nil {
+		plugin, err := newPlugin(store.Store, storage.store.Kind, book)
+		if err != nil {
+			return err
+		}
+		service.Init(plugin.Options()...)
+	}
+	if err := register(service, book, injected, store.Store != nil); err != nil {
 		return err
 	}
 	logger.Infof("Store %s: %s", storage.store, storage)

@@ -5,17 +5,23 @@ import (
 
 	"github.com/google/uuid"
 	"go-micro.dev/v4"
+	"go-micro.dev/v4/server"
 
 	"github.com/oncemore-dev/oncemore/examples/hello-srv/ledger"
 	"github.com/oncemore-dev/oncemore/examples/hello-srv/proto/hello"
+	"github.com/oncemore-dev/oncemore/wrapper"
 )
 
-// register gives the service its two handlers.
-func register(service micro.Service, book *ledger.Ledger, injected faults) error {
-	service.Init(micro.WrapHandler(injected.afterHandler))
+// register gives the service its two handlers. deduplicated says that a tip runs
+// once for each key, which is then announced.
+func register(service micro.Service, book *ledger.Ledger, injected faults, deduplicated bool) error {
 	instance := service.Server().Options().Id
 	if err := hello.RegisterSayHandler(service.Server(), &say{instance: instance, faults: injected}); err != nil {
 		return err
+	}
+	var announced []server.HandlerOption
+	if deduplicated {
+		announced = append(announced, wrapper.EndpointSafety(tipEndpoint, "keyed"))
 	}
 	return hello.RegisterWalletHandler(service.Server(), &wallet{
 		instance: instance,
@@ -23,5 +29,5 @@ func register(service micro.Service, book *ledger.Ledger, injected faults) error
 		faults:   injected,
 		newID:    uuid.NewString,
 		now:      time.Now,
-	})
+	}, announced...)
 }

@@ -11,21 +11,31 @@ import (
 
 func env(store, ledger string) func(string) string {
 	return func(name string) string {
-		return map[string]string{storeurl.Variable: store, ledgerVariable: ledger}[name]
+		return map[string]string{storeurl.Variable: store, storeurl.LedgerVariable: ledger}[name]
 	}
 }
 
 func TestStorageFrom(t *testing.T) {
-	for _, tt := range []struct{ store, ledger, path string }{
-		{"", "", storeurl.DefaultPath()},
-		{"sqlite:/tmp/a.db", "", "/tmp/a.db"},
-		{"sqlite:/tmp/a.db", "/tmp/a.db", "/tmp/a.db"},
-		{"none:", "", storeurl.DefaultPath()},
-		{"none:", "/tmp/b.db", "/tmp/b.db"},
+	const (
+		redis = "redis://u:secret@127.0.0.1:6379/0"
+		mysql = "mysql://u:secret@127.0.0.1/x"
+	)
+	for _, tt := range []struct{ store, ledger, wantStore, wantLedger string }{
+		{"", "", "sqlite:" + storeurl.DefaultPath(), "sqlite:" + storeurl.DefaultPath()},
+		{"sqlite:/tmp/a.db", "", "sqlite:/tmp/a.db", "sqlite:/tmp/a.db"},
+		{"sqlite:/tmp/a.db", "sqlite:/tmp/a.db", "sqlite:/tmp/a.db", "sqlite:/tmp/a.db"},
+		{mysql, "", mysql, mysql},
+		{"none:", "", "none:", "sqlite:" + storeurl.DefaultPath()},
+		{"memory:", "sqlite:/tmp/b.db", "memory:", "sqlite:/tmp/b.db"},
+		{"none:", mysql, "none:", mysql},
+		{redis, "sqlite:/tmp/b.db", redis, "sqlite:/tmp/b.db"},
 	} {
 		got, err := storageFrom(env(tt.store, tt.ledger))
-		if err != nil || got.ledgerPath != tt.path {
-			t.Errorf("STORE=%q LEDGER=%q: ledger %q, %v, want %q", tt.store, tt.ledger, got.ledgerPath, err, tt.path)
+		if err != nil || got.store.Environment() != tt.wantStore || got.ledger.Environment() != tt.wantLedger {
+			t.Errorf("STORE=%q LEDGER=%q: %+v, %v", tt.store, tt.ledger, got, err)
+		}
+		if strings.Contains(got.String(), "secret") {
+			t.Errorf("STORE=%q LEDGER=%q: said %q", tt.store, tt.ledger, got)
 		}
 	}
 }
@@ -33,11 +43,11 @@ func TestStorageFrom(t *testing.T) {
 func TestStorageFromRefuses(t *testing.T) {
 	for _, tt := range []struct{ store, ledger, want string }{
 		{"etcd:", "", `STORE="etcd:"`},
-		{"memory:", "", `STORE="memory:": must be sqlite:PATH or none: (this build does not support the others yet)`},
-		{"redis://u:secret@127.0.0.1:6379/0", "", `STORE="redis://u:xxxxx@127.0.0.1:6379/0"`},
-		{"mysql://u:secret@127.0.0.1/x", "", `does not support`},
-		{"postgres://u:secret@127.0.0.1/x", "", `does not support`},
-		{"sqlite:/tmp/a.db", "/tmp/b.db", `LEDGER="/tmp/b.db": must be unset with STORE=sqlite:/tmp/a.db`},
+		{"mysql://u:secret@127.0.0.1", "", `STORE="mysql://…@127.0.0.1": must be memory:,`},
+		{"sqlite:/tmp/a.db", "sqlite:/tmp/b.db", `LEDGER="sqlite:/tmp/b.db": must be unset with STORE=sqlite:/tmp/a.db`},
+		{"postgres://u:secret@127.0.0.1/x", "sqlite:/tmp/b.db", `must be unset with STORE=postgres://u:xxxxx@127.0.0.1/x`},
+		{"sqlite:/tmp/a.db", "none:", `LEDGER="none:": must be sqlite:PATH,`},
+		{"none:", "redis://u:secret@127.0.0.1/0", `LEDGER="redis://…@127.0.0.1/0": must be sqlite:PATH,`},
 	} {
 		_, err := storageFrom(env(tt.store, tt.ledger))
 		var notAllowed *setting.Error

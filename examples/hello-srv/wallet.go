@@ -11,6 +11,7 @@ import (
 	"github.com/oncemore-dev/oncemore/examples/hello-srv/ledger"
 	"github.com/oncemore-dev/oncemore/examples/hello-srv/proto/hello"
 	"github.com/oncemore-dev/oncemore/idempotency"
+	"github.com/oncemore-dev/oncemore/idempotency/sqlstore"
 )
 
 const (
@@ -27,7 +28,8 @@ type wallet struct {
 	now      func() time.Time
 }
 
-// Tip adds one row to the ledger, every time it runs.
+// Tip adds one row to the ledger, every time it runs. That it runs once is not
+// its own doing.
 func (w *wallet) Tip(ctx context.Context, req *hello.TipRequest, rsp *hello.TipReply) error {
 	if err := w.faults.beforeWork(ctx); err != nil {
 		return err
@@ -35,7 +37,7 @@ func (w *wallet) Tip(ctx context.Context, req *hello.TipRequest, rsp *hello.TipR
 	if err := checkTip(req); err != nil {
 		return err
 	}
-	key, _ := metadata.Get(ctx, idempotency.HeaderKey)
+	key, fence := executed(ctx)
 	transfer := ledger.Transfer{
 		ID:          w.newID(),
 		Student:     req.GetStudent(),
@@ -44,13 +46,36 @@ func (w *wallet) Tip(ctx context.Context, req *hello.TipRequest, rsp *hello.TipR
 		Instance:    w.instance,
 		At:          w.now(),
 	}
-	balance, err := w.ledger.Add(ctx, transfer)
+	balance, err := w.add(ctx, transfer, fence)
 	if err != nil {
 		return errors.InternalServerError(serviceName, "tip %s: %v", req.GetStudent(), err)
 	}
 	rsp.TransferId = transfer.ID
 	rsp.BalanceCents = balance
 	return nil
+}
+
+// executed says under which key the call runs. Without deduplication it is only
+// what the caller sent, for the ledger to show.
+func executed(ctx context.Context) (key string, fence uint64) {
+	if info, ok := idempotency.ExecutionFrom(ctx); ok {
+		return info.Key.Value, info.Fence
+	}
+	key, _ = metadata.Get(ctx, idempotency.HeaderKey)
+	return key, 0
+}
+
+// add writes the transfer together with the record of the call, where both are
+// in one database. Elsewhere it writes alone, and to the end: a transfer that
+// has begun does not depend on the caller's patience.
+func (w *wallet) add(ctx context.Context, t ledger.Transfer, fence uint64) (balanceCents int64, err error) {
+	if tx, ok := sqlstore.Tx(ctx); ok {
+		return w.ledger.AddIn(ctx, tx, t)
+	}
+	if fence == 0 {
+		ctx = context.WithoutCancel(ctx)
+	}
+	return w.ledger.Add(ctx, t, fence)
 }
 
 // Balance sums up the ledger.

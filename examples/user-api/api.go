@@ -17,11 +17,13 @@ type api struct {
 	caller *caller
 	say    hello.SayService
 	wallet hello.WalletService
+	tokens *tokens
 }
 
-func newAPI(c *caller) *api {
+func newAPI(c *caller, t *tokens) *api {
 	return &api{
 		caller: c,
+		tokens: t,
 		say:    hello.NewSayService(helloService, c.client),
 		wallet: hello.NewWalletService(helloService, c.client),
 	}
@@ -47,7 +49,7 @@ type testReply struct {
 func (a *api) test(c *gin.Context) {
 	var reply *hello.HelloReply
 	attempts, err := a.call(c.Request.Context(), func(ctx context.Context) (err error) {
-		reply, err = a.say.Hello(ctx, &hello.HelloRequest{Name: greeted})
+		reply, err = a.say.Hello(ctx, &hello.HelloRequest{Name: greeted}, a.caller.reads...)
 		return err
 	})
 	if err != nil {
@@ -66,7 +68,7 @@ type balanceReply struct {
 func (a *api) balance(c *gin.Context) {
 	var reply *hello.BalanceReply
 	_, err := a.call(c.Request.Context(), func(ctx context.Context) (err error) {
-		reply, err = a.wallet.Balance(ctx, &hello.BalanceRequest{Student: c.Param("student")})
+		reply, err = a.wallet.Balance(ctx, &hello.BalanceRequest{Student: c.Param("student")}, a.caller.reads...)
 		return err
 	})
 	if err != nil {

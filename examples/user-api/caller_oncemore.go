@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"go-micro.dev/v4"
+	"go-micro.dev/v4/client"
 
 	"github.com/oncemore-dev/oncemore"
 	"github.com/oncemore-dev/oncemore/idempotency"
@@ -13,11 +15,14 @@ import (
 
 // newOncemoreCaller calls through oncemore. Its options come after
 // service.Init, which would replace a wrapped client where --client is given.
-func newOncemoreCaller(service micro.Service, log *slog.Logger) (*caller, error) {
-	plugin, err := oncemore.New(oncemore.WithClient(
-		wrapper.WithAttemptTimeout(attemptTimeout),
-		wrapper.WithHook(logDecisions(log)),
-	))
+// vouched says that every hello-srv deduplicates, in one store, whether it
+// announces it or not.
+func newOncemoreCaller(service micro.Service, vouched bool, log *slog.Logger) (*caller, error) {
+	opts := []wrapper.ClientOption{wrapper.WithHook(logDecisions(log))}
+	if vouched {
+		opts = append(opts, wrapper.WithVouchedKeys())
+	}
+	plugin, err := oncemore.New(oncemore.WithClient(opts...))
 	if err != nil {
 		return nil, err
 	}
@@ -26,8 +31,12 @@ func newOncemoreCaller(service micro.Service, log *slog.Logger) (*caller, error)
 		client:   service.Client(),
 		carryKey: idempotency.WithKey,
 		count: func(ctx context.Context) (context.Context, func() int) {
-			report := new(wrapper.Report)
-			return wrapper.WithReport(ctx, report), func() int { return len(report.Attempts) }
+			report, begin := new(wrapper.Report), time.Now()
+			return wrapper.WithReport(ctx, report), func() int {
+				logSlow(ctx, log, time.Since(begin), report.Attempts)
+				return len(report.Attempts)
+			}
 		},
+		reads: []client.CallOption{func(o *client.CallOptions) { o.ConnectionTimeout = readTimeout }},
 	}, nil
 }

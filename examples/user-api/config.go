@@ -11,6 +11,16 @@ const (
 	clientHystrix  = "hystrix"
 )
 
+// Why a tip whose outcome is unknown may be sent again.
+const (
+	// keysAnnounced: every hello-srv announces, through the registry, that it
+	// deduplicates in the same store.
+	keysAnnounced = "announced"
+	// keysVouched: whoever started user-api says so. A list of nodes carries no
+	// announcements.
+	keysVouched = "vouched"
+)
+
 const defaultAddress = "127.0.0.1:8080"
 
 // config is what the environment says; the flags are go-micro's.
@@ -18,6 +28,8 @@ type config struct {
 	address string
 	nodes   []string // of hello-srv; empty: ask the registry
 	client  string
+	keys    string
+	secret  string // of the form's tokens; empty: made at the start
 }
 
 func configFrom(getenv func(string) string) (config, error) {
@@ -34,5 +46,18 @@ func configFrom(getenv func(string) string) (config, error) {
 	if value := getenv("CLIENT"); value != "" {
 		c.client = value
 	}
-	return c, setting.OneOf("CLIENT", c.client, clientOncemore, clientStock, clientHystrix)
+	if err := setting.OneOf("CLIENT", c.client, clientOncemore, clientStock, clientHystrix); err != nil {
+		return config{}, err
+	}
+	if c.keys = getenv("HELLO_KEYS"); c.keys == "" {
+		c.keys = keysAnnounced
+		if len(c.nodes) > 0 {
+			c.keys = keysVouched
+		}
+	}
+	if err := setting.OneOf("HELLO_KEYS", c.keys, keysAnnounced, keysVouched); err != nil {
+		return config{}, err
+	}
+	c.secret = getenv("FORM_SECRET")
+	return c, checkSecret(c.secret)
 }

@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	merrors "go-micro.dev/v4/errors"
 
 	"github.com/oncemore-dev/oncemore/retryfunc"
+	"github.com/oncemore-dev/oncemore/wrapper"
 )
 
 // logDecisions logs what became of every failed attempt: who failed how, and
@@ -28,4 +30,17 @@ func logDecisions(log *slog.Logger) retryfunc.Hook {
 			slog.String("error", merrors.Parse(d.Err.Error()).Detail),
 		)
 	}
+}
+
+// logSlow logs the story of a call that took longer than an instance that does
+// not answer should cost.
+func logSlow(ctx context.Context, log *slog.Logger, took time.Duration, attempts []wrapper.Attempt) {
+	if took <= readTimeout {
+		return
+	}
+	story := make([]string, len(attempts))
+	for i, a := range attempts {
+		story[i] = a.String()
+	}
+	log.LogAttrs(ctx, slog.LevelInfo, "slow call", slog.Duration("took", took), slog.Any("attempts", story))
 }

@@ -24,6 +24,8 @@ type failure struct {
 	message    string
 	// ambiguous: hello-srv may have done what it was asked.
 	ambiguous bool
+	// unanswered: what is more, it has not said anything.
+	unanswered bool
 }
 
 // failureOf says err in HTTP: what hello-srv refused is the client's fault
@@ -44,7 +46,9 @@ func failureOf(err error) failure {
 	case retryfunc.NotSent, retryfunc.Refused, retryfunc.NoNode:
 		f.status, f.retryAfter = http.StatusServiceUnavailable, max(f.retryAfter, time.Second)
 	case retryfunc.Timeout:
-		f.status, f.ambiguous = http.StatusGatewayTimeout, true
+		f.status, f.ambiguous, f.unanswered = http.StatusGatewayTimeout, true, true
+	case retryfunc.Broken:
+		f.ambiguous, f.unanswered = true, true
 	case retryfunc.Canceled:
 		f.status, f.ambiguous = statusClientGone, true
 	case retryfunc.Application:
@@ -78,11 +82,15 @@ func passedOn(code int32) int {
 	}
 }
 
-// ofWrite adds what to do after a failure that leaves open whether a write
-// happened.
+// ofWrite says of a failure that leaves open whether a write happened, or
+// happens still, what to do about it.
 func (f failure) ofWrite() failure {
-	if f.ambiguous {
-		f.message = "outcome unknown, send it again with the same Idempotency-Key: " + f.message
+	if !f.ambiguous {
+		return f
+	}
+	f.message = "outcome unknown, send it again with the same Idempotency-Key: " + f.message
+	if f.unanswered {
+		f.status, f.retryAfter = http.StatusConflict, max(f.retryAfter, time.Second)
 	}
 	return f
 }

@@ -23,7 +23,7 @@ type keyKey struct{}
 
 // api returns an api whose calls arrive at f.
 func (f *fakeHello) api() *api {
-	return &api{say: f, wallet: f, caller: &caller{
+	return &api{say: f, wallet: f, tokens: newTokens(""), caller: &caller{
 		carryKey: func(ctx context.Context, key string) context.Context { return context.WithValue(ctx, keyKey{}, key) },
 		count: func(ctx context.Context) (context.Context, func() int) {
 			return ctx, func() int { return f.attempts }

@@ -3,14 +3,29 @@
 // request.
 //
 //	GET  /user/test             {"message":"Hello xuxu","instance":"…","attempts":1}
+//	GET  /user/tip-form         {"idempotency_key":"form.…","expires_at":"…"}
 //	POST /user/tip              {"student":"xuxu","amount_cents":500}, header Idempotency-Key
 //	GET  /user/balance/:student {"student":"xuxu","balance_cents":500}
 //	GET  /healthz               {"status":"ok"}
 //
+// A tip that is sent again with its Idempotency-Key is the same tip. The key may
+// be any that the browser makes up, or the one that came with a form, which is
+// signed and can be submitted for an hour. Beside 200 a tip is answered 400 (bad
+// key or body), 409 (still running, or outcome unknown: send it again, after
+// Retry-After), 412 (the form is too old), 422 (another tip has this key), 503
+// (no instance, or no store: nothing was done). With --client grpc an answer
+// that had been given before has the header Idempotent-Replayed: true;
+// go-micro's own transport cannot tell.
+//
 // It takes go-micro's standard flags (--client grpc, --registry consul,
 // --registry_address, …). USER_API_ADDRESS is where it listens
 // (127.0.0.1:8080); HELLO_NODES=host:port,… names the instances of hello-srv
-// instead of a registry; CLIENT=stock and CLIENT=hystrix replace oncemore by
+// instead of a registry. HELLO_KEYS=vouched says that they all deduplicate in
+// one store, so that a tip without an answer may be sent again; it is the
+// default with HELLO_NODES, where nobody announces anything, and
+// HELLO_KEYS=announced, which waits to be told through the registry, without.
+// FORM_SECRET, of 32 bytes or more, signs the forms; without it they are good
+// for this process only. CLIENT=stock and CLIENT=hystrix replace oncemore by
 // what is compared with it.
 package main
 
@@ -64,14 +79,14 @@ func run() error {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	hello, err := newCaller(c.client, service, log)
+	hello, err := newCaller(c, service, log)
 	if err != nil {
 		return err
 	}
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	return serve(ctx, c.address, newRouter(newAPI(hello)), log)
+	return serve(ctx, c.address, newRouter(newAPI(hello, newTokens(c.secret))), log)
 }
 
 // serve answers requests until ctx ends, and then finishes those that run.

@@ -14,6 +14,7 @@ func newRouter(a *api) http.Handler {
 	r.GET("/healthz", healthz)
 	r.GET("/user/test", a.test)
 	r.GET("/user/balance/:student", a.balance)
+	r.GET("/user/tip-form", a.tipForm)
 	r.POST("/user/tip", a.tip)
 	return r
 }

@@ -12,13 +12,18 @@ import (
 
 func request(t *testing.T, f *fakeHello, method, path, body string, headers ...string) *httptest.ResponseRecorder {
 	t.Helper()
+	return requestTo(t, f.api(), method, path, body, headers...)
+}
+
+func requestTo(t *testing.T, a *api, method, path, body string, headers ...string) *httptest.ResponseRecorder {
+	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))
 	for _, h := range headers {
 		name, value, _ := strings.Cut(h, ": ")
 		r.Header.Add(name, value)
 	}
 	w := httptest.NewRecorder()
-	newRouter(f.api()).ServeHTTP(w, r)
+	newRouter(a).ServeHTTP(w, r)
 	return w
 }
 
@@ -106,16 +111,23 @@ func TestFailuresAreAnswered(t *testing.T) {
 func TestTipSaysThatTheOutcomeIsUnknown(t *testing.T) {
 	for _, tt := range []struct {
 		err     error
+		status  int
 		unknown bool
 	}{
-		{merrors.Timeout("go.micro.client", "deadline"), true},
-		{merrors.InternalServerError("go.micro.client.transport", "unexpected EOF"), true},
-		{merrors.BadRequest(helloService, "amount_cents: 0"), false},
-		{merrors.InternalServerError("go.micro.client", "service hello-srv: not found"), false},
+		{merrors.Timeout("go.micro.client", "deadline"), 409, true},
+		{merrors.InternalServerError("go.micro.client.transport", "unexpected EOF"), 409, true},
+		{merrors.InternalServerError(helloService, "it does not work"), 502, true},
+		{merrors.BadRequest(helloService, "amount_cents: 0"), 400, false},
+		{merrors.New(helloService, "other payload", 422), 422, false},
+		{merrors.InternalServerError("go.micro.client", "service hello-srv: not found"), 503, false},
 	} {
-		w := request(t, &fakeHello{err: tt.err}, "POST", "/user/tip", `{"student":"xuxu","amount_cents":5}`, "Idempotency-Key: k-1")
-		if got := strings.Contains(w.Body.String(), "outcome unknown"); got != tt.unknown || w.Code == http.StatusOK {
-			t.Errorf("%v: %d %s, want an unknown outcome: %t", tt.err, w.Code, w.Body, tt.unknown)
+		fake := &fakeHello{err: tt.err}
+		w := request(t, fake, "POST", "/user/tip", `{"student":"xuxu","amount_cents":5}`, "Idempotency-Key: k-1")
+		if got := strings.Contains(w.Body.String(), "outcome unknown"); got != tt.unknown || w.Code != tt.status {
+			t.Errorf("%v: %d %s, want %d, and an unknown outcome: %t", tt.err, w.Code, w.Body, tt.status, tt.unknown)
+		}
+		if got := w.Header().Get("Retry-After"); (got != "") != (tt.status == 409 || tt.status == 503) {
+			t.Errorf("%v: Retry-After %q", tt.err, got)
 		}
 	}
 }

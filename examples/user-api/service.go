@@ -29,6 +29,9 @@ func newService(nodes []string) (micro.Service, error) {
 	flagcheck.Install(service)
 	service.Init()
 	service.Init(micro.Broker(broker.NewMemoryBroker())) // nothing is published: no port for it
+	if err := service.Client().Init(seeReplays); err != nil {
+		return nil, err
+	}
 
 	if len(nodes) == 0 {
 		return service, nil

@@ -31,9 +31,9 @@ type tipReply struct {
 // tip passes the browser's key on, so that a tip that is sent again, by the
 // browser, by this server's client or by a network, is the same tip.
 func (a *api) tip(c *gin.Context) {
-	key, err := keyOf(c.Request)
-	if err != nil {
-		failure{status: http.StatusBadRequest, message: err.Error()}.answer(c)
+	key, issued, bad := a.keyOf(c.Request)
+	if bad != nil {
+		bad.answer(c)
 		return
 	}
 	body, err := parseTip(http.MaxBytesReader(c.Writer, c.Request.Body, longestTip))
@@ -41,26 +41,24 @@ func (a *api) tip(c *gin.Context) {
 		failure{status: http.StatusBadRequest, message: "body: " + err.Error()}.answer(c)
 		return
 	}
+	ctx := a.caller.carryKey(c.Request.Context(), key)
+	if !issued.IsZero() {
+		ctx = idempotency.WithIssued(ctx, issued)
+	}
+	ctx, replayed := watchReplay(ctx)
 	var reply *hello.TipReply
-	_, err = a.call(a.caller.carryKey(c.Request.Context(), key), func(ctx context.Context) (err error) {
+	_, err = a.call(ctx, func(ctx context.Context) (err error) {
 		reply, err = a.wallet.Tip(ctx, &hello.TipRequest{Student: body.Student, AmountCents: body.AmountCents})
 		return err
 	})
+	if replayed() {
+		c.Header(idempotency.HeaderReplayed, "true")
+	}
 	if err != nil {
 		failureOf(err).ofWrite().answer(c)
 		return
 	}
 	c.JSON(http.StatusOK, tipReply{TransferID: reply.GetTransferId(), BalanceCents: reply.GetBalanceCents()})
-}
-
-// keyOf returns the request's idempotency key. Two of them are as bad as none:
-// nobody could say which one counts.
-func keyOf(r *http.Request) (string, error) {
-	values := r.Header.Values(idempotency.HeaderKey)
-	if len(values) != 1 {
-		return "", errors.New("the header " + idempotency.HeaderKey + " must be given once")
-	}
-	return idempotency.ParseKey(values[0])
 }
 
 func parseTip(body io.Reader) (tipBody, error) {

@@ -5,81 +5,83 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
-	"time"
 
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	"github.com/oncemore-dev/oncemore/examples/hello-srv/storeurl"
 )
 
-// busyTimeout is how long a statement waits for another process's
-// transaction.
-const busyTimeout = 5 * time.Second
-
-// Not unique: see the package comment.
-const schema = `
-CREATE TABLE IF NOT EXISTS transfers (
-	transfer_id     TEXT NOT NULL PRIMARY KEY,
-	student         TEXT NOT NULL,
-	amount_cents    INTEGER NOT NULL,
-	idempotency_key TEXT NOT NULL,
-	instance        TEXT NOT NULL,
-	created_at      TEXT NOT NULL
-) STRICT;
-CREATE INDEX IF NOT EXISTS transfers_by_student ON transfers (student, amount_cents);
-CREATE INDEX IF NOT EXISTS transfers_by_key ON transfers (idempotency_key);`
-
-// Ledger is a ledger in a SQLite file, which any number of processes on one
-// machine may have open. The zero value is not usable: Open one. Safe for
-// concurrent use.
+// Ledger is a ledger in a database, which any number of processes may have
+// open. The zero value is not usable: Open one. Safe for concurrent use.
 type Ledger struct {
-	db *sql.DB
+	db      *sql.DB
+	dialect dialect
 }
 
-// Open opens the ledger in the SQLite file at path and creates what is missing
-// of it.
-func Open(ctx context.Context, path string) (*Ledger, error) {
-	db, err := sql.Open("sqlite", dsn(path))
+// maxConnections leaves room, on a server with the usual limit of 100 or 150,
+// for a handful of instances.
+const maxConnections = 20
+
+// Open opens the ledger in a database, which is a SQLite file, MySQL, MariaDB
+// or PostgreSQL, and creates what is missing of it. The error names the
+// database, without its password.
+func Open(ctx context.Context, where storeurl.Store) (*Ledger, error) {
+	l, err := connect(where)
 	if err != nil {
-		return nil, fmt.Errorf("ledger: open %s: %w", path, err)
+		return nil, fmt.Errorf("ledger: open %s: %w", where, err)
 	}
-	if _, err := db.ExecContext(ctx, schema); err != nil {
-		return nil, errors.Join(fmt.Errorf("ledger: prepare %s: %w", path, err), db.Close())
+	if err := l.prepare(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("ledger: prepare %s: %w", where, err), l.Close())
 	}
-	return &Ledger{db: db}, nil
+	return l, nil
 }
 
-// dsn asks for write-ahead logging, so that readers do not wait for writers,
-// and for transactions that take the write lock as they begin, so that two of
-// them wait for each other instead of one failing halfway.
-func dsn(path string) string {
-	options := url.Values{}
-	options.Add("_pragma", fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()))
-	options.Add("_pragma", "journal_mode(WAL)")
-	options.Add("_txlock", "immediate")
-	return path + "?" + options.Encode()
+func connect(where storeurl.Store) (*Ledger, error) {
+	d, err := dialectOf(where.Kind)
+	if err != nil {
+		return nil, err
+	}
+	source, err := d.source(where)
+	if err != nil {
+		return nil, err
+	}
+	db, err := sql.Open(d.driver, source)
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(maxConnections)
+	db.SetMaxIdleConns(maxConnections)
+	return &Ledger{db: db, dialect: d}, nil
 }
 
-// Close closes the file.
-func (l *Ledger) Close() error { return l.db.Close() }
+// prepare creates the tables. Instances that do so at once wait for each other.
+func (l *Ledger) prepare(ctx context.Context) error {
+	return l.inTransaction(ctx, func(tx *sql.Tx) error {
+		for _, statement := range l.dialect.schema {
+			if _, err := tx.ExecContext(ctx, statement); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
 
-// Add writes t in a transaction of its own and returns the student's balance
-// with t in it. When it returns nil the row survives the death of the process.
-func (l *Ledger) Add(ctx context.Context, t Transfer) (balanceCents int64, err error) {
+// inTransaction commits what do has done, unless it failed.
+func (l *Ledger) inTransaction(ctx context.Context, do func(*sql.Tx) error) error {
 	tx, err := l.db.BeginTx(ctx, nil)
 	if err != nil {
-		return 0, fmt.Errorf("ledger: begin: %w", err)
+		return fmt.Errorf("ledger: begin: %w", err)
 	}
-	balanceCents, err = Add(ctx, tx, t)
-	if err != nil {
-		return 0, errors.Join(err, tx.Rollback())
+	if err := do(tx); err != nil {
+		return errors.Join(err, tx.Rollback())
 	}
 	if err := tx.Commit(); err != nil {
-		return 0, fmt.Errorf("ledger: commit the transfer %s: %w", t.ID, err)
+		return fmt.Errorf("ledger: commit: %w", err)
 	}
-	return balanceCents, nil
+	return nil
 }
 
-// Balance returns the sum of a student's transfers, 0 for one who is unknown.
-func (l *Ledger) Balance(ctx context.Context, student string) (int64, error) {
-	return Balance(ctx, l.db, student)
-}
+// DB is the database, which may hold other tables too. It is the ledger's to
+// close.
+func (l *Ledger) DB() *sql.DB { return l.db }
+
+// Close closes the database.
+func (l *Ledger) Close() error { return l.db.Close() }

@@ -9,8 +9,8 @@ import (
 // RowsByKey counts the rows of every idempotency key that begins with prefix:
 // how often each call was executed.
 func (l *Ledger) RowsByKey(ctx context.Context, prefix string) (counts map[string]int, err error) {
-	rows, err := l.db.QueryContext(ctx, `SELECT idempotency_key, COUNT(*) FROM transfers
-		WHERE substr(idempotency_key, 1, length(?1)) = ?1 GROUP BY idempotency_key`, prefix)
+	rows, err := l.db.QueryContext(ctx, l.dialect.words(`SELECT idempotency_key, COUNT(*) FROM hello_transfer
+		WHERE SUBSTR(idempotency_key, 1, ?) = ? GROUP BY idempotency_key`), len(prefix), prefix)
 	if err != nil {
 		return nil, fmt.Errorf("ledger: count rows: %w", err)
 	}

@@ -43,7 +43,9 @@ type Store struct {
 func (s Store) String() string {
 	switch {
 	case s.URL != nil:
-		return s.URL.Redacted()
+		shown := *s.URL
+		shown.RawQuery = "" // which may hold a password, too
+		return shown.Redacted()
 	default:
 		return string(s.Kind) + ":" + s.Path
 	}
@@ -66,6 +68,8 @@ func Parse(value string) (Store, error) {
 		return Store{}, notAllowed(value)
 	}
 	switch kind := Kind(scheme); kind {
+	case "rediss": // over TLS
+		return parseServer(Redis, value)
 	case Memory, None:
 		if rest != "" {
 			return Store{}, notAllowed(value)
@@ -97,27 +101,39 @@ func parseServer(kind Kind, value string) (Store, error) {
 	if err != nil || u.Host == "" {
 		return Store{}, notAllowed(value)
 	}
+	if kind != Redis && strings.Trim(u.Path, "/") == "" { // in no database
+		return Store{}, notAllowed(value)
+	}
+	if u.Query().Has("password") { // where it would not be hidden from logs
+		return Store{}, notAllowed(value)
+	}
 	return Store{Kind: kind, URL: u}, nil
 }
 
-// CheckSupported returns a *setting.Error if this build cannot use the store:
-// better no service than one that only seems to deduplicate.
-func (s Store) CheckSupported() error {
-	switch s.Kind {
-	case SQLite, None:
-		return nil
-	default:
-		return &setting.Error{Name: Variable, Value: s.String(),
-			Allowed: "sqlite:PATH or none: (this build does not support the others yet)"}
+// IsDatabase tells whether the store is one that can hold a ledger, too.
+func (s Store) IsDatabase() bool {
+	return s.Kind == SQLite || s.Kind == MySQL || s.Kind == Postgres
+}
+
+// Environment is the setting that makes Parse return s, password included, for
+// the environment of another process.
+func (s Store) Environment() string {
+	if s.URL != nil {
+		return s.URL.String()
 	}
+	return string(s.Kind) + ":" + s.Path
 }
 
 func notAllowed(value string) error {
 	return &setting.Error{Name: Variable, Value: redact(value), Allowed: allowed}
 }
 
-// redact hides everything between the scheme and the last @, parsable or not.
+// redact hides everything between the scheme and the last @, parsable or not,
+// and the query of what is or looks like a URL.
 func redact(value string) string {
+	if before, _, found := strings.Cut(value, "?"); found && strings.Contains(before, "://") {
+		value = before + "?…"
+	}
 	at := strings.LastIndex(value, "@")
 	if at < 0 {
 		return value

@@ -2,6 +2,7 @@ package storeurl
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -24,6 +25,8 @@ func TestParse(t *testing.T) {
 		{"redis://127.0.0.1:6379/0", Redis, "", "redis://127.0.0.1:6379/0"},
 		{"mysql://hello:secret@127.0.0.1:3306/hello", MySQL, "", "mysql://hello:xxxxx@127.0.0.1:3306/hello"},
 		{"postgres://hello:secret@127.0.0.1:5432/hello", Postgres, "", "postgres://hello:xxxxx@127.0.0.1:5432/hello"},
+		{"postgres://127.0.0.1/hello?sslpassword=secret", Postgres, "", "postgres://127.0.0.1/hello"},
+		{"rediss://:secret@127.0.0.1:6379/0", Redis, "", "rediss://:xxxxx@127.0.0.1:6379/0"},
 	} {
 		t.Run(tt.value, func(t *testing.T) {
 			got, err := Parse(tt.value)
@@ -36,6 +39,9 @@ func TestParse(t *testing.T) {
 			if got.String() != tt.logged {
 				t.Errorf("logged as %q, want %q", got, tt.logged)
 			}
+			if again, err := Parse(got.Environment()); err != nil || !reflect.DeepEqual(again, got) {
+				t.Errorf("handed on as %q, which is %+v, %v", got.Environment(), again, err)
+			}
 		})
 	}
 }
@@ -44,7 +50,7 @@ func TestParseRefuses(t *testing.T) {
 	for _, value := range []string{
 		"sqlite", "memory", "none:ever", "memory:big", "etcd://127.0.0.1", "/tmp/hello.db",
 		"sqlite:hello.db?mode=memory", "sqlite:///hello.db", "redis:", "redis:6379", "redis://",
-		"mysql://", "postgres:hello", "SQLITE:hello.db", " sqlite:", "mysql://a b:c@:x",
+		"mysql://", "mysql://h", "mysql://h/", "postgres://h", "postgres://h/d?password=secret", "postgres:hello", "SQLITE:hello.db", " sqlite:", "mysql://a b:c@:x",
 	} {
 		t.Run(value, func(t *testing.T) {
 			_, err := Parse(value)
@@ -62,6 +68,7 @@ func TestParseRefuses(t *testing.T) {
 func TestParseHidesPasswords(t *testing.T) {
 	for _, value := range []string{
 		"mysql://hello:secret@127.0.0.1:port/hello", "postgers://hello:secret@127.0.0.1/hello", "hello:secret@127.0.0.1",
+		"postgres://127.0.0.1/hello?password=secret",
 	} {
 		_, err := Parse(value)
 		if err == nil || strings.Contains(err.Error(), "secret") {
@@ -69,6 +76,23 @@ func TestParseHidesPasswords(t *testing.T) {
 		}
 		if err != nil && !strings.Contains(err.Error(), "127.0.0.1") {
 			t.Errorf("Parse(%q): error %q does not show which host", value, err)
+		}
+	}
+}
+
+func TestParseLedger(t *testing.T) {
+	for value, want := range map[string]Kind{
+		"": SQLite, "sqlite:/tmp/a.db": SQLite, "mysql://h/d": MySQL, "postgres://h/d": Postgres,
+	} {
+		if got, err := ParseLedger(value); err != nil || got.Kind != want {
+			t.Errorf("ParseLedger(%q) = %+v, %v, want %s", value, got, err, want)
+		}
+	}
+	for _, value := range []string{"none:", "memory:", "redis://:secret@h/0", "/tmp/a.db", "mysql://u:secret@h:port/d"} {
+		_, err := ParseLedger(value)
+		var settingErr *setting.Error
+		if !errors.As(err, &settingErr) || settingErr.Name != "LEDGER" || strings.Contains(err.Error(), "secret") {
+			t.Errorf("ParseLedger(%q): error = %v", value, err)
 		}
 	}
 }
