@@ -72,6 +72,8 @@ func (g *Guard) begin(ctx context.Context, r *request) (Outcome, error) {
 		return Outcome{}, r.left(ctx)
 	case r.joined && g.work.stopping.Err() != nil:
 		return Outcome{}, unsettled(ErrWaitTimeout, ErrDraining)
+	case r.joined: // what it saw running may have ended, and not with nothing
+		return Outcome{}, unsettled(ErrWaitTimeout, err)
 	}
 	return Outcome{}, refusal(ErrUnavailable, err)
 }
@@ -108,6 +110,7 @@ func (g *Guard) beginOnce(ctx context.Context, r *request) (Outcome, error) {
 	if claim.Wait > 0 { // a drain does not wait for those who wait
 		defer context.AfterFunc(g.work.stopping, func() { bounded.end(ErrDraining) })()
 	}
+	r.sent = time.Now()
 	out, err := g.store.Begin(bounded, claim)
 	if err == nil && !out.valid() {
 		err = NotApplied(fmt.Errorf("the store's outcome is invalid: %v", out.State))

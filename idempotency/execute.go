@@ -36,7 +36,11 @@ func (g *Guard) execute(
 		e.ended(recover())
 		err = e.finish()
 	}()
-	e.err = e.handle(handler)
+	if e.lease.isOver() {
+		e.err = NotDone(unsettled(ErrLeaseLost, nil))
+	} else {
+		e.err = e.handle(handler)
+	}
 	e.returned = true
 	return Result{}, nil
 }
@@ -54,7 +58,7 @@ func (g *Guard) startRun(ctx context.Context, r *request, f *flight, out Outcome
 	if out.Execution != nil {
 		e.ctx = out.Execution.Context(e.ctx)
 		if !out.Transactional {
-			e.lease.start(e.detached, out.Execution, &e.handler, &g.settings)
+			e.lease.start(e.detached, out.Execution, r.sent, &e.handler, &g.settings)
 		}
 	}
 	if out.TakenOver {

@@ -151,6 +151,7 @@ type request struct {
 	scope  Scope
 	claim  Claim
 	giveUp time.Time // when waiting ends; set when it begins
+	sent   time.Time // when the last claim was
 	fence  uint64
 	ran    bool // the handler has run
 	doubt  bool // the store may hold the claim, though it did not say so

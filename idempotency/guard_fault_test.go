@@ -156,7 +156,7 @@ func TestFailOpenDoesNotRunWhatItSawRunning(t *testing.T) {
 		})
 		synctest.Wait()
 		_, _, err := w.call(t.Context(), guard, "k")
-		wantError(t, err, idempotency.ErrUnavailable, 503, true)
+		wantError(t, err, idempotency.ErrWaitTimeout, 408, false)
 		group.Wait()
 		w.want(t, 1)
 	})

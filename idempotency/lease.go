@@ -26,13 +26,19 @@ type leaseKeeper struct {
 	lost  bool
 }
 
-// start begins to renew the claim, until stop.
-func (k *leaseKeeper) start(ctx context.Context, execution Execution, handler *deadline, o *Options) {
+// start begins to renew the claim, which was sent at the given time, until stop.
+func (k *leaseKeeper) start(ctx context.Context, execution Execution, sent time.Time, handler *deadline, o *Options) {
 	k.execution, k.lease, k.timeout = execution, o.lease, o.storeTimeout
-	k.ctx, k.handler, k.good = ctx, handler, time.Now().Add(o.lease)
+	k.ctx, k.handler, k.good = ctx, handler, sent.Add(o.lease)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.timer = time.AfterFunc(k.lease/3, k.renew)
+}
+
+// isOver reports whether the lease may have ended before the work has begun, as
+// in a process that was frozen after its claim.
+func (k *leaseKeeper) isOver() bool {
+	return k.execution != nil && !time.Now().Before(k.goodUntil())
 }
 
 // renew runs on the timer's goroutine, for which stop waits.
@@ -84,7 +90,7 @@ func (k *leaseKeeper) stop() (lost bool) {
 	return k.lost
 }
 
-// goodUntil returns until when the lease is known to be ours, once stopped.
+// goodUntil returns until when the lease is known to be ours.
 func (k *leaseKeeper) goodUntil() time.Time {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -111,7 +111,7 @@ func TestFreezeAtEachPoint(t *testing.T) {
 		hold, rerun, recovers fate
 	}{
 		{"before the claim", first, first, first},
-		{"after the claim", held, again, again},
+		{"after the claim", fate{unknown, lost, "row 1", 1, 1}, fate{"row 1", lost, "row 1", 1, 1}, fate{"row 1", lost, "row 1", 1, 1}},
 		{"before the work", held, again, again},
 		{"after the work", held, fate{"row 2", lost, "row 2", 2, 2}, fate{"row 1", lost, "row 1", 1, 1}},
 		{"before the completion", held, fate{"row 2", lost, "row 2", 2, 2}, fate{"row 1", lost, "row 1", 1, 1}},

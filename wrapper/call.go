@@ -198,5 +198,6 @@ func (s *call) endKey(err error) {
 		return
 	}
 	answered := len(s.attempts) > 0 && s.attempts[len(s.attempts)-1].Class == retryfunc.Application
-	s.terms.done(err != nil && !answered)
+	mark, _ := retryfunc.ParseMark(err)
+	s.terms.done(err != nil && (!answered || mark.Kind == retryfunc.MarkUnknown))
 }

@@ -104,31 +104,23 @@ func (w wireErrors) panicked() error {
 // it may name hosts or users.
 func (w wireErrors) marked(e *idempotency.Error) error {
 	mark := retryfunc.Mark{Kind: markOf(e), Service: w.service, RetryAfter: e.RetryAfter}
-	mark.NoRetry = errors.Is(e, idempotency.ErrSuperseded)
+	mark.NoRetry = e.Reason == idempotency.ErrSuperseded //nolint:errorlint // reasons are the variables themselves
 	return retryfunc.NewMarked(codeOf(e.Code), e.Reason.Error(), mark)
 }
 
-// markOf says what a caller may conclude. A mismatch or an old key is no mark:
-// nothing ran, and nothing would the next time.
+// markOf says what a caller may conclude, by the reason alone: its cause may be
+// one too. A mismatch or an old key is no mark: nothing ran, and nothing would
+// the next time.
 func markOf(e *idempotency.Error) retryfunc.MarkKind {
-	switch {
-	case is(e, idempotency.ErrUnavailable, idempotency.ErrRolledBack, idempotency.ErrDraining,
-		idempotency.ErrCanceled, idempotency.ErrSuperseded):
+	switch e.Reason { //nolint:errorlint // reasons are the variables themselves
+	case idempotency.ErrUnavailable, idempotency.ErrRolledBack, idempotency.ErrDraining,
+		idempotency.ErrCanceled, idempotency.ErrSuperseded:
 		return retryfunc.MarkRefused
-	case is(e, idempotency.ErrRunning, idempotency.ErrWaitTimeout, idempotency.ErrLeaseLost, idempotency.ErrCommitUnknown):
+	case idempotency.ErrRunning, idempotency.ErrWaitTimeout, idempotency.ErrLeaseLost, idempotency.ErrCommitUnknown:
 		return retryfunc.MarkRunning
-	case is(e, idempotency.ErrOutcomeUnknown, idempotency.ErrCorrupt):
+	case idempotency.ErrOutcomeUnknown, idempotency.ErrCorrupt:
 		return retryfunc.MarkUnknown
 	default:
 		return retryfunc.MarkNone
 	}
-}
-
-func is(err error, targets ...error) bool {
-	for _, target := range targets {
-		if errors.Is(err, target) {
-			return true
-		}
-	}
-	return false
 }
