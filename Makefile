@@ -59,7 +59,7 @@ lint: $(LINT) ## Check style, imports, formatting, vet and module files
 .PHONY: bench
 bench: deps $(BENCHSTAT) ## Run the benchmarks COUNT times and print what they compare; BASE=old.txt compares with an earlier .cache/bench.txt
 	@{ go -C bench run ./table -machine; \
-		go test $(BENCHFLAGS) -benchtime 20ms ./...; \
+		go test $(BENCHFLAGS) -benchtime 20ms ./breaker/... ./idempotency/... ./retryfunc/... ./selectorx/... ./wrapper/...; \
 		go -C bench test $(BENCHFLAGS) -benchtime 300ms ./...; } | tee .cache/bench.txt
 	@$(BENCHSTAT) $(BASE) .cache/bench.txt
 	@go -C bench run ./table <.cache/bench.txt

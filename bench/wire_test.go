@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"go-micro.dev/v4/client"
@@ -66,7 +67,11 @@ func (c *stub) Call(ctx context.Context, req client.Request, rsp any, opts ...cl
 }
 
 func answer(_ context.Context, _ *registry.Node, _ client.Request, rsp any, _ client.CallOptions) error {
-	rsp.(*wrapperspb.StringValue).Value = answered //nolint:forcetypeassert // all requests are made in this package
+	reply, ok := rsp.(*wrapperspb.StringValue)
+	if !ok {
+		return fmt.Errorf("the response is a %T", rsp)
+	}
+	reply.Value = answered
 	return nil
 }
 

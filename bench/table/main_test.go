@@ -18,6 +18,7 @@ BenchmarkFailed
 PASS
 `
 
+//nolint:dupword // two columns have the same heading: above bare, and so has the arm below them
 const want = `2 cores, linux/amd64, go1.26.0
 cpu: a CPU
 
