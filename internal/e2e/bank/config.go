@@ -43,24 +43,26 @@ const (
 // and a duplicate wait, for two minutes.
 type Config struct {
 	// Takeover is what becomes of orphans.
-	Takeover Policy
+	Takeover Policy `json:"takeover"`
 	// FailOpen executes while the store is away.
-	FailOpen bool
+	FailOpen bool `json:"fail_open"`
 	// Lease and StoreTimeout are the guard's; 0 for its defaults.
-	Lease, StoreTimeout time.Duration
+	Lease        time.Duration `json:"lease"`
+	StoreTimeout time.Duration `json:"store_timeout"`
 	// StoreAddress is where to find the store's server, if not at its own
 	// address: a proxy.
-	StoreAddress string
+	StoreAddress string `json:"store_address"`
 	// Callers tells callers apart, see WithCaller.
-	Callers bool
+	Callers bool `json:"callers"`
 	// Announce announces the store's identity through the registry.
-	Announce bool
+	Announce bool `json:"announce"`
 	// Service is the service's name; empty means fixture.DefaultService.
-	Service string
+	Service string `json:"service"`
 	// Consul is the host:port of an agent to register with; empty means none.
-	Consul string
+	Consul string `json:"consul"`
 	// RegisterTTL and RegisterInterval are go-micro's; 0 means its defaults.
-	RegisterTTL, RegisterInterval time.Duration
+	RegisterTTL      time.Duration `json:"register_ttl"`
+	RegisterInterval time.Duration `json:"register_interval"`
 
 	kind     Kind
 	source   string // of the store
@@ -91,8 +93,10 @@ const variable = "BANK"
 // encoded is a Config on its way to an instance, all of it.
 type encoded struct {
 	Config
-	Kind                     Kind
-	Source, Ledger, Director string
+	Kind     Kind   `json:"kind"`
+	Source   string `json:"source"`
+	Ledger   string `json:"ledger"`
+	Director string `json:"director"`
 }
 
 func (c Config) environment() (string, error) {

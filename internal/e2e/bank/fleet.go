@@ -5,6 +5,7 @@ package bank
 import (
 	"cmp"
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -144,6 +145,17 @@ func Call(ctx context.Context, c client.Client, service, endpoint, key string, o
 		return "", err
 	}
 	return rsp.GetValue(), nil
+}
+
+// Story is the text of an error, and what led to it.
+func Story(err error) string {
+	if err == nil {
+		return "no error"
+	}
+	if e, ok := errors.AsType[*wrapper.CallError](err); ok {
+		return e.Error() + ": " + e.Story()
+	}
+	return err.Error()
 }
 
 // Transport returns which transport the instances speak.

@@ -6,11 +6,10 @@ import (
 	"fmt"
 	"strings"
 
+	merrors "go-micro.dev/v4/errors"
 	"go-micro.dev/v4/metadata"
 	"go-micro.dev/v4/server"
 	"google.golang.org/protobuf/types/known/wrapperspb"
-
-	merrors "go-micro.dev/v4/errors"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
 )

@@ -2,7 +2,7 @@ package checkpoint
 
 import (
 	"context"
-	"encoding/json"
+	"encoding/gob"
 	"errors"
 	"fmt"
 	"net"
@@ -31,7 +31,7 @@ type Client struct {
 	conn    net.Conn
 
 	mu      sync.Mutex
-	encoder *json.Encoder
+	encoder *gob.Encoder
 	last    uint64
 	waiting map[uint64]chan<- string // nil once the director is gone
 }
@@ -43,7 +43,7 @@ func Dial(ctx context.Context, address, process string) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
-	c := &Client{process: process, conn: conn, encoder: json.NewEncoder(conn), waiting: make(map[uint64]chan<- string)}
+	c := &Client{process: process, conn: conn, encoder: gob.NewEncoder(conn), waiting: make(map[uint64]chan<- string)}
 	go c.read()
 	return c, nil
 }
@@ -87,7 +87,7 @@ func (c *Client) ask(point, key string, verdicts chan<- string) (uint64, error) 
 }
 
 func (c *Client) read() {
-	decoder := json.NewDecoder(c.conn)
+	decoder := gob.NewDecoder(c.conn)
 	for {
 		var a answer
 		if err := decoder.Decode(&a); err != nil {

@@ -1,7 +1,7 @@
 package checkpoint
 
 import (
-	"encoding/json"
+	"encoding/gob"
 	"net"
 	"slices"
 	"sync"
@@ -175,8 +175,8 @@ func (d *Director) accept() {
 
 // serve answers one process until it, or the test, ends.
 func (d *Director) serve(conn net.Conn) {
-	replies := replies{encoder: json.NewEncoder(conn)}
-	decoder := json.NewDecoder(conn)
+	replies := replies{encoder: gob.NewEncoder(conn)}
+	decoder := gob.NewDecoder(conn)
 	var held sync.WaitGroup
 	defer held.Wait()
 	gone := make(chan struct{})
@@ -228,7 +228,7 @@ func (d *Director) enter(q question) (*Hold, string) {
 // replies writes the answers of one connection.
 type replies struct {
 	mu      sync.Mutex
-	encoder *json.Encoder
+	encoder *gob.Encoder
 }
 
 func (r *replies) send(id uint64, verdict string) {

@@ -4,7 +4,6 @@ package consul
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -20,7 +19,6 @@ import (
 	"github.com/oncemore-dev/oncemore/internal/consultest"
 	"github.com/oncemore-dev/oncemore/internal/e2e/bank"
 	"github.com/oncemore-dev/oncemore/internal/fixture"
-	"github.com/oncemore-dev/oncemore/wrapper"
 )
 
 func TestMain(m *testing.M) { bank.Main(m) }
@@ -59,12 +57,15 @@ func (a agent) config() bank.Config {
 // status is the state of an instance's check, "" if it is not registered.
 func (a agent) status(node *fixture.Node) string {
 	a.t.Helper()
-	rsp, err := http.DefaultTransport.(*http.Transport).Clone().RoundTrip(a.get("/v1/agent/checks"))
+	rsp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(a.get("/v1/agent/checks"))
 	if err != nil {
 		a.t.Fatal(err)
 	}
 	defer rsp.Body.Close()
-	var checks map[string]struct{ ServiceID, Status string }
+	var checks map[string]struct {
+		ServiceID string `json:"ServiceID"` //nolint:tagliatelle // Consul's
+		Status    string `json:"Status"`    //nolint:tagliatelle // Consul's
+	}
 	if err := json.NewDecoder(rsp.Body).Decode(&checks); err != nil {
 		a.t.Fatal(err)
 	}
@@ -82,7 +83,6 @@ func (a agent) get(path string) *http.Request {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	req.Close = true
 	return req
 }
 
@@ -105,7 +105,9 @@ type traffic struct {
 	fleet  *bank.Fleet
 	client client.Client
 	next   atomic.Int64
-	paid   sync.Map // key → receipt
+
+	mu   sync.Mutex
+	paid map[string]string // key → receipt
 }
 
 // during makes payments until event has returned, and some more. No caller may
@@ -136,33 +138,24 @@ func (tr *traffic) during(event func()) {
 func (tr *traffic) pay(key string) {
 	receipt, err := bank.Pay(tr.t.Context(), tr.client, key)
 	if err != nil {
-		tr.t.Errorf("a caller noticed: %s", story(err))
+		tr.t.Errorf("a caller noticed: %s", bank.Story(err))
 		return
 	}
-	tr.paid.Store(key, receipt)
-}
-
-func story(err error) string {
-	var e *wrapper.CallError
-	if errors.As(err, &e) {
-		return e.Error() + ": " + e.Story()
-	}
-	return err.Error()
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	tr.paid[key] = receipt
 }
 
 // audit: one row for each payment, and everyone has its receipt.
 func (tr *traffic) audit() {
 	tr.t.Helper()
-	count := int64(0)
-	tr.paid.Range(func(key, receipt any) bool {
-		count++
-		if rows := tr.fleet.Place.Receipts(tr.t, key.(string)); len(rows) != 1 || rows[0] != receipt {
+	for key, receipt := range tr.paid {
+		if rows := tr.fleet.Place.Receipts(tr.t, key); len(rows) != 1 || rows[0] != receipt {
 			tr.t.Errorf("%s: paid %q, rows %q", key, receipt, rows)
 		}
-		return true
-	})
-	if made := tr.next.Load(); count != made {
-		tr.t.Errorf("%d of %d payments were answered", count, made)
+	}
+	if made := int(tr.next.Load()); len(tr.paid) != made {
+		tr.t.Errorf("%d of %d payments were answered", len(tr.paid), made)
 	}
 }
 
@@ -170,6 +163,7 @@ func (tr *traffic) audit() {
 // (critical), deregistered, and comes back and is called again. Payments go on
 // all the while: no caller notices anything, and each is made once.
 func TestFailover(t *testing.T) {
+	t.Parallel()
 	for _, transport := range fixture.Transports() {
 		t.Run(transport, func(t *testing.T) {
 			t.Parallel() // most of the time is Consul's minute
@@ -179,7 +173,7 @@ func TestFailover(t *testing.T) {
 			for _, node := range f.Nodes {
 				a.await(node, "passing")
 			}
-			tr := &traffic{t: t, fleet: f, client: bank.Wrap(t, f.StockFrom(t, a.registry()))}
+			tr := &traffic{t: t, fleet: f, paid: make(map[string]string), client: bank.Wrap(t, f.StockFrom(t, a.registry()))}
 
 			tr.during(func() {
 				tr.awaitExecution(victim)

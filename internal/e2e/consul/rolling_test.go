@@ -33,6 +33,7 @@ func TestRollingDeploy(t *testing.T) {
 		{"one may execute without a record", open, place, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			for _, transport := range fixture.Transports() {
 				t.Run(transport, func(t *testing.T) {
 					first, second := a.config(), tt.second

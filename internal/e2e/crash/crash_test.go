@@ -3,7 +3,6 @@
 package crash
 
 import (
-	"errors"
 	"net/http"
 	"slices"
 	"testing"
@@ -17,7 +16,6 @@ import (
 	"github.com/oncemore-dev/oncemore/internal/fixture"
 	"github.com/oncemore-dev/oncemore/internal/tcpproxy"
 	"github.com/oncemore-dev/oncemore/retryfunc"
-	"github.com/oncemore-dev/oncemore/wrapper"
 )
 
 func TestMain(m *testing.M) { bank.Main(m) }
@@ -60,6 +58,7 @@ type scene struct {
 
 // eachScene runs a test in every mode and on every transport.
 func eachScene(t *testing.T, lease time.Duration, test func(t *testing.T, s *scene)) {
+	t.Parallel()
 	for _, m := range modes() {
 		t.Run(m.String(), func(t *testing.T) {
 			t.Parallel() // most of the time is spent in waiting for leases
@@ -85,7 +84,7 @@ func eachScene(t *testing.T, lease time.Duration, test func(t *testing.T, s *sce
 func (s *scene) warm(t *testing.T) {
 	t.Helper()
 	if a := <-s.pay(t, t.Name()); a.err != nil {
-		t.Fatal(story(a.err))
+		t.Fatal(bank.Story(a.err))
 	}
 }
 
@@ -272,22 +271,14 @@ func (s *scene) wantAnswer(t *testing.T, a answer, acknowledged bool) {
 	t.Helper()
 	if acknowledged {
 		if a.err != nil || a.receipt == "" {
-			t.Errorf("answer %q, %s", a.receipt, story(a.err))
+			t.Errorf("answer %q, %s", a.receipt, bank.Story(a.err))
 		}
 		return
 	}
 	mark, ok := retryfunc.ParseMark(a.err)
 	if e := merrors.FromError(a.err); a.err == nil || e.Code != http.StatusConflict || !ok || mark.Kind != retryfunc.MarkUnknown {
-		t.Errorf("answer %q, %s; want 409, outcome unknown", a.receipt, story(a.err))
+		t.Errorf("answer %q, %s; want 409, outcome unknown", a.receipt, bank.Story(a.err))
 	}
-}
-
-func story(err error) string {
-	var e *wrapper.CallError
-	if errors.As(err, &e) {
-		return e.Error() + ": " + e.Story()
-	}
-	return merrors.FromError(err).Error()
 }
 
 // TestWinnerDiesBeforeItsWaiters: duplicates on both other instances have seen

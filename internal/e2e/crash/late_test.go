@@ -100,7 +100,7 @@ func TestLateAttemptOfOneCall(t *testing.T) {
 		_, err := bank.Pay(wrapper.WithReport(t.Context(), &report), c, key,
 			client.WithSelectOption(selector.WithStrategy(preferring(frozen.Address()))))
 		if merrors.FromError(err).Id != "bank" || len(report.Attempts) != 2 || report.Attempts[0].Class != retryfunc.Timeout {
-			t.Fatalf("call: %s; want a timeout and the handler's own error", story(err))
+			t.Fatalf("call: %s; want a timeout and the handler's own error", bank.Story(err))
 		}
 		s.Director.Script(bank.Before, key, "")
 		frozen.Thaw()

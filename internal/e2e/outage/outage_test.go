@@ -3,7 +3,6 @@
 package outage
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -45,12 +44,14 @@ type traffic struct {
 	breaker *breaker.Set
 	trips   atomic.Int64
 
+	stop    chan struct{}
+	callers sync.WaitGroup
+
 	next, refused, unsure, failed atomic.Int64
-	acknowledged                  sync.Map // key → receipt
-	answered                      meter
-	told                          meter
-	stop                          chan struct{}
-	callers                       sync.WaitGroup
+	answered, told                meter
+
+	mu           sync.Mutex
+	acknowledged map[string]string // key → receipt
 }
 
 // meter counts, and wakes who waits for a count.
@@ -73,18 +74,21 @@ func (m *meter) add() {
 func (m *meter) more(n int) <-chan struct{} {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	wait := make(chan struct{})
 	if m.waits == nil {
 		m.waits = make(map[int]chan struct{})
 	}
-	m.waits[m.count+n] = wait
+	wait, ok := m.waits[m.count+n]
+	if !ok {
+		wait = make(chan struct{})
+		m.waits[m.count+n] = wait
+	}
 	return wait
 }
 
 // start begins the traffic, through one client of the default settings.
 func start(t *testing.T, f *bank.Fleet) *traffic {
 	t.Helper()
-	tr := &traffic{t: t, fleet: f, stop: make(chan struct{})}
+	tr := &traffic{t: t, fleet: f, stop: make(chan struct{}), acknowledged: make(map[string]string)}
 	var err error
 	if tr.breaker, err = breaker.New(breaker.WithHook(func(breaker.Transition) { tr.trips.Add(1) })); err != nil {
 		t.Fatal(err)
@@ -109,7 +113,7 @@ func (tr *traffic) call() {
 		for {
 			receipt, err := bank.Pay(tr.t.Context(), tr.client, key)
 			if err == nil {
-				tr.acknowledged.Store(key, receipt)
+				tr.acknowledge(key, receipt)
 				tr.answered.add()
 				break
 			}
@@ -118,6 +122,12 @@ func (tr *traffic) call() {
 			}
 		}
 	}
+}
+
+func (tr *traffic) acknowledge(key, receipt string) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	tr.acknowledged[key] = receipt
 }
 
 // mayRepeat looks at how a call failed: it must have been refused, or, where the
@@ -135,12 +145,7 @@ func (tr *traffic) mayRepeat(err error) bool {
 	case tr.fleet.Place.Kind.Transactional() && strings.HasPrefix(e.Detail, bank.LedgerFailed):
 		tr.failed.Add(1)
 	default:
-		var story *wrapper.CallError
-		if errors.As(err, &story) {
-			tr.t.Errorf("a call failed: %v: %s", err, story.Story())
-		} else {
-			tr.t.Errorf("a call failed: %v", err)
-		}
+		tr.t.Errorf("a call failed: %s", bank.Story(err))
 		return false
 	}
 	return true
@@ -164,18 +169,15 @@ func (tr *traffic) end() {
 	tr.t.Helper()
 	close(tr.stop)
 	tr.callers.Wait()
-	count := 0
-	tr.acknowledged.Range(func(key, receipt any) bool {
-		count++
-		rows := tr.fleet.Place.Receipts(tr.t, key.(string))
-		if len(rows) != 1 || rows[0] != receipt {
+	for key, receipt := range tr.acknowledged {
+		if rows := tr.fleet.Place.Receipts(tr.t, key); len(rows) != 1 || rows[0] != receipt {
 			tr.t.Errorf("%s: acknowledged %q, rows %q", key, receipt, rows)
 		}
-		if again, err := bank.Pay(tr.t.Context(), tr.client, key.(string)); err != nil || again != receipt {
+		if again, err := bank.Pay(tr.t.Context(), tr.client, key); err != nil || again != receipt {
 			tr.t.Errorf("%s: acknowledged %q, now %q, %v", key, receipt, again, err)
 		}
-		return true
-	})
+	}
+	count := len(tr.acknowledged)
 	if made := int(tr.next.Load()); count != made {
 		tr.t.Errorf("%d calls of %d were acknowledged", count, made)
 	}
@@ -233,7 +235,6 @@ func TestFailClosed(t *testing.T) {
 
 // TestFailOpen: without the store everything is executed, and counted.
 func TestFailOpen(t *testing.T) {
-	t.Parallel()
 	place := bank.Open(t, bank.Redis)
 	for _, transport := range fixture.Transports() {
 		t.Run(transport, func(t *testing.T) {
