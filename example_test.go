@@ -128,8 +128,7 @@ func Example_key() {
 		ctx = idempotency.WithKey(ctx, form)
 		_, err := wallet.Tip(ctx, &hello.TipRequest{Student: "xuxu", AmountCents: 500})
 
-		var failed *wrapper.CallError
-		if errors.As(err, &failed) {
+		if failed, ok := errors.AsType[*wrapper.CallError](err); ok {
 			log.Print(failed.Story()) // every attempt: where, how it ended, why the next was or was not made
 		}
 		return err

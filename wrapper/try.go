@@ -80,7 +80,7 @@ func (t *try) send(ctx context.Context) error {
 
 func (t *try) runOnContext(ctx context.Context) error {
 	t.answer = new(grpcAnswer)
-	t.opts.Context = withGRPCAnswer(t.opts.Context, t.answer)
+	t.opts.Context = withGRPCAnswer(t.opts.Context, t.answer) //nolint:fatcontext // once for each try, whose opts are its own
 	if t.cutAfter == 0 {
 		return t.send(ctx)
 	}

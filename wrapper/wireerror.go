@@ -104,7 +104,7 @@ func (w wireErrors) panicked() error {
 // it may name hosts or users.
 func (w wireErrors) marked(e *idempotency.Error) error {
 	mark := retryfunc.Mark{Kind: markOf(e), Service: w.service, RetryAfter: e.RetryAfter}
-	mark.NoRetry = e.Reason == idempotency.ErrSuperseded //nolint:errorlint // reasons are the variables themselves
+	mark.NoRetry = errors.Is(e.Reason, idempotency.ErrSuperseded)
 	return retryfunc.NewMarked(codeOf(e.Code), e.Reason.Error(), mark)
 }
 
@@ -112,7 +112,8 @@ func (w wireErrors) marked(e *idempotency.Error) error {
 // one too. A mismatch or an old key is no mark: nothing ran, and nothing would
 // the next time.
 func markOf(e *idempotency.Error) retryfunc.MarkKind {
-	switch e.Reason { //nolint:errorlint // reasons are the variables themselves
+	//nolint:errorlint // reasons are the variables themselves
+	switch e.Reason {
 	case idempotency.ErrUnavailable, idempotency.ErrRolledBack, idempotency.ErrDraining,
 		idempotency.ErrCanceled, idempotency.ErrSuperseded:
 		return retryfunc.MarkRefused
