@@ -77,6 +77,7 @@ func withFreshKey(b *testing.B) func(context.Context) context.Context {
 			idempotency.HeaderFor:        idempotency.CallName(service, write),
 			idempotency.HeaderIssued:     idempotency.FormatIssued(time.Now()),
 			idempotency.HeaderRetryCount: "0",
+			idempotency.HeaderSent:       idempotency.FormatIssued(time.Now()),
 		})
 	}
 }
