@@ -88,14 +88,12 @@ func (l *load) call(ctx context.Context, n int64) call {
 	begin := time.Now()
 	switch c.op {
 	case opGreet:
-		var g greeting
-		g, c.err = greet(ctx, l.client, l.url)
-		c.attempts = g.Attempts
+		_, c.attempts, c.err = greet(ctx, l.client, l.url)
 	case opBalance:
-		c.err = askBalance(ctx, l.client, l.url, student)
+		c.attempts, c.err = askBalance(ctx, l.client, l.url, student)
 	case opTip:
 		c.key = fmt.Sprintf("%s%d", l.prefix, n)
-		c.err = giveTip(ctx, l.client, l.url, student, c.key)
+		c.attempts, c.err = giveTip(ctx, l.client, l.url, student, c.key)
 	}
 	c.took = time.Since(begin)
 	if c.err != nil {

@@ -15,7 +15,7 @@ func awaitInstances(ctx context.Context, url string, instances int) error {
 	defer client.CloseIdleConnections()
 	seen := make(map[string]bool)
 	for {
-		answer, err := greet(ctx, client, url)
+		answer, _, err := greet(ctx, client, url)
 		if err == nil {
 			seen[answer.Instance] = true
 		}

@@ -44,7 +44,7 @@ func tipOnce(ctx context.Context, i *instance, cents int64) (*hello.TipReply, er
 	return i.wallet.Tip(ctx, &hello.TipRequest{Student: "xuxu", AmountCents: cents}, i.at())
 }
 
-func mustTip(t *testing.T, ctx context.Context, i *instance, cents int64) *hello.TipReply {
+func mustTip(ctx context.Context, t *testing.T, i *instance, cents int64) *hello.TipReply {
 	t.Helper()
 	reply, err := tipOnce(ctx, i, cents)
 	if err != nil {
@@ -82,9 +82,9 @@ func TestEveryStore(t *testing.T) {
 
 func (p *pair) testReplay(t *testing.T, transport string) {
 	key := "replay-" + transport
-	first := mustTip(t, keyed(t, key), p.one, 5)
+	first := mustTip(keyed(t, key), t, p.one, 5)
 	for _, i := range []*instance{p.one, p.two} {
-		if again := mustTip(t, keyed(t, key), i, 5); !proto.Equal(again, first) {
+		if again := mustTip(keyed(t, key), t, i, 5); !proto.Equal(again, first) {
 			t.Errorf("a duplicate was answered %v, want %v", again, first)
 		}
 	}
@@ -95,7 +95,7 @@ func (p *pair) testReplay(t *testing.T, transport string) {
 
 func (p *pair) testMismatch(t *testing.T, transport string) {
 	key := "mismatch-" + transport
-	mustTip(t, keyed(t, key), p.one, 5)
+	mustTip(keyed(t, key), t, p.one, 5)
 	if _, err := tipOnce(keyed(t, key), p.two, 6); code(err) != 422 {
 		t.Errorf("error = %v, want code 422", err)
 	}
@@ -148,9 +148,10 @@ func (p *pair) testDeath(t *testing.T, transport string) {
 		if _, err := tipOnce(keyed(t, key, faultMetadata, asked), victim, 5); err == nil {
 			t.Errorf("%s: the instance answered", asked)
 		}
-		<-victim.exited
-		first := mustTip(t, keyed(t, key), p.one, 5)
-		if again := mustTip(t, keyed(t, key), p.two, 5); !proto.Equal(first, again) {
+		for range victim.exited { // until closed
+		}
+		first := mustTip(keyed(t, key), t, p.one, 5)
+		if again := mustTip(keyed(t, key), t, p.two, 5); !proto.Equal(first, again) {
 			t.Errorf("%s: answered %v and %v", asked, first, again)
 		}
 		if n := p.one.executions(t)[key]; n != 1 {
@@ -174,12 +175,12 @@ func TestRedisIsFencedAgainstTheFrozen(t *testing.T) {
 	}()
 	time.Sleep(500 * time.Millisecond) // it has claimed the key, and sleeps
 	frozen.freeze(t)
-	first := mustTip(t, keyed(t, "frozen"), p.one, 5) // after the lease
+	first := mustTip(keyed(t, "frozen"), t, p.one, 5) // after the lease
 	frozen.thaw(t)
 	if err := <-answered; err == nil {
 		t.Error("who had lost its lease said that it had paid")
 	}
-	if again := mustTip(t, keyed(t, "frozen"), p.two, 5); !proto.Equal(first, again) {
+	if again := mustTip(keyed(t, "frozen"), t, p.two, 5); !proto.Equal(first, again) {
 		t.Errorf("answered %v and %v", first, again)
 	}
 	if n := p.one.executions(t)["frozen"]; n != 1 {
@@ -194,8 +195,8 @@ func TestWithoutASharedStoreATipRunsAgain(t *testing.T) {
 			book := storeurl.Store{Kind: storeurl.SQLite, Path: filepath.Join(t.TempDir(), "ledger.db")}
 			p := startPair(t, fixture.GRPC, parseStore(t, value), book)
 			for range 2 {
-				mustTip(t, keyed(t, "k"), p.one, 5)
-				mustTip(t, keyed(t, "k"), p.two, 5)
+				mustTip(keyed(t, "k"), t, p.one, 5)
+				mustTip(keyed(t, "k"), t, p.two, 5)
 			}
 			if n := p.one.executions(t)["k"]; n != want {
 				t.Errorf("%d executions, want %d", n, want)

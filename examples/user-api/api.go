@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/http"
+	"strconv"
 
 	"github.com/gin-gonic/gin"
 
@@ -29,14 +30,19 @@ func newAPI(c *caller, t *tokens) *api {
 	}
 }
 
-// call makes one call to hello-srv within callTimeout, and gives how many
-// attempts it took.
-func (a *api) call(ctx context.Context, do func(context.Context) error) (attempts int, err error) {
+// headerAttempts tells how many attempts the answer took: for demonstrations.
+const headerAttempts = "Attempts"
+
+// call makes one call to hello-srv within callTimeout, and tells, also in the
+// answer's header, how many attempts it took.
+func (a *api) call(ctx context.Context, c *gin.Context, do func(context.Context) error) (attempts int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	ctx, counted := a.caller.count(ctx)
 	err = do(ctx)
-	return counted(), err
+	attempts = counted()
+	c.Header(headerAttempts, strconv.Itoa(attempts))
+	return attempts, err
 }
 
 // testReply is the body of GET /user/test.
@@ -48,7 +54,7 @@ type testReply struct {
 
 func (a *api) test(c *gin.Context) {
 	var reply *hello.HelloReply
-	attempts, err := a.call(c.Request.Context(), func(ctx context.Context) (err error) {
+	attempts, err := a.call(c.Request.Context(), c, func(ctx context.Context) (err error) {
 		reply, err = a.say.Hello(ctx, &hello.HelloRequest{Name: greeted}, a.caller.reads...)
 		return err
 	})
@@ -67,7 +73,7 @@ type balanceReply struct {
 
 func (a *api) balance(c *gin.Context) {
 	var reply *hello.BalanceReply
-	_, err := a.call(c.Request.Context(), func(ctx context.Context) (err error) {
+	_, err := a.call(c.Request.Context(), c, func(ctx context.Context) (err error) {
 		reply, err = a.wallet.Balance(ctx, &hello.BalanceRequest{Student: c.Param("student")}, a.caller.reads...)
 		return err
 	})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"net/http"
 	"time"
 
@@ -34,10 +35,11 @@ func (a *api) keyOf(r *http.Request) (key string, issued time.Time, bad *failure
 	if err != nil {
 		return "", time.Time{}, &failure{status: http.StatusBadRequest, message: err.Error()}
 	}
-	switch issued, err = a.tokens.check(key); err {
-	case nil:
+	issued, err = a.tokens.check(key)
+	switch {
+	case err == nil:
 		return key, issued, nil
-	case errExpired:
+	case errors.Is(err, errExpired):
 		return "", time.Time{}, &failure{status: http.StatusPreconditionFailed, message: err.Error()}
 	default:
 		return "", time.Time{}, &failure{status: http.StatusBadRequest, message: err.Error()}

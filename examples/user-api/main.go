@@ -17,6 +17,8 @@
 // that had been given before has the header Idempotent-Replayed: true;
 // go-micro's own transport cannot tell.
 //
+// The header Attempts tells how many attempts an answer took.
+//
 // It takes go-micro's standard flags (--client grpc, --registry consul,
 // --registry_address, …). USER_API_ADDRESS is where it listens
 // (127.0.0.1:8080); HELLO_NODES=host:port,… names the instances of hello-srv

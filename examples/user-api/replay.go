@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 
 	grpcclient "github.com/go-micro/plugins/v4/client/grpc"
@@ -40,7 +41,7 @@ func readTrailer(
 		return invoke(ctx, method, req, reply, cc, opts...)
 	}
 	var trailer metadata.MD
-	err := invoke(ctx, method, req, reply, cc, append(opts[:len(opts):len(opts)], grpc.Trailer(&trailer))...)
+	err := invoke(ctx, method, req, reply, cc, append(slices.Clip(opts), grpc.Trailer(&trailer))...)
 	if len(trailer.Get(idempotency.HeaderReplayed)) > 0 {
 		replayed.Store(true)
 	}

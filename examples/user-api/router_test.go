@@ -40,6 +40,9 @@ func TestRoutes(t *testing.T) {
 		if w.Code != http.StatusOK || w.Body.String() != tt.want {
 			t.Errorf("%s %s: %d %s, want %s", tt.method, tt.path, w.Code, w.Body, tt.want)
 		}
+		if got := w.Header().Get("Attempts"); (got == "2") != strings.HasPrefix(tt.path, "/user") {
+			t.Errorf("%s %s: attempts %q", tt.method, tt.path, got)
+		}
 	}
 }
 

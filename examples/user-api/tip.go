@@ -47,7 +47,7 @@ func (a *api) tip(c *gin.Context) {
 	}
 	ctx, replayed := watchReplay(ctx)
 	var reply *hello.TipReply
-	_, err = a.call(ctx, func(ctx context.Context) (err error) {
+	_, err = a.call(ctx, c, func(ctx context.Context) (err error) {
 		reply, err = a.wallet.Tip(ctx, &hello.TipRequest{Student: body.Student, AmountCents: body.AmountCents})
 		return err
 	})

@@ -38,7 +38,7 @@ func dialectOf(kind storeurl.Kind) (dialect, error) {
 	case storeurl.Postgres:
 		return postgres(), nil
 	default:
-		return dialect{}, fmt.Errorf("a ledger cannot be kept in %s:", kind)
+		return dialect{}, fmt.Errorf("%s: cannot hold a ledger", kind)
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 // taken its key over, and looked up that it had not written yet.
 var ErrFenced = errors.New("ledger: another execution has taken the key over; nothing was written")
 
+const selectFence = `SELECT fence FROM hello_fence WHERE idempotency_key = ?`
+
 // raiseFence keeps every execution with a lesser fence from writing under key,
 // as soon as tx commits; the row stays locked until then. It is ErrFenced if
 // there is a greater one already.
@@ -19,8 +21,7 @@ func (l *Ledger) raiseFence(ctx context.Context, tx *sql.Tx, key string, fence u
 		return fmt.Errorf("ledger: raise the fence: %w", err)
 	}
 	var greatest uint64
-	err := tx.QueryRowContext(ctx, l.dialect.words(
-		`SELECT fence FROM hello_fence WHERE idempotency_key = ?`), key).Scan(&greatest)
+	err := tx.QueryRowContext(ctx, l.dialect.words(selectFence), key).Scan(&greatest) //nolint:gosec // a constant
 	switch {
 	case err != nil:
 		return fmt.Errorf("ledger: read the fence: %w", err)

@@ -114,14 +114,14 @@ func testBalance(t *testing.T, l *Ledger) {
 		{transfer("b1", "xuxu", "a", 500), 500},
 		{transfer("b2", "Xuxu", "b", 70), 70},
 		{transfer("b3", "xuxu", "c", 1), 501},
-		{transfer("b4", "徐徐", "", 3), 3},
+		{transfer("b4", "Zoë", "", 3), 3},
 	} {
 		balance, err := l.Add(t.Context(), tt.transfer, 0)
 		if err != nil || balance != tt.balance {
 			t.Errorf("Add(%s) = %d, %v, want %d", tt.transfer.ID, balance, err, tt.balance)
 		}
 	}
-	for student, want := range map[string]int64{"xuxu": 501, "Xuxu": 70, "徐徐": 3, "nobody": 0} {
+	for student, want := range map[string]int64{"xuxu": 501, "Xuxu": 70, "Zoë": 3, "nobody": 0} {
 		if got, err := l.Balance(t.Context(), student); err != nil || got != want {
 			t.Errorf("Balance(%s) = %d, %v, want %d", student, got, err, want)
 		}
