@@ -20,7 +20,8 @@ type Call struct {
 	mu       sync.Mutex
 	inner    selector.Strategy
 	services []*registry.Service
-	tried    []string // only ever appended to
+	first    selector.Next // inner's on services
+	tried    []string      // only ever appended to
 	last     string
 
 	room  [4]string // for tried
@@ -41,7 +42,7 @@ type bound struct {
 func (c *Call) Init(b *Balancer, retriable bool) {
 	clear(c.room[:])
 	c.balancer, c.retriable = b, retriable
-	c.inner, c.services = nil, nil
+	c.inner, c.services, c.first = nil, nil, nil
 	c.tried, c.last = c.room[:0], ""
 }
 

@@ -8,22 +8,31 @@ import (
 	"go-micro.dev/v4/selector"
 )
 
-// run is c's strategy: it notes the candidates. inner is asked at each pick.
+// run is c's strategy: it notes the candidates. inner is asked at each pick,
+// and for the first of them here: go-micro picks in a new goroutine for each
+// attempt, whose stack would have to grow for what inner allocates.
 func (c *Call) run(services []*registry.Service) selector.Next {
 	c.mu.Lock()
+	inner := c.inner
+	c.mu.Unlock()
+	var first selector.Next
+	if !slices.Contains(services, nil) {
+		first = inner(services)
+	}
+	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.services = services
+	c.services, c.first = services, first
 	return c.bound.next
 }
 
 // pick returns the node of the next attempt and marks it as tried.
 func (c *Call) pick() (*registry.Node, error) {
 	c.mu.Lock()
-	inner, services, attempted, latest := c.inner, c.services, c.tried, c.last
+	first, attempted := c.first, c.tried
 	c.mu.Unlock()
 
-	if len(attempted) == 0 && !c.balancer.anyOpen() && !slices.Contains(services, nil) {
-		node, err := inner(services)()
+	if first != nil && len(attempted) == 0 && !c.balancer.anyOpen() {
+		node, err := first()
 		if err != nil {
 			return nil, err
 		}
@@ -32,6 +41,14 @@ func (c *Call) pick() (*registry.Node, error) {
 			return node, nil
 		}
 	}
+	return c.pickAgain()
+}
+
+// pickAgain is pick where there is something to consider.
+func (c *Call) pickAgain() (*registry.Node, error) {
+	c.mu.Lock()
+	inner, services, attempted, latest := c.inner, c.services, c.tried, c.last
+	c.mu.Unlock()
 	var room [surveyRoom]mark
 	m := c.survey(room[:0], services, attempted, latest)
 	node, err := c.choose(m, services, inner, len(attempted) == 0)

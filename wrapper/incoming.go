@@ -39,17 +39,21 @@ func read(md metadata.Metadata) (in incoming, err error) {
 	if in.key.Issued, err = idempotency.ParseIssued(md[idempotency.HeaderIssued]); err != nil {
 		return incoming{}, badRequestError{err}
 	}
-	in.attempt, err = parseSent(md[idempotency.HeaderSent], time.Now())
+	in.attempt, err = parseSent(md[idempotency.HeaderSent], in.key.Issued, time.Now())
 	return in, err
 }
 
 // parseSent orders attempts by the time at which they were sent, in
-// microseconds. An attempt that does not say is as late as it arrives, and a
-// clock that is fast must not make all that follow look late.
-func parseSent(s string, now time.Time) (int64, error) {
+// microseconds. The first attempt of a call whose key was minted for it is sent
+// when the key is issued. An attempt that does not say is as late as it arrives,
+// and a clock that is fast must not make all that follow look late.
+func parseSent(s string, issued, now time.Time) (int64, error) {
 	sent, err := idempotency.ParseIssued(s)
 	if err != nil {
 		return 0, badRequestError{fmt.Errorf("wrapper: %s must be an RFC 3339 time: %w", idempotency.HeaderSent, err)}
+	}
+	if sent.IsZero() {
+		sent = issued
 	}
 	if sent.IsZero() || sent.After(now) {
 		sent = now

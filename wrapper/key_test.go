@@ -33,6 +33,9 @@ func TestKeyIsTheSameForAllAttempts(t *testing.T) {
 		if got := s.metadata[idempotency.HeaderFor]; got != "bank/"+write {
 			t.Errorf("attempt %d is for %q", i+1, got)
 		}
+		if sent := s.metadata[idempotency.HeaderSent]; (sent == "") != (i == 0) {
+			t.Errorf("attempt %d was sent at %q: the first one is when its key is issued", i+1, sent)
+		}
 		if _, err := idempotency.ParseIssued(s.metadata[idempotency.HeaderIssued]); err != nil || s.metadata[idempotency.HeaderIssued] == "" {
 			t.Errorf("attempt %d was issued at %q: %v", i+1, s.metadata[idempotency.HeaderIssued], err)
 		}
@@ -55,6 +58,9 @@ func TestKeyOfTheCaller(t *testing.T) {
 	_, report, err := call(idempotency.WithKey(t.Context(), `"order-7"`), c, write)
 	if err != nil || report.Key != "order-7" || wire.arrived[0].metadata[idempotency.HeaderKey] != "order-7" {
 		t.Errorf("key %q, arrived %v, error %v", report.Key, wire.arrived, err)
+	}
+	if sent := wire.arrived[0].metadata[idempotency.HeaderSent]; sent == "" {
+		t.Error("nobody can tell when the attempt was sent")
 	}
 	if issued, ok := wire.arrived[0].metadata[idempotency.HeaderIssued]; ok {
 		t.Errorf("the caller's key was said to be issued at %q", issued)

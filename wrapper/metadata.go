@@ -44,7 +44,9 @@ func (t *terms) withMetadata(ctx context.Context, number int, stream string) con
 			md[idempotency.HeaderIssued] = issued
 		}
 		md[idempotency.HeaderRetryCount] = strconv.Itoa(number - 1)
-		md[idempotency.HeaderSent] = idempotency.FormatIssued(time.Now())
+		if number > 1 || !t.minted {
+			md[idempotency.HeaderSent] = idempotency.FormatIssued(time.Now())
+		}
 	}
 	return metadata.NewContext(ctx, md)
 }

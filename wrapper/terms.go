@@ -16,6 +16,7 @@ type terms struct {
 	safety       retryfunc.Safety
 	key          idempotency.Key // zero: the call carries none
 	done         func(ambiguous bool)
+	minted       bool // for this call: its first attempt is sent when it was issued
 	trusted      bool // the key is honoured wherever the call may go
 	retryTimeout bool
 }
@@ -41,6 +42,9 @@ func (s *call) agree(ctx context.Context, req client.Request) error {
 
 // takeKey gives the call its key, the same for all its attempts.
 func (s *call) takeKey(ctx context.Context, req client.Request, t *terms) (err error) {
+	_, own := idempotency.KeyFrom(ctx)
+	_, within := idempotency.ExecutionFrom(ctx)
+	t.minted = !own && !within
 	t.key, t.done, err = idempotency.CallKey(ctx, req.Service(), req.Endpoint(), s.funcs.fingerprint, s.client.generate)
 	return err
 }
