@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"go-micro.dev/v4/client"
+	"go-micro.dev/v4/metadata"
 	"go-micro.dev/v4/registry"
+	"go-micro.dev/v4/transport/headers"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
@@ -140,11 +142,33 @@ func Pay(ctx context.Context, c client.Client, key string, opts ...client.CallOp
 // same for all calls.
 func Call(ctx context.Context, c client.Client, service, endpoint, key string, opts ...client.CallOption) (string, error) {
 	var rsp wrapperspb.StringValue
-	req := c.NewRequest(service, endpoint, wrapperspb.String("one cent"))
-	if err := c.Call(idempotency.WithKey(ctx, key), req, &rsp, opts...); err != nil {
+	if err := c.Call(idempotency.WithKey(ctx, key), payment(c, service, endpoint), &rsp, opts...); err != nil {
 		return "", err
 	}
 	return rsp.GetValue(), nil
+}
+
+// Attempt is one attempt of Pay by a client of whatever make, which says when it
+// sent it. The client should be a stock one.
+func Attempt(ctx context.Context, c client.Client, key string, sent time.Time, opts ...client.CallOption) (string, error) {
+	// mucp may lose a request that has no identity, once in 16,000.
+	stream, err := idempotency.NewUUID()
+	if err != nil {
+		return "", err
+	}
+	ctx = metadata.MergeContext(ctx, metadata.Metadata{
+		idempotency.HeaderKey: key, idempotency.HeaderSent: sent.UTC().Format(time.RFC3339Nano), headers.Stream: stream,
+	}, true)
+	var rsp wrapperspb.StringValue
+	if err := c.Call(ctx, payment(c, fixture.DefaultService, EndpointPay), &rsp, opts...); err != nil {
+		return "", err
+	}
+	return rsp.GetValue(), nil
+}
+
+// payment is the same request for all calls.
+func payment(c client.Client, service, endpoint string) client.Request {
+	return c.NewRequest(service, endpoint, wrapperspb.String("one cent"))
 }
 
 // Story is the text of an error, and what led to it.

@@ -14,30 +14,18 @@ import (
 
 	"go-micro.dev/v4/client"
 	merrors "go-micro.dev/v4/errors"
-	"go-micro.dev/v4/metadata"
 	"go-micro.dev/v4/registry"
 	"go-micro.dev/v4/selector"
-	"google.golang.org/protobuf/types/known/wrapperspb"
 
-	"github.com/oncemore-dev/oncemore/idempotency"
 	"github.com/oncemore-dev/oncemore/internal/e2e/bank"
 	"github.com/oncemore-dev/oncemore/internal/fixture"
 	"github.com/oncemore-dev/oncemore/retryfunc"
 	"github.com/oncemore-dev/oncemore/wrapper"
 )
 
-// attempt makes one attempt of a call on an instance, as a client of whatever
-// make does that tries again and says when it sent each attempt.
+// attempt makes one attempt of a call on an instance.
 func attempt(ctx context.Context, c client.Client, node *fixture.Node, key string) (string, error) {
-	ctx = metadata.MergeContext(ctx, metadata.Metadata{
-		idempotency.HeaderKey: key, idempotency.HeaderSent: time.Now().UTC().Format(time.RFC3339Nano),
-	}, true)
-	var rsp wrapperspb.StringValue
-	req := c.NewRequest(fixture.DefaultService, bank.EndpointPay, wrapperspb.String("one cent"))
-	if err := c.Call(ctx, req, &rsp, client.WithAddress(node.Address())); err != nil {
-		return "", err
-	}
-	return rsp.GetValue(), nil
+	return bank.Attempt(ctx, c, key, time.Now(), client.WithAddress(node.Address()))
 }
 
 // TestLateAttempt: the first attempt lies in the socket of a frozen instance

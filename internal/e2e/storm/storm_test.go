@@ -7,8 +7,8 @@ import (
 	"net/http"
 	"sync"
 	"testing"
+	"time"
 
-	"go-micro.dev/v4/client"
 	merrors "go-micro.dev/v4/errors"
 
 	"github.com/oncemore-dev/oncemore/internal/e2e/bank"
@@ -58,13 +58,12 @@ type outcome struct {
 	err     error
 }
 
-// send sends n duplicates of a call at once. Their outcomes can be read when
-// all have ended.
-func send(t *testing.T, c client.Client, key string, n int) (outcomes []outcome, ended *sync.WaitGroup) {
+// send makes n calls at once. Their outcomes can be read when all have ended.
+func send(n int, call func() (string, error)) (outcomes []outcome, ended *sync.WaitGroup) {
 	outcomes, ended = make([]outcome, n), new(sync.WaitGroup)
 	for i := range n {
 		ended.Go(func() {
-			receipt, err := bank.Pay(t.Context(), c, key)
+			receipt, err := call()
 			outcomes[i] = outcome{receipt, err}
 		})
 	}
@@ -82,7 +81,7 @@ func TestStorm(t *testing.T) {
 			workers.Go(func() {
 				for key := range names {
 					held := f.Director.Hold(bank.Before, key)
-					outcomes, ended := send(t, c, key, duplicates)
+					outcomes, ended := send(duplicates, func() (string, error) { return bank.Pay(t.Context(), c, key) })
 					<-held.Arrived()
 					<-f.Director.Reached(bank.Arrived, key, duplicates)
 					held.Release("")
@@ -121,14 +120,15 @@ func wantOnce(t *testing.T, f *bank.Fleet, key string, outcomes []outcome) {
 // two execute at one time. The next call then succeeds.
 func TestEveryWinnerFails(t *testing.T) {
 	eachStore(t, func(t *testing.T, f *bank.Fleet, scale int) {
-		c, key, losers := f.Client(t, wrapper.WithAttempts(1)), t.Name(), losers/scale
+		stock, key, losers := f.Stock(t), t.Name(), losers/scale
 		point, verdict := bank.Before, bank.Refuse
 		if f.Place.Kind.Transactional() {
 			point, verdict = bank.Worked, bank.Fail
 		}
 		f.Director.Script(point, key, verdict)
 		first := f.Director.Hold(bank.Before, key)
-		outcomes, ended := send(t, c, key, losers)
+		sent := time.Now() // of all, so that none is late for another
+		outcomes, ended := send(losers, func() (string, error) { return bank.Attempt(t.Context(), stock, key, sent) })
 		first.Wait(t)
 		f.Director.Await(t, bank.Arrived, key, losers)
 		if f.Place.Kind.Transactional() {
@@ -153,7 +153,7 @@ func TestEveryWinnerFails(t *testing.T) {
 			t.Errorf("%d rows of executions that failed", len(rows))
 		}
 		f.Director.Script(point, key, "")
-		receipt, err := bank.Pay(t.Context(), c, key)
+		receipt, err := bank.Pay(t.Context(), f.Client(t), key)
 		if rows := f.Place.Receipts(t, key); err != nil || len(rows) != 1 || rows[0] != receipt {
 			t.Errorf("after the failures: %q, %v; rows %q", receipt, err, rows)
 		}
