@@ -21,10 +21,13 @@ const (
 	openTimeout = 15 * time.Second
 
 	// redisLease is how long the tip of an instance that died is held, on a
-	// store that cannot tell death from silence: shorter than user-api's callers
-	// wait, so that another instance recovers it for them, and longer than most
-	// silences last. After a longer one the ledger's fence decides.
-	redisLease = 3 * time.Second
+	// store that cannot tell death from silence: much shorter than user-api's
+	// callers wait, so that another instance recovers it for them. Who was only
+	// silent for longer finds the ledger's fence raised.
+	redisLease = time.Second
+	// redisLook is how often those who wait for a tip look whether its instance
+	// has died; that it has ended they are told.
+	redisLook = redisLease / 4
 )
 
 // openedStore is what deduplicates; its store is nil with none:.
@@ -72,7 +75,8 @@ func newPlugin(store idempotency.Store, kind storeurl.Kind, book *ledger.Ledger)
 	}
 	if kind == storeurl.Redis {
 		server = append(server, wrapper.WithEndpointSettings(tipEndpoint,
-			idempotency.WithLease(redisLease), idempotency.WithTakeover(idempotency.TakeoverRecover(recoverTip(book)))))
+			idempotency.WithLease(redisLease), idempotency.WithPollInterval(redisLook),
+			idempotency.WithTakeover(idempotency.TakeoverRecover(recoverTip(book)))))
 	}
 	return oncemore.New(oncemore.WithStore(store), oncemore.WithServer(server...))
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	stderrors "errors"
 	"strings"
 	"time"
 
@@ -48,7 +49,7 @@ func (w *wallet) Tip(ctx context.Context, req *hello.TipRequest, rsp *hello.TipR
 	}
 	balance, err := w.add(ctx, transfer, fence)
 	if err != nil {
-		return errors.InternalServerError(serviceName, "tip %s: %v", req.GetStudent(), err)
+		return tipFailed(ctx, req.GetStudent(), err)
 	}
 	rsp.TransferId = transfer.ID
 	rsp.BalanceCents = balance
@@ -76,6 +77,15 @@ func (w *wallet) add(ctx context.Context, t ledger.Transfer, fence uint64) (bala
 		ctx = context.WithoutCancel(ctx)
 	}
 	return w.ledger.Add(ctx, t, fence)
+}
+
+// tipFailed gives the key of a tip that was certainly not written free.
+func tipFailed(ctx context.Context, student string, err error) error {
+	failed := errors.InternalServerError(serviceName, "tip %s: %v", student, err)
+	if _, keyed := idempotency.ExecutionFrom(ctx); keyed && !stderrors.Is(err, ledger.ErrCommit) {
+		return idempotency.NotDone(failed)
+	}
+	return failed
 }
 
 // Balance sums up the ledger.

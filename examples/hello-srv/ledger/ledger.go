@@ -64,6 +64,10 @@ func (l *Ledger) prepare(ctx context.Context) error {
 	})
 }
 
+// ErrCommit is the one error after which a transfer may have been written or
+// not: after any other it was not.
+var ErrCommit = errors.New("ledger: the outcome of the commit is unknown")
+
 // inTransaction commits what do has done, unless it failed.
 func (l *Ledger) inTransaction(ctx context.Context, do func(*sql.Tx) error) error {
 	tx, err := l.db.BeginTx(ctx, nil)
@@ -74,7 +78,7 @@ func (l *Ledger) inTransaction(ctx context.Context, do func(*sql.Tx) error) erro
 		return errors.Join(err, tx.Rollback())
 	}
 	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("ledger: commit: %w", err)
+		return fmt.Errorf("%w: %w", ErrCommit, err)
 	}
 	return nil
 }
