@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-micro/plugins/v4/wrapper/select/roundrobin"
 	"go-micro.dev/v4/client"
 	microerrors "go-micro.dev/v4/errors"
 	"go-micro.dev/v4/registry"
@@ -20,18 +21,28 @@ type network struct {
 	mu   sync.Mutex
 	down map[string]bool
 	hits []string
+	// meanwhile runs while an attempt fails, unless it is nil.
+	meanwhile func()
 }
 
 func (n *network) wrapper(client.CallFunc) client.CallFunc {
 	return func(_ context.Context, node *registry.Node, _ client.Request, _ any, _ client.CallOptions) error {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		n.hits = append(n.hits, node.Address)
-		if n.down[node.Address] {
+		if n.visit(node.Address) {
+			if n.meanwhile != nil {
+				n.meanwhile()
+			}
 			return microerrors.Timeout("go.micro.client", "%s does not answer", node.Address)
 		}
 		return nil
 	}
+}
+
+// visit reports whether the node is down.
+func (n *network) visit(address string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.hits = append(n.hits, address)
+	return n.down[address]
 }
 
 // newClient is a real go-micro client over a memory registry that knows the
@@ -160,6 +171,36 @@ func TestSelectorProbesAsItWasTold(t *testing.T) {
 		}
 		if !slices.Equal(e.asked, []bool{retriable}) || n.hits[0] != "127.0.0.1:1" {
 			t.Errorf("probes %v, hits %v", e.asked, n.hits)
+		}
+	}
+}
+
+// go-micro's plugin puts its strategy into each call, and counts for all of
+// them: a call that comes between two attempts of another leads the second one
+// back to the node that failed.
+func TestSelectorUnderTheRoundRobinPlugin(t *testing.T) {
+	nodes := []string{"127.0.0.1:1", "127.0.0.1:2"}
+	n := &network{down: map[string]bool{nodes[0]: true}}
+	c := roundrobin.NewClientWrapper()(newClient(t, n, selector.Random, nodes))
+	n.meanwhile = func() {
+		if err := call(c); err != nil {
+			t.Errorf("a call between two attempts: %v", err)
+		}
+	}
+	for range 10 {
+		if err := call(c); err != nil {
+			t.Fatalf("%v, after %v", err, n.hits)
+		}
+	}
+	n.down, n.hits = nil, nil
+	for range 10 {
+		if err := call(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for pair := range slices.Chunk(n.hits, len(nodes)) {
+		if !slices.Equal(sorted(pair), nodes) {
+			t.Fatalf("healthy nodes have their turns no more: %v", n.hits)
 		}
 	}
 }
