@@ -14,6 +14,7 @@ import (
 
 	"github.com/oncemore-dev/oncemore/idempotency"
 	"github.com/oncemore-dev/oncemore/internal/servertest"
+	"github.com/oncemore-dev/oncemore/internal/tcpproxy"
 )
 
 func TestEvidence(t *testing.T) {
@@ -89,31 +90,32 @@ func TestAnswersOfTheServer(t *testing.T) {
 func TestLostAnswer(t *testing.T) {
 	server := servertest.StartRedis(t)
 	direct := openURL(t, server.URL())
-	p := startProxy(t, server)
-	s := openURL(t, p.url())
+	p := tcpproxy.Start(t, server.Address())
+	s := openURL(t, "redis://"+p.Address())
 	loadScripts(t, direct)
-	lost := 0
-	lose := func(key idempotency.StoreKey) {
+	var losses []*tcpproxy.Catch
+	lose := func(word string) {
 		t.Helper()
-		if got := p.answersLost(); got != lost {
-			t.Fatalf("%d answers were lost, want %d", got, lost)
+		for _, earlier := range losses {
+			earlier.WaitLost(t)
 		}
-		lost++
-		p.lose(key.String(), false)
+		answer := p.Catch(word)
+		answer.LoseReply()
+		losses = append(losses, answer)
 	}
 	c := newTestClaim(t, newKey(t))
-	lose(c.Key)
+	lose(c.Key.String())
 	out := begin(t, s, c)
 	if out.State != idempotency.Acquired || out.Fence != 1 || out.TakenOver {
 		t.Fatalf("outcome = %+v, want a first claim", out)
 	}
-	lose(c.Key)
+	lose(c.Key.String())
 	if err := out.Execution.Renew(t.Context()); err != nil {
 		t.Error(err)
 	}
-	lose(c.Key)
+	lose(c.Key.String())
 	complete(t, out.Execution, "record")
-	lose(c.Key)
+	lose(c.Key.String())
 	if out := begin(t, s, newTestClaim(t, c.Key)); out.State != idempotency.Done || string(out.Record) != "record" {
 		t.Errorf("outcome = %+v, want the record", out)
 	}
@@ -127,18 +129,17 @@ func TestLostAnswer(t *testing.T) {
 	}
 	taker := newTestClaim(t, orphan.Key)
 	taker.Takeover = true
-	lost++
-	p.lose("evalsha", false)
+	lose("evalsha")
 	taken := begin(t, s, taker)
 	if taken.State != idempotency.Acquired || !taken.TakenOver || taken.Fence != 2 {
 		t.Errorf("outcome = %+v, want taken over with fence 2", taken)
 	}
-	lose(taker.Key)
+	lose(taker.Key.String())
 	if err := taken.Execution.Release(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if p.answersLost() != lost {
-		t.Errorf("%d answers were lost, want %d", p.answersLost(), lost)
+	for _, answer := range losses {
+		answer.WaitLost(t)
 	}
 	if out := begin(t, direct, newTestClaim(t, taker.Key)); out.State != idempotency.Acquired {
 		t.Errorf("state = %v after the release, want acquired", out.State)
@@ -149,11 +150,19 @@ func TestLostAnswer(t *testing.T) {
 func TestLostAnswerAndThenRefused(t *testing.T) {
 	server := servertest.StartRedis(t)
 	direct := openURL(t, server.URL())
-	p := startProxy(t, server)
-	s := openURL(t, p.url())
+	p := tcpproxy.Start(t, server.Address())
+	s := openURL(t, "redis://"+p.Address())
 	c := newTestClaim(t, newKey(t))
-	p.lose(c.Key.String(), true)
-	_, err := s.Begin(t.Context(), c)
+	answer := p.Catch(c.Key.String())
+	begun := make(chan error, 1)
+	go func() {
+		_, err := s.Begin(t.Context(), c)
+		begun <- err
+	}()
+	answer.Wait(t)
+	p.Refuse()
+	answer.LoseReply()
+	err := <-begun
 	if !errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, idempotency.ErrNotApplied) {
 		t.Errorf("begin = %v, want it refused at last, and in doubt", err)
 	}

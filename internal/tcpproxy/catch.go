@@ -30,8 +30,8 @@ type Catch struct {
 }
 
 // Catch holds the next piece of data from any client that contains the
-// pattern; every piece contains the empty one. A piece is what the client sent at once: short statements are not
-// torn apart. Several catches of one pattern hold one piece each, in the order
+// pattern; every piece contains the empty one. A piece is what the client sent
+// at once: short statements are not torn apart. Several catches of one pattern hold one piece each, in the order
 // in which they were made.
 func (p *Proxy) Catch(pattern string) *Catch {
 	c := &Catch{

@@ -2,6 +2,7 @@ package tcpproxy
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"testing"
@@ -49,6 +50,14 @@ func (p *Proxy) Cut() {
 	}
 }
 
+// Refuse refuses new connections from now on, as a server does that is not
+// there; those that are open stay.
+func (p *Proxy) Refuse() {
+	if err := p.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		p.tb.Errorf("tcpproxy: %v", err)
+	}
+}
+
 // Freeze keeps all connections open and forwards nothing, until Thaw. New
 // connections are accepted, and freeze too.
 func (p *Proxy) Freeze() {
@@ -90,9 +99,7 @@ func (p *Proxy) close() {
 		l.cut()
 	}
 	p.mu.Unlock()
-	if err := p.listener.Close(); err != nil {
-		p.tb.Errorf("tcpproxy: %v", err)
-	}
+	p.Refuse()
 	p.group.Wait()
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -139,6 +140,17 @@ func TestCut(t *testing.T) {
 		t.Error("a connection that was cut answered")
 	}
 	dial(t, proxy.Address()).wantEcho(t, "three")
+}
+
+func TestRefuse(t *testing.T) {
+	proxy := tcpproxy.Start(t, startEcho(t).address)
+	conn := dial(t, proxy.Address())
+	conn.wantEcho(t, "one")
+	proxy.Refuse()
+	conn.wantEcho(t, "two")
+	if late, err := net.Dial("tcp", proxy.Address()); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("dialled %v, %v, want it refused", late, err)
+	}
 }
 
 func TestFreeze(t *testing.T) {
