@@ -31,7 +31,7 @@ func (b *beside) run(ctx context.Context, t *try) error {
 	go b.send()
 	err := <-b.done
 	b.abandoned = !b.timer.Stop() // what has fired has sent, or is about to
-	if err == errTimeUp {         //nolint:errorlint // this very value
+	if errors.Is(err, errTimeUp) {
 		return merrors.Timeout("go.micro.client", "attempt timeout: no reply from %s within %s", t.node.Address, t.cutAfter)
 	}
 	if !b.abandoned {

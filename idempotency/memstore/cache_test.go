@@ -24,9 +24,9 @@ func TestCache(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	record, print, found, err := s.GetRecord(t.Context(), key)
-	if !found || err != nil || !bytes.Equal(record, []byte("first")) || print != fingerprint {
-		t.Errorf("record %q, fingerprint %v, found %v, error %v", record, print, found, err)
+	record, got, found, err := s.GetRecord(t.Context(), key)
+	if !found || err != nil || !bytes.Equal(record, []byte("first")) || got != fingerprint {
+		t.Errorf("record %q, fingerprint %v, found %v, error %v", record, got, found, err)
 	}
 	now = now.Add(time.Hour)
 	if _, _, found, _ := s.GetRecord(t.Context(), key); found {
