@@ -50,7 +50,7 @@ func (e *events) count(kind idempotency.EventKind) (n int) {
 	return n
 }
 
-// newGuard returns a guard that is drained at the end of the test.
+// newGuard returns a guard, and what it reports.
 func newGuard(t *testing.T, store idempotency.Store, options ...idempotency.Option) (*idempotency.Guard, *events) {
 	t.Helper()
 	seen := &events{}

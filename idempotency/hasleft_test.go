@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
-	"github.com/oncemore-dev/oncemore/idempotency/memstore"
 )
 
 // overdue is a context whose deadline has passed and whose timer has not fired
@@ -17,16 +16,9 @@ type overdue struct{ context.Context }
 func (overdue) Deadline() (time.Time, bool) { return time.Now().Add(-time.Microsecond), true }
 
 func TestCallerWhoseTimeIsUpIsNotToldOfAnOutage(t *testing.T) {
-	store, err := memstore.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	guard, err := idempotency.New(store)
-	if err != nil {
-		t.Fatal(err)
-	}
+	guard, _ := newGuard(t, newStore(t))
 	call := idempotency.Call{Service: "bank", Endpoint: "Tip", Key: idempotency.Key{Value: "k"}}
-	_, err = guard.Do(overdue{t.Context()}, call, func(context.Context) error {
+	_, err := guard.Do(overdue{t.Context()}, call, func(context.Context) error {
 		t.Error("executed for a caller whose time was up")
 		return nil
 	})

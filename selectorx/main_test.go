@@ -9,15 +9,12 @@ import (
 	"go-micro.dev/v4/registry"
 	"go-micro.dev/v4/selector"
 	"go.uber.org/goleak"
+
+	"github.com/oncemore-dev/oncemore/internal/leak"
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
-		// Each go-micro client has a response cache whose janitor nobody stops.
-		goleak.IgnoreAnyFunction("github.com/patrickmn/go-cache.(*janitor).Run"),
-		// go-micro's memory registry prunes for as long as the process lives.
-		goleak.IgnoreAnyFunction("go-micro.dev/v4/registry.(*memRegistry).ttlPrune"),
-	)
+	goleak.VerifyTestMain(m, append(leak.GoMicro(), leak.MemoryRegistry()...)...)
 }
 
 // ejector is an Ejector whose circuits the test sets.

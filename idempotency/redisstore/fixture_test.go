@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -20,12 +21,18 @@ func openURL(tb testing.TB, url string, options ...Option) *Store {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	closeAtEnd(tb, s)
+	return s
+}
+
+// closeAtEnd closes what the test may have closed already.
+func closeAtEnd(tb testing.TB, c io.Closer) {
+	tb.Helper()
 	tb.Cleanup(func() {
-		if err := s.Close(); err != nil {
+		if err := c.Close(); err != nil && !errors.Is(err, redis.ErrClosed) {
 			tb.Error(err)
 		}
 	})
-	return s
 }
 
 // openCluster returns a store of a client of its own.
@@ -100,11 +107,7 @@ func dialWith(tb testing.TB, server *servertest.Server, change func(*redis.Optio
 	o.ContextTimeoutEnabled = true
 	change(o)
 	client := redis.NewClient(o)
-	tb.Cleanup(func() {
-		if err := client.Close(); err != nil && !errors.Is(err, redis.ErrClosed) {
-			tb.Error(err)
-		}
-	})
+	closeAtEnd(tb, client)
 	return client
 }
 
@@ -114,11 +117,7 @@ func newTestStore(tb testing.TB, client redis.UniversalClient, options ...Option
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			tb.Error(err)
-		}
-	})
+	closeAtEnd(tb, s)
 	return s
 }
 

@@ -27,11 +27,7 @@ func startMonitor(tb testing.TB, server *servertest.Server) *monitor {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() {
-		if err := conn.Close(); err != nil {
-			tb.Error(err)
-		}
-	})
+	closeAtEnd(tb, conn)
 	m := &monitor{tb: tb, conn: conn, lines: bufio.NewScanner(conn)}
 	m.lines.Buffer(nil, 16<<20)
 	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {

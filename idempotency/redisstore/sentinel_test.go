@@ -118,10 +118,6 @@ func openURLWhenUp(t *testing.T, url string) (s *Store) {
 		s = opened
 		return err
 	})
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	closeAtEnd(t, s)
 	return s
 }

@@ -20,15 +20,10 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/oncemore-dev/oncemore/internal/consultest"
+	"github.com/oncemore-dev/oncemore/internal/leak"
 )
 
-// TestMain looks for leaks, other than the goroutines that go-micro starts
-// when it is loaded, two of which may still be about to start here.
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreCurrent(),
-		goleak.IgnoreAnyFunction("go-micro.dev/v4/config.(*config).run.func2"),
-		goleak.IgnoreAnyFunction("go-micro.dev/v4/config/loader/memory.(*memory).Watch.func1"))
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, leak.GoMicro()...) }
 
 // service is one node of a service, as go-micro registers it.
 func service() *registry.Service {

@@ -24,6 +24,11 @@ func Hystrix() []goleak.Option {
 	)
 }
 
+// MemoryRegistry ignores what prunes a memory registry, which cannot be closed.
+func MemoryRegistry() []goleak.Option {
+	return ignore("go-micro.dev/v4/registry.(*memRegistry).ttlPrune")
+}
+
 func ignore(functions ...string) []goleak.Option {
 	options := make([]goleak.Option, len(functions))
 	for i, function := range functions {
