@@ -7,14 +7,14 @@
 // Idempotency-Key and runs once for it. STORE says where the records that see
 // to it are kept, which all instances must share:
 //
-//	sqlite:PATH        a file, with the ledger in it; written together. The default,
-//	                   in the folder for temporary files
-//	mysql://u:p@h/db   the same, in MySQL or MariaDB
+//	sqlite:PATH         a file, with the ledger in it; written together. The default,
+//	                    in the folder for temporary files
+//	mysql://u:p@h/db    the same, in MySQL or MariaDB
 //	postgres://u:p@h/db the same, in PostgreSQL
-//	redis://h:6379/0   in Redis, apart from the ledger, which is asked what became
-//	                   of a tip whose instance died
-//	memory:            in each instance's own memory: no use with two of them
-//	none:              nowhere: a tip runs as often as it arrives
+//	redis://h:6379/0    in Redis, apart from the ledger, which is asked what became
+//	                    of a tip whose instance died
+//	memory:             in each instance's own memory: no use with two of them
+//	none:               nowhere: a tip runs as often as it arrives
 //
 // With the last three LEDGER says where the ledger is: sqlite:PATH, mysql://… or
 // postgres://….
