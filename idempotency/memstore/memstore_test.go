@@ -41,7 +41,7 @@ func TestConformance(t *testing.T) {
 		var writes atomic.Int64
 		return storetest.Harness{
 			Store: mustNew(t, memstore.WithClock(clock.now)), Stranger: mustNew(t),
-			Tick: 100 * time.Millisecond, Sleep: clock.sleep,
+			Tick: 500 * time.Millisecond, Sleep: clock.sleep,
 			Write:  func(context.Context) error { writes.Add(1); return nil },
 			Writes: func(context.Context) (int, error) { return int(writes.Load()), nil },
 		}

@@ -81,11 +81,14 @@ func (tr *traffic) flows(tb testing.TB, n int64) {
 }
 
 // repeat makes every call once more and returns how many of those that were
-// acknowledged were forgotten, so that they ran again.
-func (tr *traffic) repeat(tb testing.TB, g *idempotency.Guard) (forgotten int) {
+// acknowledged were forgotten, so that they ran again, and of how many only the
+// claim was left, so that the store says it does not know.
+func (tr *traffic) repeat(tb testing.TB, g *idempotency.Guard) (forgotten, unknown int) {
 	tb.Helper()
 	for key, before := range tr.acknowledged {
 		switch reply, err := tr.ledger.tip(tb.Context(), g, key, 0); {
+		case errors.Is(err, idempotency.ErrOutcomeUnknown):
+			unknown++
 		case err != nil:
 			tb.Errorf("%s, which was acknowledged, cannot be repeated: %v", key, err)
 		case reply != before:
@@ -98,7 +101,7 @@ func (tr *traffic) repeat(tb testing.TB, g *idempotency.Guard) (forgotten int) {
 			tb.Errorf("%s, which had failed, cannot be repeated: %v", key, err)
 		}
 	}
-	return forgotten
+	return forgotten, unknown
 }
 
 // wantUnavailable checks that calls failed because of the store, and in no
@@ -137,10 +140,13 @@ func TestKillAndRestart(t *testing.T) {
 			tr.stop()
 			time.Sleep(time.Second) // the last leases end
 			fresh := newGuard(t, openURL(t, server.URL()))
-			forgotten := tr.repeat(t, fresh)
+			forgotten, unknown := tr.repeat(t, fresh)
 			tr.wantUnavailable(t)
 			t.Logf("%d acknowledged and %d failed; %d acknowledged calls were forgotten and ran again",
 				len(tr.acknowledged), len(tr.failed), forgotten)
+			if unknown > 0 {
+				t.Errorf("of %d acknowledged calls only the claim was left", unknown)
+			}
 			if test.durable && (forgotten > 0 || len(tr.ledger.twice()) > 0) {
 				t.Errorf("%d forgotten, and twice ran %v", forgotten, tr.ledger.twice())
 			}
@@ -161,8 +167,8 @@ func TestFrozenMidRun(t *testing.T) {
 	tr.flows(t, 200)
 	tr.stop()
 	fresh := newGuard(t, openURL(t, server.URL()))
-	if forgotten := tr.repeat(t, fresh); forgotten > 0 || len(tr.ledger.twice()) > 0 {
-		t.Errorf("%d forgotten, and twice ran %v", forgotten, tr.ledger.twice())
+	if forgotten, unknown := tr.repeat(t, fresh); forgotten > 0 || unknown > 0 || len(tr.ledger.twice()) > 0 {
+		t.Errorf("%d forgotten, of %d only the claim was left, and twice ran %v", forgotten, unknown, tr.ledger.twice())
 	}
 	tr.wantUnavailable(t)
 	if len(tr.failed) == 0 {
@@ -201,10 +207,10 @@ func TestClusterLosesAPrimary(t *testing.T) {
 			tr.stop()
 			time.Sleep(time.Second) // the last leases end
 			fresh := newGuard(t, openCluster(t, cluster))
-			forgotten := tr.repeat(t, fresh)
+			forgotten, unknown := tr.repeat(t, fresh)
 			tr.wantUnavailable(t)
-			t.Logf("%d acknowledged and %d failed; %d acknowledged calls were forgotten and ran again, %d ran twice in all",
-				len(tr.acknowledged), len(tr.failed), forgotten, len(tr.ledger.twice()))
+			t.Logf("%d acknowledged and %d failed; %d acknowledged calls were forgotten and ran again, %d left only their claim; %d ran twice in all",
+				len(tr.acknowledged), len(tr.failed), forgotten, unknown, len(tr.ledger.twice()))
 		})
 	}
 }

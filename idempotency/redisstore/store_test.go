@@ -18,14 +18,14 @@ import (
 func TestHeader(t *testing.T) {
 	c := idempotency.Claim{
 		Owner: idempotency.Owner{0xa0, 15: 0xaf}, Fingerprint: idempotency.Fingerprint{1, 32: 0xff},
-		Attempt: -2, Retention: 1500*time.Microsecond + 1,
+		Attempt: 1<<40 + 2, Retention: 1500*time.Microsecond + 1,
 	}
 	v := newClaim(&c)
 	if v.state() != stateRunning || v.taken() || v.fence() != 1 || v.fingerprint() != c.Fingerprint || len(v.record()) != 0 {
 		t.Errorf("value = %x, not what was claimed", []byte(v))
 	}
 	want := append([]byte{1, 'r', '0', '0', 0xa0, 19: 0xaf, 27: 1}, c.Fingerprint[:]...)
-	want = append(want, 0xff, 0xff, 0xff, 0xfe, 0, 0, 0, 0, 0, 0, 0, 2)
+	want = append(want, 0, 0, 1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 2)
 	if !bytes.Equal(v, want) || len(want) != headerSize {
 		t.Errorf("value = %x, want %x", []byte(v), want)
 	}
