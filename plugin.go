@@ -78,8 +78,8 @@ func (p *Plugin) Guard() *idempotency.Guard { return p.guard }
 // service starts, and drain the running executions before it stops. A service
 // does not start if its client was replaced after it had been wrapped
 // (ErrClientReplaced), if its name has changed, or if its store does not answer.
-// Wrappers that other options add stay where they are: those added later are
-// outside of oncemore's.
+// Wrappers that other options add stay where they are: client wrappers added
+// later are outside of oncemore's, handler wrappers added later are inside.
 func (p *Plugin) Options() []micro.Option {
 	if p.guard == nil {
 		return []micro.Option{p.installClient}

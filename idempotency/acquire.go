@@ -13,7 +13,7 @@ import (
 func (g *Guard) acquire(ctx context.Context, r *request) (Outcome, error) {
 	look := lookout{guard: g, key: r.claim.Key, delay: firstLook}
 	defer look.end()
-	for {
+	for overtaken := 0; ; {
 		if r.entered = g.work.enter(); !r.entered {
 			return Outcome{}, refusal(ErrDraining, nil)
 		}
@@ -23,12 +23,18 @@ func (g *Guard) acquire(ctx context.Context, r *request) (Outcome, error) {
 			return Outcome{}, err
 		case out.mayMismatch() && !out.Fingerprint.Matches(r.claim.Fingerprint):
 			return Outcome{}, refusal(ErrMismatch, nil)
+		case out.State == Superseded && r.here && overtaken < mostOvertaken:
+			overtaken++ // between its look at the clock and the store's answer
+			g.work.leave()
+			r.isHere()
+			continue
 		case out.State != Running:
 			r.fence = out.Fence
 			return out, nil
 		}
 		g.work.leave()
 		r.entered, r.joined = false, true
+		r.isHere()
 		if err := g.mayWait(r); err != nil {
 			return Outcome{}, err
 		}
@@ -37,6 +43,10 @@ func (g *Guard) acquire(ctx context.Context, r *request) (Outcome, error) {
 		}
 	}
 }
+
+// mostOvertaken is how often a request may be overtaken before another host's
+// clock must be the reason.
+const mostOvertaken = 100
 
 // mayMismatch reports whether the outcome shows another request's fingerprint.
 func (o *Outcome) mayMismatch() bool {

@@ -81,10 +81,10 @@ type Call struct {
 	Caller string
 	// Key must have a value.
 	Key Key
-	// Attempt orders the attempts of this call, and of others under the same
-	// key: of two, the one that was sent later has the greater number, such as
-	// the time at which it was sent. One that is less than that of a released
-	// attempt is late, and not executed. 0 where the order is not known.
+	// Attempt is when this attempt was sent, in microseconds since 1970 (UTC).
+	// One that was sent before one that has been released is late, and not
+	// executed, unless it has waited for it. 0 where it is not known: then it is
+	// as late as it arrives.
 	Attempt int64
 	// Body is the request, for its fingerprint; see [FingerprintOf].
 	Body any
@@ -142,7 +142,16 @@ func (g *Guard) do(ctx context.Context, r *request, handler func(context.Context
 		if !again {
 			return result, err
 		}
+		r.isHere()
 	}
+}
+
+// isHere gives a request the time of now for its attempt's. One that has waited
+// for an execution that was released is not late for the next one, and of one
+// that does not say when it was sent nobody knows.
+func (r *request) isHere() {
+	r.here = true
+	r.claim.Attempt = max(r.claim.Attempt, time.Now().UnixMicro())
 }
 
 // request is a call on its way.
@@ -156,6 +165,7 @@ type request struct {
 	ran    bool // the handler has run
 	doubt  bool // the store may hold the claim, though it did not say so
 	joined bool // another owner was seen running
+	here   bool // cannot be late
 
 	entered bool // in the guard's work, which Drain waits for
 
@@ -184,9 +194,12 @@ func (g *Guard) newRequest(c Call) (*request, error) {
 	}
 	r := &request{call: c, scope: Scope{Service: c.Service, Endpoint: c.Endpoint, Caller: c.Caller, Key: value}}
 	r.claim = Claim{
-		Key: r.scope.StoreKey(), Owner: g.newOwner(), Fingerprint: fingerprint, Attempt: max(0, c.Attempt),
+		Key: r.scope.StoreKey(), Owner: g.newOwner(), Fingerprint: fingerprint, Attempt: c.Attempt,
 		Lease: g.lease, Timeout: g.executionTimeout + g.storeTimeout, Retention: g.kept(), ReleaseMemory: g.releaseMemory,
 		Takeover: g.takeover.wanted(),
+	}
+	if r.claim.Attempt <= 0 {
+		r.isHere()
 	}
 	return r, nil
 }

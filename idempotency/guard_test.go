@@ -584,20 +584,20 @@ func TestLateAttemptIsRefused(t *testing.T) {
 			_, _, err := w.send(t.Context(), g, call, reply)
 			return err
 		}
-		if err := attempt(guard, 1); err == nil || err.Error() != "busy" {
-			t.Fatalf("attempt 1: %v", err)
+		if err := attempt(guard, 2); err == nil || err.Error() != "busy" {
+			t.Fatalf("attempt 2: %v", err)
 		}
-		wantError(t, attempt(frozen, 0), idempotency.ErrSuperseded, 409, true)
+		wantError(t, attempt(frozen, 1), idempotency.ErrSuperseded, 409, true)
 		w.want(t, 1)
-		for _, n := range []int64{1, 2} {
+		for _, n := range []int64{2, 3} {
 			if err := attempt(guard, n); err == nil || err.Error() != "busy" {
 				t.Errorf("attempt %d: %v", n, err)
 			}
 		}
 		w.want(t, 3)
-		wantError(t, attempt(frozen, 1), idempotency.ErrSuperseded, 409, true)
+		wantError(t, attempt(frozen, 2), idempotency.ErrSuperseded, 409, true)
 		time.Sleep(time.Minute)
-		if err := attempt(guard, 0); err == nil || err.Error() != "busy" {
+		if err := attempt(guard, 1); err == nil || err.Error() != "busy" {
 			t.Errorf("after the memory: %v", err)
 		}
 		w.want(t, 4)

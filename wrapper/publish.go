@@ -12,22 +12,16 @@ import (
 // Publish hands the message to the broker once: whether a broker may be asked
 // again is its own matter. The message carries the caller's key (see
 // idempotency.WithKey), or one derived from the execution that publishes it, so
-// that a handler that runs again publishes the same message again. Elsewhere it
-// carries none: the broker's own id tells a redelivery. It never carries the key
-// of the call in whose context it is published.
+// that a handler that runs again publishes the same message again, or else a
+// fresh one, by which a redelivery is known. It never carries the key of the
+// call in whose context it is published.
 func (c *retryClient) Publish(ctx context.Context, msg client.Message, opts ...client.PublishOption) error {
-	clean := withoutLeaks(ctx)
-	_, own := idempotency.KeyFrom(ctx)
-	_, within := idempotency.ExecutionFrom(ctx)
-	if !own && !within {
-		return c.Client.Publish(clean, msg, opts...)
-	}
 	fingerprint := func() (idempotency.Fingerprint, error) { return idempotency.FingerprintOf(msg.Payload()) }
 	key, done, err := idempotency.CallKey(ctx, topicService, msg.Topic(), fingerprint, c.generate)
 	if err != nil {
 		return &CallError{err: err}
 	}
-	err = c.Client.Publish(withMessageKey(clean, key), msg, opts...)
+	err = c.Client.Publish(withMessageKey(withoutLeaks(ctx), key), msg, opts...)
 	done(err != nil)
 	return err
 }

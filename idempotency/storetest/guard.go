@@ -192,10 +192,10 @@ func (s *suite) guardLateAttempt(t *testing.T) {
 	attempt := func(n int64) func(*idempotency.Call) {
 		return func(c *idempotency.Call) { c.Attempt = n }
 	}
-	if _, err := w.call(t.Context(), here, attempt(1)); !errors.Is(err, errBusy) {
-		t.Fatalf("attempt 1: %v", err)
+	if _, err := w.call(t.Context(), here, attempt(2)); !errors.Is(err, errBusy) {
+		t.Fatalf("attempt 2: %v", err)
 	}
-	if _, err := w.call(t.Context(), there, attempt(0)); !errors.Is(err, idempotency.ErrSuperseded) {
+	if _, err := w.call(t.Context(), there, attempt(1)); !errors.Is(err, idempotency.ErrSuperseded) {
 		t.Errorf("late attempt: %v", err)
 	}
 	w.want(t, 1, 0)
