@@ -57,7 +57,7 @@ func testLostCommit(t *testing.T, b *backend) {
 			if !c.committed && !errors.Is(err, idempotency.ErrRolledBack) {
 				t.Errorf("error %v, want ErrRolledBack", err)
 			}
-			reply, err = p.instance(t, 4).call(t.Context(), "key", 1, work)
+			reply, err = p.instance(t, 4).call(t.Context(), "key", 0, work)
 			if err != nil || reply != "key was executed" {
 				t.Errorf("afterwards: reply %q, %v", reply, err)
 			}

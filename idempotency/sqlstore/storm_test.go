@@ -162,7 +162,7 @@ func testEveryWinnerFails(t *testing.T, b *backend) {
 		t.Errorf("%d deadlocks", got)
 	}
 	wantWrites(t, instances[0].db, "failed", 0)
-	if _, err := instances[0].call(t.Context(), "key", 1, func(ctx context.Context) error {
+	if _, err := instances[0].call(t.Context(), "key", 0, func(ctx context.Context) error {
 		return write(ctx, instances[0].db, "succeeded")
 	}); err != nil {
 		t.Errorf("the last attempt: %v", err)
