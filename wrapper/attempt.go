@@ -16,11 +16,10 @@ import (
 // attempt is one try of a call, from the moment it was given a node.
 type attempt struct {
 	Attempt
-	began    time.Time
-	again    bool // the call had tried this address before
-	ended    bool // its outcome is known
-	judged   bool // whether to retry it has been decided
-	reported bool // its outcome was told to the breaker
+	began  time.Time
+	again  bool // the call had tried this address before
+	ended  bool // its outcome is known
+	judged bool // whether to retry it has been decided
 }
 
 // attempt is the CallFunc that go-micro's loop runs for each try.
@@ -88,16 +87,20 @@ func (s *call) end(i int, t *try, err error) {
 	defer s.mu.Unlock()
 	s.running--
 	s.alone = s.alone && !t.beside.abandoned
+	if s.closed { // and the attempt's end was told when it was
+		return
+	}
 	a := &s.attempts[i]
-	if !s.closed {
-		a.ended, a.Class, a.Duration = true, class, time.Since(a.began)
-	}
-	if !a.reported {
-		s.report(a, err)
-	}
-	if err == nil && !s.closed {
+	a.ended, a.Class, a.Duration = true, class, time.Since(a.began)
+	s.report(a, err)
+	if err == nil {
 		t.deliver()
 	}
+}
+
+// evidence is what is known of any attempt of this call.
+func (s *call) evidence() retryfunc.Evidence {
+	return retryfunc.Evidence{Client: s.client.kind, Service: s.req.Service()}
 }
 
 // classify says how an attempt ended. A caller who cancelled explains every

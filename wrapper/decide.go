@@ -61,7 +61,7 @@ func (s *call) failed(err error) retryfunc.Attempt {
 		last = &s.attempts[len(s.attempts)-1]
 	}
 	if last.Class == retryfunc.None {
-		last.Class = s.classify(err, retryfunc.Evidence{Client: s.client.kind, Service: s.req.Service()})
+		last.Class = s.classify(err, s.evidence())
 	}
 	last.judged = true
 	a := retryfunc.Attempt{

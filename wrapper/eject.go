@@ -12,7 +12,6 @@ import (
 // report tells the breaker what an attempt showed of its node. The call must be
 // locked.
 func (s *call) report(a *attempt, err error) {
-	a.reported = true
 	s.client.breaker.Report(a.Address, eventOf(a.Class, err), a.began, a.Duration)
 }
 

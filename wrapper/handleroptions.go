@@ -118,7 +118,7 @@ func WithPanicHook(f PanicFunc) ServerOption {
 }
 
 func (o *ServerOptions) reject(option string, value any, allowed string) {
-	o.errs = append(o.errs, fmt.Errorf("wrapper: %s(%v): must be %s", option, value, allowed))
+	o.errs = append(o.errs, wrongOption(option, value, allowed))
 }
 
 func newServerOptions(opts []ServerOption) (ServerOptions, error) {

@@ -24,7 +24,7 @@ func take(ctx context.Context) (context.Context, incoming, error) {
 		return ctx, incoming{}, nil
 	}
 	in, err := read(md)
-	return withoutLeaks(ctx), in, err
+	return withoutOwn(ctx, md), in, err
 }
 
 func read(md metadata.Metadata) (in incoming, err error) {

@@ -38,11 +38,8 @@ func (t *terms) withMetadata(ctx context.Context, number int, stream string) con
 		md[headers.Stream] = stream
 	}
 	if t.key.Value != "" {
-		md[idempotency.HeaderKey] = t.key.Value
+		putKey(md, t.key)
 		md[idempotency.HeaderFor] = t.key.For
-		if issued := idempotency.FormatIssued(t.key.Issued); issued != "" {
-			md[idempotency.HeaderIssued] = issued
-		}
 		md[idempotency.HeaderRetryCount] = strconv.Itoa(number - 1)
 		if number > 1 || !t.minted {
 			md[idempotency.HeaderSent] = idempotency.FormatIssued(time.Now())
@@ -57,10 +54,23 @@ func withoutLeaks(ctx context.Context) context.Context {
 	if !ok {
 		return ctx
 	}
+	return withoutOwn(ctx, md)
+}
+
+// withoutOwn is withoutLeaks where md is a copy of ctx's metadata already.
+func withoutOwn(ctx context.Context, md metadata.Metadata) context.Context {
 	before := len(md)
 	clearOwn(md)
 	if len(md) == before {
 		return ctx
 	}
 	return metadata.NewContext(ctx, md)
+}
+
+// putKey adds a key and its age.
+func putKey(md metadata.Metadata, key idempotency.Key) {
+	md[idempotency.HeaderKey] = key.Value
+	if issued := idempotency.FormatIssued(key.Issued); issued != "" {
+		md[idempotency.HeaderIssued] = issued
+	}
 }

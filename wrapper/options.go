@@ -173,7 +173,12 @@ func WithHook(hook retryfunc.Hook) ClientOption {
 
 // reject remembers that option got value, where only allowed is.
 func (o *ClientOptions) reject(option string, value any, allowed string) {
-	o.errs = append(o.errs, fmt.Errorf("wrapper: %s(%v): must be %s", option, value, allowed))
+	o.errs = append(o.errs, wrongOption(option, value, allowed))
+}
+
+// wrongOption names the option, the value it was given and what is allowed.
+func wrongOption(option string, value any, allowed string) error {
+	return fmt.Errorf("wrapper: %s(%v): must be %s", option, value, allowed)
 }
 
 // newClientOptions applies opts, reports what is wrong with them, and fills in

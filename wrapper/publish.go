@@ -21,7 +21,7 @@ func (c *retryClient) Publish(ctx context.Context, msg client.Message, opts ...c
 	if err != nil {
 		return &CallError{err: err}
 	}
-	err = c.Client.Publish(withMessageKey(withoutLeaks(ctx), key), msg, opts...)
+	err = c.Client.Publish(withMessageKey(ctx, key), msg, opts...)
 	done(err != nil)
 	return err
 }
@@ -30,16 +30,14 @@ func (c *retryClient) Publish(ctx context.Context, msg client.Message, opts ...c
 // which has none: whoever subscribes may consume it.
 const topicService = "topic"
 
-// withMessageKey adds the key. For whom it was minted is left out, because a
+// withMessageKey puts the key in the place of any other call's. For whom it was minted is left out, because a
 // subscriber knows its own name and not which of them was meant.
 func withMessageKey(ctx context.Context, key idempotency.Key) context.Context {
 	md, ok := metadata.FromContext(ctx)
 	if !ok {
 		md = make(metadata.Metadata, 2)
 	}
-	md[idempotency.HeaderKey] = key.Value
-	if issued := idempotency.FormatIssued(key.Issued); issued != "" {
-		md[idempotency.HeaderIssued] = issued
-	}
+	clearOwn(md)
+	putKey(md, key)
 	return metadata.NewContext(ctx, md)
 }

@@ -86,7 +86,7 @@ func (s *call) openStream(ctx context.Context) (client.Stream, error) {
 // wait for an answer to open one, so that its error means that nothing was
 // sent; unless it is a 408, with which go-micro leaves an opening that goes on.
 func (s *call) openingEvidence(err error) retryfunc.Evidence {
-	ev := retryfunc.Evidence{Client: s.client.kind, Service: s.req.Service()}
+	ev := s.evidence()
 	e, ok := merrors.As(err)
 	ev.Unsent = s.client.kind == "grpc" && s.client.stock && ok && e.Code != http.StatusRequestTimeout
 	return ev
@@ -134,7 +134,7 @@ func (w *watchedStream) watch(err error) error {
 		return nil
 	}
 	s := w.call
-	if s.classify(err, retryfunc.Evidence{Client: s.client.kind, Service: s.req.Service()}) == retryfunc.Broken {
+	if s.classify(err, s.evidence()) == retryfunc.Broken {
 		w.broken.Do(func() {
 			s.client.breaker.Report(w.opened.Address, breaker.Broken, w.opened.began, time.Since(w.opened.began))
 		})

@@ -91,7 +91,7 @@ func (t *try) runOnContext(ctx context.Context) error {
 
 // evidence is what this side saw of the attempt.
 func (t *try) evidence() retryfunc.Evidence {
-	ev := retryfunc.Evidence{Client: t.call.client.kind, Service: t.req.Service()}
+	ev := t.call.evidence()
 	t.answer.testify(&ev)
 	return ev
 }
