@@ -130,6 +130,9 @@ func Example_key() {
 
 		if failed, ok := errors.AsType[*wrapper.CallError](err); ok {
 			log.Print(failed.Story()) // every attempt: where, how it ended, why the next was or was not made
+			if failed.Ambiguous() {
+				return fmt.Errorf("outcome unknown, repeat it with key %s only: %w", failed.Key, err)
+			}
 		}
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,7 +63,7 @@ type CallError struct {
 	Attempts []Attempt
 	// Key is the idempotency key the call carried; empty if it carried none.
 	// Repeat the call with idempotency.WithKey(ctx, Key) to finish what an
-	// ambiguous error left open.
+	// ambiguous error, see Ambiguous, left open.
 	Key string
 
 	err error
@@ -106,6 +107,29 @@ func (e *CallError) Class() retryfunc.Class {
 		return retryfunc.None
 	}
 	return e.Attempts[len(e.Attempts)-1].Class
+}
+
+// Ambiguous tells whether the call may have been executed, or may be even now,
+// without its caller knowing the outcome: an attempt timed out, broke, was
+// canceled or ended in a 500, or the service said that an earlier one runs or
+// ended nobody knows how. A last attempt that only was refused does not change
+// that; any other answer of the handler does, for a service that deduplicates
+// gives it to every attempt. Repeat an ambiguous call with the same Key.
+func (e *CallError) Ambiguous() bool {
+	if mark, ok := retryfunc.ParseMark(e.err); ok && (mark.Kind == retryfunc.MarkRunning || mark.Kind == retryfunc.MarkUnknown) {
+		return true
+	}
+	return e.Class() != retryfunc.Application && slices.ContainsFunc(e.Attempts, Attempt.unclear)
+}
+
+// unclear tells whether the handler may have run and its answer is not known.
+func (a Attempt) unclear() bool {
+	switch a.Class {
+	case retryfunc.Timeout, retryfunc.Broken, retryfunc.Internal, retryfunc.Canceled:
+		return true
+	default:
+		return false
+	}
 }
 
 // Story tells every attempt on one line, for logs.

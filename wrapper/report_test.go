@@ -60,3 +60,41 @@ func TestClassOfACallThatWasNeverTried(t *testing.T) {
 		t.Errorf("class %v", got)
 	}
 }
+
+func TestAmbiguous(t *testing.T) {
+	marked := func(kind retryfunc.MarkKind, code int32) error {
+		return remote(retryfunc.NewMarked(code, "", retryfunc.Mark{Kind: kind, Service: "bank"}).Error())
+	}
+	for _, tt := range []struct {
+		name    string
+		answers []error
+		want    bool
+	}{
+		{"refused dials", []error{errRefused, errRefused}, false},
+		{"refused by the service", []error{marked(retryfunc.MarkRefused, 503)}, false},
+		{"answered", []error{merrors.BadRequest("bank", "")}, false},
+		{"broken", []error{errBroken}, true},
+		{"broken, then refused", []error{errBroken, errRefused, errRefused}, true},
+		{"broken, then refused by the service", []error{errBroken, marked(retryfunc.MarkRefused, 503)}, true},
+		{"broken, then answered", []error{errBroken, merrors.BadRequest("bank", "")}, false},
+		{"failed", []error{remote(merrors.InternalServerError("bank", "panic").Error())}, true},
+		{"still running", []error{marked(retryfunc.MarkRunning, 408)}, true},
+		{"ended nobody knows how", []error{marked(retryfunc.MarkUnknown, 409)}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			wire := &recorder{answers: tt.answers}
+			c := newWire(t, nodes("a", "b"), wire.wire, wrapper.WithVouchedKeys())
+			_, _, err := call(t.Context(), c, write)
+			failed, ok := errors.AsType[*wrapper.CallError](err)
+			if !ok || len(failed.Attempts) < len(tt.answers) {
+				t.Fatalf("error %#v", err)
+			}
+			if failed.Ambiguous() != tt.want {
+				t.Errorf("ambiguous %t, want %t: %v", failed.Ambiguous(), tt.want, failed.Attempts)
+			}
+		})
+	}
+	if new(wrapper.CallError).Ambiguous() {
+		t.Error("a call that was never tried is ambiguous")
+	}
+}

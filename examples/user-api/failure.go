@@ -45,6 +45,8 @@ func failureOf(err error) failure {
 	switch classOf(err) {
 	case retryfunc.NotSent, retryfunc.Refused, retryfunc.NoNode:
 		f.status, f.retryAfter = http.StatusServiceUnavailable, max(f.retryAfter, time.Second)
+		f.ambiguous = leftOpen(err) // by an earlier attempt
+		f.unanswered = f.ambiguous
 	case retryfunc.Timeout:
 		f.status, f.ambiguous, f.unanswered = http.StatusGatewayTimeout, true, true
 	case retryfunc.Broken:
@@ -63,11 +65,15 @@ func failureOf(err error) failure {
 // classOf is how the last attempt ended; a call without one, or one that was
 // not made through oncemore, is judged by its error.
 func classOf(err error) retryfunc.Class {
-	var call *wrapper.CallError
-	if errors.As(err, &call) && len(call.Attempts) > 0 {
+	if call, ok := errors.AsType[*wrapper.CallError](err); ok && len(call.Attempts) > 0 {
 		return call.Class()
 	}
 	return retryfunc.Classify(err, retryfunc.Evidence{Service: helloService})
+}
+
+func leftOpen(err error) bool {
+	call, ok := errors.AsType[*wrapper.CallError](err)
+	return ok && call.Ambiguous()
 }
 
 // passedOn is the status for a code that hello-srv answered with: its own if it

@@ -3,12 +3,18 @@ package main
 import (
 	"context"
 	"errors"
+	"net"
+	"net/http"
 	"testing"
 	"time"
 
+	"go-micro.dev/v4/client"
 	merrors "go-micro.dev/v4/errors"
 
+	"github.com/oncemore-dev/oncemore/examples/hello-srv/proto/hello"
+	"github.com/oncemore-dev/oncemore/internal/fixture"
 	"github.com/oncemore-dev/oncemore/retryfunc"
+	"github.com/oncemore-dev/oncemore/wrapper"
 )
 
 func marked(kind retryfunc.MarkKind, code int32, after time.Duration) error {
@@ -47,4 +53,43 @@ func TestFailureOf(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestFailureLeftOpenByAnEarlierAttempt(t *testing.T) {
+	oncemore, err := wrapper.NewClientWrapper(wrapper.WithVouchedKeys())
+	if err != nil {
+		t.Fatal(err)
+	}
+	wallet := hello.NewWalletService(helloService, fixture.NewClient(t, fixture.MUCP, nil, client.Wrap(oncemore)))
+	_, err = wallet.Tip(t.Context(), &hello.TipRequest{Student: "xuxu", AmountCents: 5}, client.WithAddress(diesAsItIsCalled(t)))
+	if class := classOf(err); class != retryfunc.NotSent {
+		t.Fatalf("the last attempt ended %v: %v", class, err)
+	}
+	if got := failureOf(err).ofWrite(); got.status != http.StatusConflict || !got.ambiguous || got.retryAfter == 0 {
+		t.Errorf("got %+v, want 409 and an unknown outcome", got)
+	}
+}
+
+// diesAsItIsCalled is the address of an instance that takes one connection and
+// is gone.
+func diesAsItIsCalled(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := make(chan struct{})
+	t.Cleanup(func() {
+		_ = listener.Close()
+		<-gone
+	})
+	go func() {
+		defer close(gone)
+		conn, err := listener.Accept()
+		_ = listener.Close()
+		if err == nil {
+			_ = conn.Close()
+		}
+	}()
+	return listener.Addr().String()
 }

@@ -8,4 +8,4 @@ import (
 	"github.com/oncemore-dev/oncemore/internal/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, leak.GoMicro()...) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, append(leak.GoMicro(), leak.Hystrix()...)...) }
