@@ -69,20 +69,15 @@ const (
 	grpcPackage = "github.com/go-micro/plugins/v4/client/grpc"
 )
 
-// clientOf names the client that makes the call: the one found on the stack,
-// else the one whose NewRequest built req. The stack comes first, because
-// client.NewRequest builds a mucp request even for a call that goes over grpc.
+// clientOf names the client that makes the call. The type of req does not tell
+// that it is mucp: client.NewRequest builds a mucp request for any client.
 func clientOf(req client.Request) string {
 	t := reflect.TypeOf(req)
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	switch t.PkgPath() {
-	case grpcPackage:
+	if t.PkgPath() == grpcPackage {
 		return "grpc"
-	case mucpPackage:
-		return callerOr("mucp")
-	default:
-		return ""
 	}
+	return askingClient()
 }

@@ -8,7 +8,8 @@ func TestClientNamed(t *testing.T) {
 		ok   bool
 	}{
 		"go-micro.dev/v4/client.(*rpcClient).Call":                           {"mucp", true},
-		"go-micro.dev/v4/client.(*rpcClient).Stream.func1":                   {"mucp", true},
+		"go-micro.dev/v4/client.(*rpcClient).Stream":                         {"mucp", true},
+		"go-micro.dev/v4/client.(*rpcClient).Call.func1":                     {"", true},
 		"github.com/go-micro/plugins/v4/client/grpc.(*grpcClient).Call":      {"grpc", true},
 		"github.com/go-micro/plugins/v4/client/http.(*httpClient).Call":      {"", true},
 		"github.com/asim/go-micro/plugins/client/grpc/v4.(*grpcClient).Call": {"", true},

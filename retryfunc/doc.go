@@ -14,6 +14,12 @@
 //
 //	client.NewClient(client.Retry(retryfunc.Careful))
 //
+// There a refused dial is known by the client that asks, found on the stack, and
+// by the type of its error. A loop of one's own that asks a policy has to say
+// what it saw ([WithAttempt]), else nothing is taken for not sent. And a call
+// wrapper must not turn what a mucp peer answered into an *errors.Error, with
+// errors.Parse for instance: it then looks like this side's own.
+//
 // go-micro asks the policy after the last attempt too, when no retry can
 // follow, and its own backoff ignores the context: use [Backoff.Func] for
 // waits that end with the caller, and [Budget.Limit] and [WithinDeadline] for

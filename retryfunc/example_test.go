@@ -10,20 +10,29 @@ import (
 
 	"go-micro.dev/v4/client"
 	merrors "go-micro.dev/v4/errors"
+	"go-micro.dev/v4/registry"
 
 	"github.com/oncemore-dev/oncemore/retryfunc"
 )
 
-// ask does what go-micro does after a failed attempt: it asks the policy of the
-// client.
-func ask(c client.Client, endpoint string, err error) {
-	req := c.NewRequest("hello-srv", endpoint, nil)
-	retry, perr := c.Options().CallOptions.Retry(context.Background(), req, 0, err)
-	if perr != nil {
-		fmt.Println(perr)
-		return
+// ask makes a call whose attempts all end in failure, and prints whether the
+// client's policy had it tried again.
+func ask(c client.Client, endpoint string, failure error) {
+	attempts := 0
+	fail := func(client.CallFunc) client.CallFunc {
+		return func(context.Context, *registry.Node, client.Request, any, client.CallOptions) error {
+			attempts++
+			return failure
+		}
 	}
-	fmt.Println(retry)
+	atOnce := func(context.Context, client.Request, int) (time.Duration, error) { return 0, nil }
+	req := c.NewRequest("hello-srv", endpoint, nil)
+	err := c.Call(context.Background(), req, nil, client.WithAddress("127.0.0.1:9001"),
+		client.WithRetries(1), client.WithBackoff(atOnce), client.WithCallWrapper(fail))
+	if !errors.Is(err, failure) {
+		fmt.Println(err)
+	}
+	fmt.Println(attempts > 1)
 }
 
 var (
@@ -174,12 +183,11 @@ func ExampleWithinDeadline() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	c := client.NewClient(client.Retry(policy))
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
-	defer cancel()
-	retry, err := c.Options().CallOptions.Retry(ctx, c.NewRequest("hello-srv", "Say.Hello", nil), 0, errRefused)
-	fmt.Println(retry, err)
-	// Output: false <nil>
+	ask(client.NewClient(client.Retry(policy)), "Say.Hello", errRefused)
+	ask(client.NewClient(client.Retry(policy), client.RequestTimeout(40*time.Millisecond)), "Say.Hello", errRefused)
+	// Output:
+	// true
+	// false
 }
 
 // depositing pays into the budget once per call.

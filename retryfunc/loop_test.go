@@ -68,6 +68,31 @@ func TestLoopCarefulRunsRelayingHandlerOnce(t *testing.T) {
 	}
 }
 
+// A loop of one's own tells a policy nothing of the client that it drives, and
+// client.NewRequest builds a mucp request whichever that is: no reason to take a
+// peer's words for this side's.
+func TestOwnLoopRunsRelayingHandlerOnce(t *testing.T) {
+	for _, inner := range transports {
+		relayed := call{kind: inner, address: refusedAddress(t), endpoint: "Say.Hello"}.do(context.Background(), t).err
+		t.Run(inner+" over grpc", func(t *testing.T) {
+			handler := &Say{err: relayed}
+			c := call{kind: "grpc", address: serve(t, "grpc", handler), endpoint: "Say.Fail"}
+			cl, stop := c.client(Always)
+			defer stop()
+			req := client.NewRequest(service, c.endpoint, &Ask{}, client.WithContentType("application/json"))
+			for n, retry := 0, true; retry && n < 3; n++ {
+				err := cl.Call(context.Background(), req, &Reply{}, client.WithAddress(c.address))
+				if retry, err = Careful(context.Background(), req, n, err); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := handler.failed.Load(); got != 1 {
+				t.Errorf("the handler ran %d times", got)
+			}
+		})
+	}
+}
+
 func TestLoopLimit(t *testing.T) {
 	for _, kind := range transports {
 		t.Run(kind, func(t *testing.T) {

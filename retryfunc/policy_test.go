@@ -58,7 +58,7 @@ func TestCarefulInPlainClient(t *testing.T) {
 		err  error
 		want bool
 	}{
-		{"mucp refused dial", mucpRequest, refused, true},
+		{"mucp refused dial, asked by no client", mucpRequest, refused, false},
 		{"unknown client refused dial", request{service: service}, refused, false},
 		{"no request", nil, refused, false},
 		{"mucp relayed dial", mucpRequest, serverError(t, refused.Error()), false},
