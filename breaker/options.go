@@ -37,8 +37,8 @@ func WithRefusedWeight(weight int) Option {
 }
 
 // WithSleepWindow sets how long an open circuit waits before its first probe,
-// and between two. Above 0; the default is one second. hystrix is told whole
-// milliseconds, rounded up.
+// and between two. Above 0 and at most an hour; the default is one second.
+// hystrix is told whole milliseconds, rounded up.
 func WithSleepWindow(d time.Duration) Option {
 	return func(o *Options) { o.sleepWindow = d }
 }
@@ -100,8 +100,8 @@ func (o *Options) validate() error {
 		return fmt.Errorf("breaker: WithThreshold(%d): must be at least 1", o.threshold)
 	case o.refusedWeight < 1:
 		return fmt.Errorf("breaker: WithRefusedWeight(%d): must be at least 1", o.refusedWeight)
-	case o.sleepWindow <= 0:
-		return fmt.Errorf("breaker: WithSleepWindow(%v): must be above 0", o.sleepWindow)
+	case o.sleepWindow <= 0 || o.sleepWindow > time.Hour:
+		return fmt.Errorf("breaker: WithSleepWindow(%v): must be above 0 and at most 1h", o.sleepWindow)
 	case o.poolSize < 0:
 		return fmt.Errorf("breaker: WithPoolSize(%d): must be at least 0", o.poolSize)
 	case o.namePrefix == "":

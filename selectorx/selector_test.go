@@ -297,6 +297,45 @@ func TestSelectorThatIgnoresStrategies(t *testing.T) {
 	}
 }
 
+// late asks its strategy only when it is asked for a node, and counts how often,
+// and what it is told of them.
+type late struct {
+	fixed
+	asked, marked int
+}
+
+func (l *late) Select(_ string, opts ...selector.SelectOption) (selector.Next, error) {
+	o := selector.SelectOptions{Strategy: selector.Random}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	return func() (*registry.Node, error) {
+		l.asked++
+		return o.Strategy([]*registry.Service{service("1", l.nodes...)})()
+	}, nil
+}
+
+func (l *late) Mark(string, *registry.Node, error) { l.marked++ }
+
+func TestSelectorThatIsLate(t *testing.T) {
+	inner := &late{fixed: fixed{nodes: numbered(3)}}
+	s, err := NewSelector(inner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := s.Select("hello")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{pick(t, next): true, pick(t, next): true, pick(t, next): true}
+	if len(seen) != 3 || inner.asked != 3 {
+		t.Errorf("nodes %v after asking %d times, want 3 of each", seen, inner.asked)
+	}
+	if s.Mark("hello", &registry.Node{}, nil); inner.marked != 1 {
+		t.Errorf("the selector was told of %d attempts, want 1", inner.marked)
+	}
+}
+
 func TestSieveOfFewNodes(t *testing.T) {
 	next := new(Call).sieve(selector.Random([]*registry.Service{service("1", "n0")}))
 	for range 3 {

@@ -12,6 +12,7 @@ const sieveTries = 16
 // sieve puts the call's rules around the Next of a selector that ignored the
 // strategy it was given. The candidates are unknown, so it can only ask again:
 // the cap does not apply, and a node that was tried is taken as a last resort.
+// One that asks the strategy only now has not ignored it: its node is taken.
 func (c *Call) sieve(next selector.Next) selector.Next {
 	return func() (*registry.Node, error) {
 		var spare *registry.Node
@@ -19,6 +20,9 @@ func (c *Call) sieve(next selector.Next) selector.Next {
 			node, err := next()
 			if err != nil {
 				return nil, err
+			}
+			if c.Services() != nil {
+				return node, nil
 			}
 			if judge(node, nil, "") != 0 {
 				continue
