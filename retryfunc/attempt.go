@@ -16,7 +16,9 @@ type Attempt struct {
 	// Class of the failure.
 	Class Class
 	// Number of the attempt within its call, 1 for the first. A refused dial
-	// that was passed over for another node need not be counted.
+	// that was passed over for another node need not be counted. Of an attempt
+	// that was made known by [WithAttempt], 0 asks what would be done if it
+	// failed so: nothing has happened that may be counted or paid for.
 	Number int
 	// Address of the node that was tried; empty when none was picked.
 	Address string

@@ -56,7 +56,9 @@ func Observe(policy client.RetryFunc, hook Hook) (client.RetryFunc, error) {
 	}
 	return func(ctx context.Context, req client.Request, retryCount int, err error) (bool, error) {
 		d, perr := Explain(ctx, policy, req, retryCount, err)
-		hook(ctx, d)
+		if d.Attempt.Number > 0 {
+			hook(ctx, d)
+		}
 		return d.Retry, perr
 	}, nil
 }

@@ -43,7 +43,9 @@ func (b *Budget) grant(ctx context.Context, attempts, retryCount int) bool {
 		if a.Class == NotSent && a.Untried {
 			return true
 		}
-		number = a.Number
+		if number = a.Number; number == 0 {
+			return true
+		}
 	}
 	if number >= attempts {
 		note(ctx, ReasonAttempts)

@@ -1,6 +1,7 @@
 package wrapper
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -32,23 +33,30 @@ func (s *call) attempt(
 		return err
 	}
 	t := s.newTry(i, node, req, rsp, opts)
-	t.limit(s.timeLimit(ctx))
+	t.limit(s.timeLimit(ctx, opts.RequestTimeout))
 	err = t.run(s.terms.withMetadata(ctx, i+1, s.streamID(node)))
 	s.end(i, t, err)
 	return err
 }
 
-// substitute picks the node itself where the caller gave addresses: go-micro
-// then bypasses every strategy and would return to a dead one.
+// substitute picks the node itself where go-micro took one of the addresses that
+// the caller gave: it then bypasses every strategy and would return to a dead
+// one. Any other node is a proxy, or another wrapper's choice.
 func (s *call) substitute(node *registry.Node, addresses []string) *registry.Node {
-	if len(addresses) == 0 {
+	if !slices.Contains(addresses, node.Address) {
 		return node
 	}
+	return s.among(addresses, node)
+}
+
+// among chooses one of the addresses for a node that is otherwise like the given
+// one, which it returns where none of them is an address.
+func (s *call) among(addresses []string, like *registry.Node) *registry.Node {
 	nodes := make([]*registry.Node, len(addresses))
 	for i, address := range addresses {
-		nodes[i] = &registry.Node{Id: node.Id, Address: address, Metadata: node.Metadata}
+		nodes[i] = &registry.Node{Id: like.Id, Address: address, Metadata: like.Metadata}
 	}
-	return s.nodes.Substitute(nodes)
+	return cmp.Or(s.nodes.Substitute(nodes), like)
 }
 
 // begin enters an attempt on node into the call's story. The error says why the

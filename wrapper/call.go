@@ -123,10 +123,7 @@ func (s *call) apply(o *client.CallOptions) {
 // allowRetries lets go-micro's loop run as often as the policy could ever ask:
 // every attempt, one refused dial per node, and as many again as attempts.
 func (s *call) allowRetries(nodes int) {
-	s.building.Retries = 2*s.limit() - 1 + nodes
-	if s.client.kind == "http" {
-		s.building.Retries++ // this client counts attempts, not retries
-	}
+	s.building.Retries = s.client.retries(2*s.limit() - 1 + nodes)
 }
 
 // choose wraps the strategy that the call would have used.

@@ -65,6 +65,14 @@ func isStock(inner client.Client) bool {
 		strings.HasPrefix(t.PkgPath(), "github.com/go-micro/plugins/v4/client/")
 }
 
+// retries is what the inner client has to be told for n retries.
+func (c *retryClient) retries(n int) int {
+	if c.kind == "http" {
+		return n + 1 // it counts attempts
+	}
+	return n
+}
+
 // Call makes the call, with as many attempts as the policy and the limits
 // allow. It returns nil, or a *CallError.
 func (c *retryClient) Call(ctx context.Context, req client.Request, rsp any, opts ...client.CallOption) error {

@@ -2,6 +2,7 @@ package wrapper
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go-micro.dev/v4/client"
@@ -16,7 +17,7 @@ func (s *call) decide(ctx context.Context, req client.Request, count int, err er
 	if err == nil {
 		return false, nil
 	}
-	if s.mayNotSend() {
+	if s.settled() {
 		return false, nil
 	}
 	a := s.failed(err)
@@ -31,12 +32,13 @@ func (s *call) decide(ctx context.Context, req client.Request, count int, err er
 	return d.Retry, perr
 }
 
-// mayNotSend tells whether the call could not be sent at all, which no retry
-// mends.
-func (s *call) mayNotSend() bool {
+// settled tells whether there is nothing to decide: the call could not be sent
+// at all, which no retry mends, or it is over, and whoever asks is a client that
+// another wrapper has given up.
+func (s *call) settled() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.unsendable != nil
+	return s.closed || s.unsendable != nil
 }
 
 func (s *call) policy() client.RetryFunc {
@@ -56,12 +58,15 @@ func (s *call) failed(err error) retryfunc.Attempt {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	last := s.lastEnded()
+	answered := last != nil // if it did not fail, as its class tells
 	if last == nil {
 		s.attempts = append(s.attempts, attempt{Attempt: Attempt{Number: len(s.attempts) + 1}, ended: true})
 		last = &s.attempts[len(s.attempts)-1]
 	}
 	if last.Class == retryfunc.None {
-		last.Class = s.classify(err, s.evidence())
+		ev := s.evidence()
+		ev.Answered = answered
+		last.Class = s.classify(err, ev)
 	}
 	last.judged = true
 	a := retryfunc.Attempt{
@@ -92,18 +97,28 @@ func (s *call) lastEnded() *attempt {
 // that something else forbids.
 func (s *call) admit(ctx context.Context, d *retryfunc.Decision, count int) {
 	free, spent := s.charge(d.Attempt)
-	d.Delay = max(d.Delay, s.pause(ctx, d.Attempt.Untried, count))
-	deadline, limited := ctx.Deadline()
 	switch {
 	case ctx.Err() != nil:
 		refuse(d, retryfunc.ReasonCanceled)
 	case spent:
 		refuse(d, retryfunc.ReasonAttempts)
-	case limited && time.Until(deadline) <= d.Delay:
+	case !s.delayed(ctx, d, count):
 		refuse(d, retryfunc.ReasonDeadline)
 	case !free && !s.client.budget.Withdraw():
 		refuse(d, retryfunc.ReasonBudget)
 	}
+}
+
+// delayed adds the pause before the retry, and tells whether it ends within the
+// call's time. It is asked only where the retry may yet be made, because the
+// caller's own backoff may wait itself.
+func (s *call) delayed(ctx context.Context, d *retryfunc.Decision, count int) bool {
+	d.Delay = max(d.Delay, s.pause(ctx, d.Attempt.Untried, count))
+	if errors.Is(s.backoffErr, context.DeadlineExceeded) {
+		return false
+	}
+	deadline, limited := ctx.Deadline()
+	return !limited || time.Until(deadline) > d.Delay
 }
 
 func refuse(d *retryfunc.Decision, why retryfunc.Reason) {

@@ -47,7 +47,7 @@ func (c *retryClient) Stream(ctx context.Context, req client.Request, opts ...cl
 
 // applyToStream leaves go-micro one try: the loop is in Stream.
 func (s *call) applyToStream(o *client.CallOptions) {
-	o.Retries, o.Retry, o.Backoff = 0, neverRetry, noBackoff
+	o.Retries, o.Retry, o.Backoff = s.client.retries(0), neverRetry, noBackoff
 	if s.address != "" {
 		o.Address = []string{s.address}
 	}
@@ -62,15 +62,15 @@ func noBackoff(context.Context, client.Request, int) (time.Duration, error) { re
 // chosen here where the caller gave addresses.
 func (s *call) openStream(ctx context.Context) (client.Stream, error) {
 	made := len(s.attempts)
-	if err := s.substituteAddress(ctx); err != nil {
+	if err := s.chooseAddress(ctx); err != nil {
 		return nil, err
 	}
 	stream, err := s.client.Client.Stream(withoutLeaks(ctx), s.req, s.opts...)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if len(s.attempts) == made {
 		return stream, err // no node was chosen
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.running--
 	a := &s.attempts[len(s.attempts)-1]
 	a.ended, a.Duration = true, time.Since(a.began)
@@ -92,13 +92,13 @@ func (s *call) openingEvidence(err error) retryfunc.Evidence {
 	return ev
 }
 
-// substituteAddress chooses among the addresses that the caller gave: go-micro
+// chooseAddress chooses among the addresses that the caller gave: go-micro
 // bypasses every strategy then.
-func (s *call) substituteAddress(ctx context.Context) error {
+func (s *call) chooseAddress(ctx context.Context) error {
 	if len(s.asked.addresses) == 0 {
 		return nil
 	}
-	node := s.substitute(&registry.Node{}, s.asked.addresses)
+	node := s.among(s.asked.addresses, &registry.Node{})
 	s.address = node.Address
 	_, err := s.begin(ctx, node, s.req)
 	return err

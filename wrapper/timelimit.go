@@ -1,8 +1,11 @@
 package wrapper
 
 import (
+	"cmp"
 	"context"
 	"time"
+
+	"go-micro.dev/v4/client"
 )
 
 // timeLimit is how long the attempt about to start may take, and whether that
@@ -10,9 +13,14 @@ import (
 //
 // Only an attempt whose timeout would be retried is cut: for any other, giving
 // up early turns a slow answer into none.
-func (s *call) timeLimit(ctx context.Context) (limit time.Duration, cut bool) {
-	deadline, _ := ctx.Deadline() // go-micro has set one where the caller had not
-	left := time.Until(deadline)
+//
+// go-micro has set a deadline where the caller had not, but another wrapper may
+// have taken it away: the attempt then has the time of a whole call.
+func (s *call) timeLimit(ctx context.Context, whole time.Duration) (limit time.Duration, cut bool) {
+	left := cmp.Or(whole, client.DefaultRequestTimeout)
+	if deadline, ok := ctx.Deadline(); ok {
+		left = max(time.Until(deadline), 1) // 0 would mean that there is no limit
+	}
 	if !s.terms.retryTimeout {
 		return left, false
 	}
