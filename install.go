@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"time"
 
 	"go-micro.dev/v4"
 	"go-micro.dev/v4/server"
@@ -22,9 +23,9 @@ var ErrClientReplaced = errors.New(
 // installClient wraps the service's client, and has it checked at the start that
 // the wrapped one is still in place.
 func (p *Plugin) installClient(o *micro.Options) {
-	seen := new(witness)
-	o.Client = seen.watch(p.client(o.Client))
-	micro.BeforeStart(func() error { return seen.check(o) })(o)
+	seen, wrapped := new(witness), p.client(o.Client)
+	o.Client = seen.watch(wrapped)
+	micro.BeforeStart(func() error { return errors.Join(seen.check(o), wrapper.Check(wrapped)) })(o)
 }
 
 // installServer wraps the service's handlers and subscribers. What is wrong with
@@ -58,11 +59,14 @@ func (p *Plugin) wrapServer(s server.Server, name string) error {
 	return s.Init(server.WrapHandler(handlers), server.WrapSubscriber(subscribers))
 }
 
+// announceTimeout is how long a store may take to tell its identity.
+const announceTimeout = 10 * time.Second
+
 // announce tells clients, through the registry, that this instance deduplicates
 // and in which store. A store that does not answer must not be found out by the
 // first call.
 func (p *Plugin) announce(o *micro.Options) error {
-	ctx, cancel := context.WithTimeout(o.Context, p.options.drain)
+	ctx, cancel := context.WithTimeout(o.Context, announceTimeout)
 	defer cancel()
 	id, err := p.guard.Announce(ctx)
 	if err != nil {

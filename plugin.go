@@ -77,7 +77,10 @@ func (p *Plugin) Guard() *idempotency.Guard { return p.guard }
 // With a store, they also announce its identity through the registry when the
 // service starts, and drain the running executions before it stops. A service
 // does not start if its client was replaced after it had been wrapped
-// (ErrClientReplaced), if its name has changed, or if its store does not answer.
+// (ErrClientReplaced), if its name has changed, if an attempt may take longer
+// than a call (see wrapper.Check), or if its store does not answer. Given to
+// micro.NewService they work too, but a client that flags replace afterwards
+// goes unnoticed, since only Init lets an option see what becomes of a service.
 // Wrappers that other options add stay where they are: client wrappers added
 // later are outside of oncemore's, handler wrappers added later are inside.
 func (p *Plugin) Options() []micro.Option {

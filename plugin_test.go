@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	_ "github.com/go-micro/plugins/v4/client/grpc"
 	"go-micro.dev/v4"
@@ -129,6 +130,24 @@ func TestReplacedClientIsAnErrorAtStart(t *testing.T) {
 	}
 	if got := s.Client().String(); got != "grpc" {
 		t.Errorf("client %q", got)
+	}
+}
+
+func TestAttemptTimeoutAboveTheCallsIsAnErrorAtStart(t *testing.T) {
+	for _, tt := range []struct {
+		attempt time.Duration
+		want    string
+	}{
+		{4 * time.Second, ""},
+		{4*time.Second + 1, "wrapper: WithAttemptTimeout(4.000000001s): must be at most a call's whole time, 4s"},
+	} {
+		s := newService(t, []string{"127.0.0.1:1"}, "--client_request_timeout=4s")
+		s.Init()
+		s.Init(newPlugin(t, wrapper.WithAttemptTimeout(tt.attempt)).Options()...)
+		err := start(t, s)
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("attempts of %v: error %v, want %q", tt.attempt, err, tt.want)
+		}
 	}
 }
 

@@ -16,6 +16,9 @@ type asked struct {
 	addresses      []string
 }
 
+// mostAsked bounds the retries that a call may ask for: as good as no bound.
+const mostAsked = 1 << 20
+
 // askedBy reads the call options by applying them to an empty set.
 func askedBy(opts []client.CallOption) asked {
 	if len(opts) == 0 {
@@ -28,7 +31,7 @@ func askedBy(opts []client.CallOption) asked {
 	}
 	a := asked{attemptTimeout: max(0, o.ConnectionTimeout), retry: o.Retry, backoff: o.Backoff, addresses: o.Address}
 	if o.Retries != unset {
-		a.attempts = max(0, o.Retries) + 1
+		a.attempts = min(max(0, o.Retries), mostAsked) + 1
 	}
 	return a
 }

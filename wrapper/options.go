@@ -71,7 +71,9 @@ func WithAttempts(n int) ClientOption {
 // WithAttemptTimeout limits the time of one attempt, dial included, wherever
 // the policy would retry a Timeout. The default, 0, divides what is left of the
 // call's time by the attempts left. A call whose Timeout would not be retried
-// always has the whole remaining time: cutting it short helps nobody.
+// always has the whole remaining time: cutting it short helps nobody. A caller
+// whose own deadline is nearer has until then; more than the client's request
+// timeout is an error of Check, and so of the plugin when its service starts.
 func WithAttemptTimeout(d time.Duration) ClientOption {
 	return func(o *ClientOptions) {
 		if d < 0 {

@@ -3,6 +3,7 @@ package wrapper_test
 import (
 	"context"
 	"errors"
+	"math"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -272,5 +273,14 @@ func TestNoDeadline(t *testing.T) {
 		if got := wire.arrived[i].opts.RequestTimeout; got != want {
 			t.Errorf("attempt has %v, want %v", got, want)
 		}
+	}
+}
+
+// TestWithoutEnd: a caller may ask for more retries than there are numbers for.
+func TestWithoutEnd(t *testing.T) {
+	wire := &recorder{answers: []error{errRefused, nil}}
+	c := newWire(t, nodes("a", "b"), wire.wire, safety(t))
+	if _, _, err := call(t.Context(), c, read, client.WithRetries(math.MaxInt-1)); err != nil || len(wire.addresses()) != 2 {
+		t.Errorf("error %v, attempts on %v", err, wire.addresses())
 	}
 }
