@@ -67,7 +67,7 @@ type Hook func(ctx context.Context, e Event)
 
 // logEvent is the hook where none is given.
 func logEvent(ctx context.Context, e Event) {
-	level, text := slog.LevelError, "idempotency: "+e.Kind.String()
+	level := slog.LevelError
 	switch e.Kind {
 	case EventUnresolved, EventLeaseLost, EventPanicked:
 	case EventUnrecorded, EventTakenOver:
@@ -75,7 +75,7 @@ func logEvent(ctx context.Context, e Event) {
 	default:
 		return
 	}
-	slog.Default().LogAttrs(ctx, level, text,
+	slog.Default().LogAttrs(ctx, level, "idempotency: "+e.Kind.String(),
 		slog.String("service", e.Scope.Service), slog.String("endpoint", e.Scope.Endpoint),
 		slog.String("caller", e.Scope.Caller), slog.String("key", e.Scope.Key),
 		slog.String("store_key", e.StoreKey.String()), slog.String("owner", e.Owner.String()),

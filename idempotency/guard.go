@@ -120,11 +120,16 @@ func (g *Guard) Do(ctx context.Context, c Call, handler func(ctx context.Context
 		return Result{}, err
 	}
 	result, err := g.do(ctx, r, handler)
-	var refused *Error
-	if errors.As(err, &refused) && !r.ran {
+	if err != nil && !r.ran && isOwn(err) {
 		g.report(ctx, r, Event{Kind: EventRefused, Err: err})
 	}
 	return result, err
+}
+
+// isOwn tells whether err is an answer in the handler's place.
+func isOwn(err error) bool {
+	_, ok := errors.AsType[*Error](err)
+	return ok
 }
 
 func (g *Guard) do(ctx context.Context, r *request, handler func(context.Context) error) (Result, error) {

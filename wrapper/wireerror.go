@@ -74,14 +74,15 @@ func codeOf(status int) int32 {
 
 // answer is what the caller gets for err, which a guard returned.
 func (w wireErrors) answer(err error) error {
+	if err == nil { // before anything is allocated for its kind
+		return nil
+	}
 	var (
 		recorded *idempotency.RecordedError
 		guard    *idempotency.Error
 		panicked *idempotency.PanicError
 	)
 	switch {
-	case err == nil:
-		return nil
 	case errors.As(err, &recorded):
 		return &merrors.Error{Id: cmp.Or(recorded.ID, w.service), Code: recorded.Code, Detail: recorded.Detail, Status: recorded.Status}
 	case errors.As(err, &guard):
