@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/oncemore-dev/oncemore/examples/hello-srv/storeurl"
 )
@@ -54,7 +55,7 @@ func (a arm) storage(c config, dir string) (store, ledger storeurl.Store) {
 }
 
 // unharmed wants no failure, no duplicate and no loss, in spite of faults that
-// could be felt.
+// could be felt, and that none felt more than oncemore promises.
 func unharmed(r result) error {
 	switch {
 	case r.failed > 0 || r.duplicates > 0 || r.lost > 0:
@@ -63,6 +64,12 @@ func unharmed(r result) error {
 		return errors.New("no tip was acknowledged")
 	case r.retried == 0:
 		return errors.New("no call needed a second attempt: the faults did not bite")
+	case r.onDead == 0 || r.onFrozen == 0:
+		return errors.New("no attempt met the dead instance, or none the frozen one: the faults did not bite")
+	case r.onDead > r.mostOnDead:
+		return fmt.Errorf("%d attempts failed on the dead instance: at most %d may", r.onDead, r.mostOnDead)
+	case r.worstOnFrozen > 1:
+		return fmt.Errorf("one call waited for the frozen instance %d times: once is enough", r.worstOnFrozen)
 	default:
 		return nil
 	}

@@ -24,6 +24,12 @@ type result struct {
 	duplicates int
 	// lost is how many tips were acknowledged and have no row.
 	lost int
+	// onDead is how many attempts failed on the instance that was dead, as far as
+	// user-api told, and mostOnDead how many may.
+	onDead, mostOnDead int
+	// onFrozen is how often a call waited in vain for the frozen instance, and
+	// worstOnFrozen how often one and the same call did.
+	onFrozen, worstOnFrozen int
 	// The latencies of all calls, failed ones included.
 	p50, p99, max time.Duration
 	// failure is one failed call's error, for whoever wonders.
@@ -65,12 +71,27 @@ func compare(a arm, calls []call, rows map[string]int) result {
 				r.lost++
 			}
 		}
-		if c.attempts > 1 {
+		if c.taken.attempts > 1 {
 			r.retried++
 		}
 	}
 	r.p50, r.p99, r.max = latencies(calls)
 	return r
+}
+
+// feel counts what calls met of the faults themselves.
+func (r *result) feel(calls []call, happened incidents) {
+	r.mostOnDead = happened.mostOnDead()
+	for _, c := range calls {
+		if happened.death.during(c) {
+			r.onDead += c.taken.failedAt(happened.death.address)
+		}
+		if happened.freeze.during(c) {
+			n := c.taken.failedAt(happened.freeze.address, "timeout")
+			r.onFrozen += n
+			r.worstOnFrozen = max(r.worstOnFrozen, n)
+		}
+	}
 }
 
 // latencies returns the quantiles by the nearest rank.

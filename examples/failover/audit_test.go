@@ -35,8 +35,8 @@ func TestAuditComparesWhatWasSaidWithTheLedger(t *testing.T) {
 		{op: opTip, key: "run-unacknowledged", err: errCall, took: 4},
 		{op: opTip, key: "run-failed-twice", err: errCall, took: 5},
 		{op: opTip, key: "run-never", err: errCall, took: 6},
-		{op: opGreet, attempts: 2, took: 7},
-		{op: opGreet, attempts: 1, took: 8},
+		{op: opGreet, taken: effort{attempts: 2}, took: 7},
+		{op: opGreet, taken: effort{attempts: 1}, took: 8},
 		{op: opBalance, took: 9},
 	}
 	got, err := audit(t.Context(), arm{}, calls, where, "run-")

@@ -73,7 +73,7 @@ func (k *cluster) startInstances(ctx context.Context, addresses []string) error 
 	}
 	for i, address := range addresses {
 		instance := k.process("hello-srv", "hello-"+strconv.Itoa(i+1), accepting(address))
-		instance.env = env
+		instance.env, instance.address = env, address
 		instance.args = append(instance.args, "--server", k.config.transport, "--server_id", instance.name,
 			"--server_address", address, "--server_advertise", address)
 		k.instances = append(k.instances, instance)

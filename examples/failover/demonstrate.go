@@ -41,8 +41,10 @@ func (a arm) run(ctx context.Context, out io.Writer, c config, p plan, programs,
 
 	l := newLoad(cluster.url, a.keyPrefix(time.Now()), mix())
 	show := startProgress(out, l)
-	calls, err := l.drive(ctx, int(float64(c.calls)*a.share), func(ctx context.Context) error {
-		return p.carryOut(ctx, cluster, show.event)
+	var happened incidents
+	calls, err := l.drive(ctx, int(float64(c.calls)*a.share), func(ctx context.Context) (err error) {
+		happened, err = p.carryOut(ctx, cluster, show.event)
+		return err
 	})
 	show.stop()
 	if err != nil {
@@ -51,7 +53,16 @@ func (a arm) run(ctx context.Context, out io.Writer, c config, p plan, programs,
 	if err := cluster.stop(ctx); err != nil {
 		return result{}, err
 	}
-	return audit(ctx, a, calls, cluster.ledger, l.prefix)
+	r, err = audit(ctx, a, calls, cluster.ledger, l.prefix)
+	if err != nil {
+		return result{}, err
+	}
+	r.feel(calls, happened)
+	if !a.control {
+		fmt.Fprintf(out, "%d attempts met the dead instance (at most %d may), %d the frozen one (of each call at most 1 may)\n",
+			r.onDead, r.mostOnDead, r.onFrozen)
+	}
+	return r, nil
 }
 
 // keyPrefix begins every key and every student of this run of the arm, so that a

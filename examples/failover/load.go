@@ -29,11 +29,12 @@ func mix() []operation { return []operation{opGreet, opTip, opBalance, opTip} }
 
 // call is one request and what came of it.
 type call struct {
-	op       operation
-	key      string // of a tip
-	err      error
-	took     time.Duration
-	attempts int // as far as user-api told
+	op    operation
+	key   string // of a tip
+	err   error
+	began time.Time
+	took  time.Duration
+	taken effort
 }
 
 // load makes calls: concurrency callers, each the next as soon as it has its
@@ -83,19 +84,18 @@ func (l *load) drive(ctx context.Context, least int, meanwhile func(context.Cont
 }
 
 func (l *load) call(ctx context.Context, n int64) call {
-	c := call{op: l.mix[n%int64(len(l.mix))]}
+	c := call{op: l.mix[n%int64(len(l.mix))], began: time.Now()}
 	student := fmt.Sprintf("%s%d", l.prefix, n%students)
-	begin := time.Now()
 	switch c.op {
 	case opGreet:
-		_, c.attempts, c.err = greet(ctx, l.client, l.url)
+		_, c.taken, c.err = greet(ctx, l.client, l.url)
 	case opBalance:
-		c.attempts, c.err = askBalance(ctx, l.client, l.url, student)
+		c.taken, c.err = askBalance(ctx, l.client, l.url, student)
 	case opTip:
 		c.key = fmt.Sprintf("%s%d", l.prefix, n)
-		c.attempts, c.err = giveTip(ctx, l.client, l.url, student, c.key)
+		c.taken, c.err = giveTip(ctx, l.client, l.url, student, c.key)
 	}
-	c.took = time.Since(begin)
+	c.took = time.Since(c.began)
 	if c.err != nil {
 		l.failed.Add(1)
 	}

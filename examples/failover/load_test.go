@@ -65,7 +65,7 @@ func TestLoadMakesEachCallOnceAndCountsWhatFailed(t *testing.T) {
 		if c.err != nil {
 			failed++
 		}
-		if c.attempts != 2 {
+		if c.taken.attempts != 2 || c.began.IsZero() {
 			t.Errorf("%+v: want 2 attempts", c)
 		}
 		if c.op == opTip {

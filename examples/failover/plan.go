@@ -29,30 +29,33 @@ const (
 	frozen = 2
 )
 
-// carryOut lets the faults happen, tells each to say, and returns when the
-// plan is through.
-func (p plan) carryOut(ctx context.Context, c *cluster, say func(string)) error {
+// carryOut lets the faults happen, tells each to say, and returns what happened
+// when the plan is through.
+func (p plan) carryOut(ctx context.Context, c *cluster, say func(string)) (incidents, error) {
 	begin := time.Now()
 	victim, sleeper := c.instances[killed], c.instances[frozen]
+	i := incidents{death: incident{address: victim.address}, freeze: incident{address: sleeper.address}}
 	for _, step := range []struct {
 		at   time.Duration
 		what string
+		when *time.Time
 		do   func() error
 	}{
-		{p.kill, "kill " + victim.name + " (SIGKILL)", victim.kill},
-		{p.restart, "restart " + victim.name + " on the same port", func() error { return victim.start(ctx) }},
-		{p.freeze, "freeze " + sleeper.name + " (SIGSTOP)", sleeper.freeze},
-		{p.thaw, "thaw " + sleeper.name + " (SIGCONT)", sleeper.thaw},
+		{p.kill, "kill " + victim.name + " (SIGKILL)", &i.death.from, victim.kill},
+		{p.restart, "restart " + victim.name + " on the same port", &i.death.until, func() error { return victim.start(ctx) }},
+		{p.freeze, "freeze " + sleeper.name + " (SIGSTOP)", &i.freeze.from, sleeper.freeze},
+		{p.thaw, "thaw " + sleeper.name + " (SIGCONT)", &i.freeze.until, sleeper.thaw},
 	} {
 		if err := sleepUntil(ctx, begin.Add(step.at)); err != nil {
-			return err
+			return incidents{}, err
 		}
 		say(step.what)
+		*step.when = time.Now()
 		if err := step.do(); err != nil {
-			return err
+			return incidents{}, err
 		}
 	}
-	return sleepUntil(ctx, begin.Add(p.end))
+	return i, sleepUntil(ctx, begin.Add(p.end))
 }
 
 func sleepUntil(ctx context.Context, t time.Time) error {

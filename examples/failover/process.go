@@ -30,6 +30,7 @@ type process struct {
 	env     []string
 	logPath string
 	ready   func(context.Context) error
+	address string // where it listens; empty if nobody asks
 
 	running *exec.Cmd
 	exited  chan struct{} // closed when running has ended, with ended set

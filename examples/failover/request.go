@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"time"
 )
 
@@ -31,46 +30,46 @@ type greeting struct {
 	Instance string `json:"instance"`
 }
 
-func greet(ctx context.Context, client *http.Client, url string) (g greeting, attempts int, err error) {
+func greet(ctx context.Context, client *http.Client, url string) (g greeting, taken effort, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/user/test", http.NoBody)
 	if err != nil {
-		return g, 0, err
+		return g, effort{}, err
 	}
-	if attempts, err = exchange(client, req, &g); err != nil {
-		return g, attempts, err
+	if taken, err = exchange(client, req, &g); err != nil {
+		return g, taken, err
 	}
 	if g.Message != "Hello xuxu" || g.Instance == "" {
-		return g, attempts, fmt.Errorf("wrong greeting: %+v", g)
+		return g, taken, fmt.Errorf("wrong greeting: %+v", g)
 	}
-	return g, attempts, nil
+	return g, taken, nil
 }
 
-func askBalance(ctx context.Context, client *http.Client, url, student string) (attempts int, err error) {
+func askBalance(ctx context.Context, client *http.Client, url, student string) (taken effort, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/user/balance/"+student, http.NoBody)
 	if err != nil {
-		return 0, err
+		return effort{}, err
 	}
 	var balance struct {
 		Student      string `json:"student"`
 		BalanceCents int64  `json:"balance_cents"`
 	}
-	if attempts, err = exchange(client, req, &balance); err != nil {
-		return attempts, err
+	if taken, err = exchange(client, req, &balance); err != nil {
+		return taken, err
 	}
 	if balance.Student != student || balance.BalanceCents < 0 {
-		return attempts, fmt.Errorf("wrong balance of %s: %+v", student, balance)
+		return taken, fmt.Errorf("wrong balance of %s: %+v", student, balance)
 	}
-	return attempts, nil
+	return taken, nil
 }
 
-func giveTip(ctx context.Context, client *http.Client, url, student, key string) (attempts int, err error) {
+func giveTip(ctx context.Context, client *http.Client, url, student, key string) (taken effort, err error) {
 	body, err := json.Marshal(map[string]any{"student": student, "amount_cents": tipCents})
 	if err != nil {
-		return 0, err
+		return effort{}, err
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/user/tip", bytes.NewReader(body))
 	if err != nil {
-		return 0, err
+		return effort{}, err
 	}
 	req.GetBody = nil // net/http would repeat a request that has an Idempotency-Key
 	req.Header.Set("Idempotency-Key", key)
@@ -78,30 +77,29 @@ func giveTip(ctx context.Context, client *http.Client, url, student, key string)
 		TransferID   string `json:"transfer_id"`
 		BalanceCents int64  `json:"balance_cents"`
 	}
-	if attempts, err = exchange(client, req, &tip); err != nil {
-		return attempts, err
+	if taken, err = exchange(client, req, &tip); err != nil {
+		return taken, err
 	}
 	if tip.TransferID == "" || tip.BalanceCents < tipCents {
-		return attempts, fmt.Errorf("wrong answer to a tip of %d: %+v", tipCents, tip)
+		return taken, fmt.Errorf("wrong answer to a tip of %d: %+v", tipCents, tip)
 	}
-	return attempts, nil
+	return taken, nil
 }
 
-// exchange sends req once and decodes a 200; any other status is an error. It
-// gives the number of attempts that user-api made, 0 if it does not say.
-func exchange(client *http.Client, req *http.Request, answer any) (attempts int, err error) {
+// exchange sends req once and decodes a 200; any other status is an error.
+func exchange(client *http.Client, req *http.Request, answer any) (taken effort, err error) {
 	rsp, err := client.Do(req)
 	if err != nil {
-		return 0, err
+		return effort{}, err
 	}
 	defer func() { err = errors.Join(err, rsp.Body.Close()) }()
-	attempts, _ = strconv.Atoi(rsp.Header.Get("Attempts"))
+	taken = effortIn(rsp.Header)
 	body, err := io.ReadAll(rsp.Body)
 	if err != nil {
-		return attempts, err
+		return taken, err
 	}
 	if rsp.StatusCode != http.StatusOK {
-		return attempts, fmt.Errorf("%s: %s", rsp.Status, body)
+		return taken, fmt.Errorf("%s: %s", rsp.Status, body)
 	}
-	return attempts, json.Unmarshal(body, answer)
+	return taken, json.Unmarshal(body, answer)
 }

@@ -17,7 +17,7 @@ func results(oncemore, stock, hystrix, noDedupe result) []result {
 
 func good() result {
 	return result{
-		calls: 2000, retried: 9, acknowledged: 1000, rows: 1000,
+		calls: 2000, retried: 9, onDead: 4, mostOnDead: 16, onFrozen: 3, worstOnFrozen: 1, acknowledged: 1000, rows: 1000,
 		p50: 1234567, p99: 123456789, max: 1234567890,
 	}
 }
@@ -64,6 +64,14 @@ func TestConcludeFails(t *testing.T) {
 			"oncemore: a call failed, ran twice or was lost"},
 		{"nothing was retried", results(changed(func(r *result) { r.retried = 0 }), bad(), bad(), bad()),
 			"oncemore: no call needed a second attempt: the faults did not bite"},
+		{"nobody met the dead", results(changed(func(r *result) { r.onDead = 0 }), bad(), bad(), bad()),
+			"oncemore: no attempt met the dead instance, or none the frozen one: the faults did not bite"},
+		{"nobody met the frozen", results(changed(func(r *result) { r.onFrozen = 0 }), bad(), bad(), bad()),
+			"oncemore: no attempt met the dead instance, or none the frozen one: the faults did not bite"},
+		{"too many met the dead", results(changed(func(r *result) { r.onDead = 17 }), bad(), bad(), bad()),
+			"oncemore: 17 attempts failed on the dead instance: at most 16 may"},
+		{"a call met the frozen twice", results(changed(func(r *result) { r.worstOnFrozen = 2 }), bad(), bad(), bad()),
+			"oncemore: one call waited for the frozen instance 2 times: once is enough"},
 		{"the stock client did not fail", results(good(), good(), bad(), bad()),
 			"stock client: no call failed: the faults did not bite"},
 		{"hystrix did not fail", results(good(), bad(), good(), bad()),

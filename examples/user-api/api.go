@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/gin-gonic/gin"
 
@@ -30,19 +31,25 @@ func newAPI(c *caller, t *tokens) *api {
 	}
 }
 
-// headerAttempts tells how many attempts the answer took: for demonstrations.
-const headerAttempts = "Attempts"
+// Headers that tell what the answer took: for demonstrations.
+const (
+	headerAttempts = "Attempts"
+	headerFailed   = "Failed-Attempts"
+)
 
-// call makes one call to hello-srv within callTimeout, and tells, also in the
-// answer's header, how many attempts it took.
+// call makes one call to hello-srv within callTimeout, and tells how many
+// attempts it took; in the answer's headers also which of them failed.
 func (a *api) call(ctx context.Context, c *gin.Context, do func(context.Context) error) (attempts int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	ctx, counted := a.caller.count(ctx)
+	ctx, taken := a.caller.watch(ctx)
 	err = do(ctx)
-	attempts = counted()
-	c.Header(headerAttempts, strconv.Itoa(attempts))
-	return attempts, err
+	e := taken()
+	c.Header(headerAttempts, strconv.Itoa(e.attempts))
+	if len(e.failed) > 0 {
+		c.Header(headerFailed, strings.Join(e.failed, ", "))
+	}
+	return e.attempts, err
 }
 
 // testReply is the body of GET /user/test.

@@ -25,11 +25,19 @@ type caller struct {
 	client client.Client
 	// carryKey makes the calls under the returned context carry a key.
 	carryKey func(ctx context.Context, key string) context.Context
-	// count returns a context for one call, and how many attempts it took, to
-	// be asked once the call has returned.
-	count func(ctx context.Context) (context.Context, func() int)
+	// watch returns a context for one call, and what the call took, to be asked
+	// once it has returned.
+	watch func(ctx context.Context) (context.Context, func() effort)
 	// reads are for calls that change nothing.
 	reads []client.CallOption
+}
+
+// effort is what a call took.
+type effort struct {
+	attempts int
+	// failed says of each attempt that failed where it went and how it ended,
+	// as in "127.0.0.1:9001 broken"; only oncemore knows.
+	failed []string
 }
 
 func newCaller(c config, service micro.Service, log *slog.Logger) (*caller, error) {

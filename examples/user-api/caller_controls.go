@@ -38,9 +38,9 @@ func newControl(service micro.Service, opts ...client.Option) (*caller, error) {
 	return &caller{
 		client:   c,
 		carryKey: carryInMetadata,
-		count: func(ctx context.Context) (context.Context, func() int) {
+		watch: func(ctx context.Context) (context.Context, func() effort) {
 			n := new(atomic.Int64)
-			return context.WithValue(ctx, attemptsKey{}, n), func() int { return int(n.Load()) }
+			return context.WithValue(ctx, attemptsKey{}, n), func() effort { return effort{attempts: int(n.Load())} }
 		},
 	}, nil
 }

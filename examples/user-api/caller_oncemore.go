@@ -10,6 +10,7 @@ import (
 
 	"github.com/oncemore-dev/oncemore"
 	"github.com/oncemore-dev/oncemore/idempotency"
+	"github.com/oncemore-dev/oncemore/retryfunc"
 	"github.com/oncemore-dev/oncemore/wrapper"
 )
 
@@ -30,13 +31,23 @@ func newOncemoreCaller(service micro.Service, vouched bool, log *slog.Logger) (*
 	return &caller{
 		client:   service.Client(),
 		carryKey: idempotency.WithKey,
-		count: func(ctx context.Context) (context.Context, func() int) {
+		watch: func(ctx context.Context) (context.Context, func() effort) {
 			report, begin := new(wrapper.Report), time.Now()
-			return wrapper.WithReport(ctx, report), func() int {
+			return wrapper.WithReport(ctx, report), func() effort {
 				logSlow(ctx, log, time.Since(begin), report.Attempts)
-				return len(report.Attempts)
+				return effortOf(report.Attempts)
 			}
 		},
 		reads: []client.CallOption{func(o *client.CallOptions) { o.ConnectionTimeout = readTimeout }},
 	}, nil
+}
+
+func effortOf(attempts []wrapper.Attempt) effort {
+	e := effort{attempts: len(attempts)}
+	for _, a := range attempts {
+		if a.Class != retryfunc.None {
+			e.failed = append(e.failed, a.Address+" "+a.Class.String())
+		}
+	}
+	return e
 }

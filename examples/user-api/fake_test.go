@@ -11,8 +11,8 @@ import (
 
 // fakeHello is a hello-srv that answers without a network.
 type fakeHello struct {
-	err      error
-	attempts int
+	err    error
+	effort effort
 
 	mu   sync.Mutex
 	keys []string
@@ -25,8 +25,8 @@ type keyKey struct{}
 func (f *fakeHello) api() *api {
 	return &api{say: f, wallet: f, tokens: newTokens(""), caller: &caller{
 		carryKey: func(ctx context.Context, key string) context.Context { return context.WithValue(ctx, keyKey{}, key) },
-		count: func(ctx context.Context) (context.Context, func() int) {
-			return ctx, func() int { return f.attempts }
+		watch: func(ctx context.Context) (context.Context, func() effort) {
+			return ctx, func() effort { return f.effort }
 		},
 	}}
 }

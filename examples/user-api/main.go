@@ -17,7 +17,8 @@
 // that had been given before has the header Idempotent-Replayed: true;
 // go-micro's own transport cannot tell.
 //
-// The header Attempts tells how many attempts an answer took.
+// The header Attempts tells how many attempts an answer took, and
+// Failed-Attempts where those that failed went and how each of them ended.
 //
 // It takes go-micro's standard flags (--client grpc, --registry consul,
 // --registry_address, …). USER_API_ADDRESS is where it listens

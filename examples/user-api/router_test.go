@@ -30,18 +30,22 @@ func requestTo(t *testing.T, a *api, method, path, body string, headers ...strin
 func TestRoutes(t *testing.T) {
 	const key = "Idempotency-Key: k-1"
 	for _, tt := range []struct{ method, path, body, header, want string }{
-		{"GET", "/user/test", "", "", `{"message":"Hello xuxu","instance":"one","attempts":2}`},
+		{"GET", "/user/test", "", "", `{"message":"Hello xuxu","instance":"one","attempts":3}`},
 		{"GET", "/user/balance/kim", "", "", `{"student":"kim","balance_cents":500}`},
 		{"POST", "/user/tip", `{"student":"xuxu","amount_cents":7}`, key, `{"transfer_id":"t-1","balance_cents":7}`},
 		{"GET", "/healthz", "", "", `{"status":"ok"}`},
 	} {
-		f := &fakeHello{attempts: 2}
+		f := &fakeHello{effort: effort{attempts: 3, failed: []string{"127.0.0.1:9001 not sent", "127.0.0.1:9002 broken"}}}
 		w := request(t, f, tt.method, tt.path, tt.body, tt.header)
 		if w.Code != http.StatusOK || w.Body.String() != tt.want {
 			t.Errorf("%s %s: %d %s, want %s", tt.method, tt.path, w.Code, w.Body, tt.want)
 		}
-		if got := w.Header().Get("Attempts"); (got == "2") != strings.HasPrefix(tt.path, "/user") {
-			t.Errorf("%s %s: attempts %q", tt.method, tt.path, got)
+		wantAttempts, wantFailed := "", ""
+		if strings.HasPrefix(tt.path, "/user") {
+			wantAttempts, wantFailed = "3", "127.0.0.1:9001 not sent, 127.0.0.1:9002 broken"
+		}
+		if got, failed := w.Header().Get("Attempts"), w.Header().Get("Failed-Attempts"); got != wantAttempts || failed != wantFailed {
+			t.Errorf("%s %s: attempts %q, failed %q", tt.method, tt.path, got, failed)
 		}
 	}
 }

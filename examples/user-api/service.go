@@ -34,6 +34,9 @@ func newService(nodes []string) (micro.Service, error) {
 	}
 
 	if len(nodes) == 0 {
+		if registryFlag == "memory" { // in which nobody could ever register
+			return nil, &setting.Error{Name: "HELLO_NODES", Allowed: "set with --registry memory, to host:port or several separated by commas"}
+		}
 		return service, nil
 	}
 	if registryFlag != "" && registryFlag != "memory" {
