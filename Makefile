@@ -31,7 +31,7 @@ help: ## List the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: $(if $(filter consul,$(REGISTRY)),$(CONSUL)) ## Kill, restart and freeze instances under load; REGISTRY, STORE, TRANSPORT, INSTANCES, CALLS change it
+demo: $(if $(filter consul,$(REGISTRY)),$(CONSUL)) ## Kill, restart and freeze instances under load; REGISTRY, STORE, TRANSPORT, INSTANCES, CALLS, RUNS change it
 	CONSUL_BIN="$${CONSUL_BIN:-$(CURDIR)/$(CONSUL)}" go run ./examples/failover
 
 # The programs replace the shell, so that kill -9 meets them and nothing else.

@@ -20,6 +20,7 @@ const (
 	fewestInstances, mostInstances = 3, 20
 	fewestCalls, mostCalls         = 100, 10_000_000
 	defaultCalls                   = 2000
+	mostRuns                       = 1000
 
 	// concurrency is how many callers there are, each with one call at a time.
 	concurrency = 8
@@ -31,6 +32,7 @@ type config struct {
 	store               storeurl.Store // zero: a SQLite file for each arm
 	instances           int
 	calls               int    // at the least, of oncemore's arm
+	runs                int    // of oncemore's arm
 	consulBin           string // with registryConsul
 }
 
@@ -46,6 +48,7 @@ func configFrom(getenv func(string) string) (config, error) {
 		transport: value("TRANSPORT", transportMUCP),
 		instances: fewestInstances,
 		calls:     defaultCalls,
+		runs:      1,
 	}
 	if err := setting.OneOf("REGISTRY", c.registry, registryMemory, registryConsul, registryMDNS); err != nil {
 		return config{}, err
@@ -66,6 +69,11 @@ func configFrom(getenv func(string) string) (config, error) {
 	}
 	if v := getenv("CALLS"); v != "" {
 		if c.calls, err = setting.Int("CALLS", v, fewestCalls, mostCalls); err != nil {
+			return config{}, err
+		}
+	}
+	if v := getenv("RUNS"); v != "" {
+		if c.runs, err = setting.Int("RUNS", v, 1, mostRuns); err != nil {
 			return config{}, err
 		}
 	}

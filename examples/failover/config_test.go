@@ -32,14 +32,14 @@ func TestConfigFrom(t *testing.T) {
 		env  []string
 		want config
 	}{
-		{nil, config{registry: "memory", transport: "mucp", instances: 3, calls: 2000}},
+		{nil, config{registry: "memory", transport: "mucp", instances: 3, calls: 2000, runs: 1}},
 		{
-			[]string{"REGISTRY=mdns", "TRANSPORT=grpc", "INSTANCES=5", "CALLS=100", "STORE=none:"},
-			config{registry: "mdns", transport: "grpc", instances: 5, calls: 100, store: storeurl.Store{Kind: storeurl.None}},
+			[]string{"REGISTRY=mdns", "TRANSPORT=grpc", "INSTANCES=5", "CALLS=100", "RUNS=20", "STORE=none:"},
+			config{registry: "mdns", transport: "grpc", instances: 5, calls: 100, runs: 20, store: storeurl.Store{Kind: storeurl.None}},
 		},
 		{
 			[]string{"REGISTRY=consul", "CONSUL_BIN=" + consul},
-			config{registry: "consul", transport: "mucp", instances: 3, calls: 2000, consulBin: consul},
+			config{registry: "consul", transport: "mucp", instances: 3, calls: 2000, runs: 1, consulBin: consul},
 		},
 	} {
 		if got, err := configFrom(env(tt.env...)); err != nil || got != tt.want {
@@ -54,6 +54,7 @@ func TestBadSettingsEndTheDriverAtOnce(t *testing.T) {
 		{"TRANSPORT=http", `TRANSPORT="http": must be one of mucp, grpc`},
 		{"INSTANCES=2", `INSTANCES="2": must be a whole number from 3 to 20`},
 		{"CALLS=99", `CALLS="99": must be a whole number from 100 to 10000000`},
+		{"RUNS=0", `RUNS="0": must be a whole number from 1 to 1000`},
 		{"CALLS=lots", `CALLS="lots": must be a whole number from 100 to 10000000`},
 		{"STORE=etcd:", `STORE="etcd:": must be memory:, sqlite:PATH,`},
 		{"STORE=mysql://127.0.0.1", `STORE="mysql://127.0.0.1": must be memory:, sqlite:PATH,`},

@@ -17,18 +17,46 @@ import (
 func demonstrate(ctx context.Context, out io.Writer, c config, p plan, programs, dir string) error {
 	var results []result
 	for _, a := range arms() {
-		r, err := a.run(ctx, out, c, p, programs, dir)
+		some, err := a.runs(c.runs, func(name string) (result, error) {
+			return a.run(ctx, out, c, p, programs, filepath.Join(dir, name))
+		})
 		if err != nil {
 			return fmt.Errorf("%s: %w", a.name, err)
 		}
-		results = append(results, r)
+		results = append(results, some...)
 	}
 	return conclude(out, results)
 }
 
-// run puts one arm through the plan, with processes and a ledger of its own.
-func (a arm) run(ctx context.Context, out io.Writer, c config, p plan, programs, dir string) (r result, err error) {
-	own := filepath.Join(dir, strings.NewReplacer(",", "", " ", "-").Replace(a.name))
+// chances is how often a control may go through the plan until it shows the harm
+// it should: whether a fault meets a call at the right moment is luck.
+const chances = 3
+
+// runs lets run go through the plan, each time under a name of its own:
+// oncemore's arm as often as it is asked to, a control until it shows harm.
+func (a arm) runs(times int, run func(name string) (result, error)) ([]result, error) {
+	if a.control {
+		times = chances
+	}
+	var results []result
+	for n := range times {
+		name := strings.NewReplacer(",", "", " ", "-").Replace(a.name)
+		r, err := run(fmt.Sprintf("%s-%d", name, n+1))
+		if err != nil {
+			return nil, err
+		}
+		if !a.control {
+			results = append(results, r)
+		} else if results = []result{r}; a.judge(r) == nil {
+			break
+		}
+	}
+	return results, nil
+}
+
+// run puts one arm through the plan, with processes and a ledger of its own,
+// which are in the folder own.
+func (a arm) run(ctx context.Context, out io.Writer, c config, p plan, programs, own string) (r result, err error) {
 	if err := os.Mkdir(own, 0o700); err != nil {
 		return result{}, err
 	}

@@ -6,12 +6,13 @@
 //
 //	go run ./examples/failover
 //
-// REGISTRY=memory|consul|mdns, TRANSPORT=mucp|grpc, INSTANCES and CALLS change
-// it, and so does STORE, which is hello-srv's: sqlite:PATH (a file for each arm
-// unless it is given), redis://…, mysql://… or postgres://…. With none: or
-// memory:, where nothing is deduplicated between instances, the audit finds what
-// ran twice. Exit status 0: oncemore lost nothing and the others did; 1: not so;
-// 2: a setting is not allowed.
+// REGISTRY=memory|consul|mdns, TRANSPORT=mucp|grpc, INSTANCES, CALLS and RUNS (of
+// oncemore's arm; a control has up to three to show its harm) change it, and so
+// does STORE, which is hello-srv's: sqlite:PATH (a file for each run unless it is
+// given), redis://…, mysql://… or postgres://…. With none: or memory:, where
+// nothing is deduplicated between instances, the audit finds what ran twice.
+// Exit status 0: oncemore lost nothing and the others did; 1: not so; 2: a
+// setting is not allowed.
 package main
 
 import (

@@ -20,10 +20,18 @@ func conclude(out io.Writer, results []result) error {
 	if err := printTable(out, results); err != nil {
 		return errors.Join(failures, err)
 	}
+	runs, good := 0, 0
 	for _, r := range results {
-		if r.arm.name == oncemoreArm {
-			fmt.Fprintln(out, summary(r))
+		if r.arm.name != oncemoreArm {
+			continue
 		}
+		fmt.Fprintln(out, summary(r))
+		if runs++; r.arm.judge(r) == nil {
+			good++
+		}
+	}
+	if runs > 1 {
+		fmt.Fprintf(out, "unharmed in %d of %d runs\n", good, runs)
 	}
 	return failures
 }

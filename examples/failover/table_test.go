@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,6 +43,50 @@ calls=2000 failed=0 acknowledged=1000 ledger=1000 duplicates=0 lost=0 p50=1.23ms
 `, "")
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
+func TestConcludeCountsRuns(t *testing.T) {
+	all := results(good(), bad(), bad(), bad())
+	harmed := all[0]
+	harmed.lost = 1
+	var out bytes.Buffer
+	if err := conclude(&out, append([]result{all[0], harmed}, all...)); err == nil {
+		t.Error("no error")
+	}
+	if !strings.HasSuffix(out.String(), "\nunharmed in 2 of 3 runs\n") {
+		t.Errorf("got\n%s", out.String())
+	}
+}
+
+// TestRuns: every run of oncemore's counts; a control has three to show harm.
+func TestRuns(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		arm     arm
+		outcome []result
+		want    []string
+		kept    int
+	}{
+		{"oncemore", arms()[0], []result{good(), good()}, []string{"oncemore-1", "oncemore-2"}, 2},
+		{"oncemore, harmed", arms()[0], []result{bad(), good()}, []string{"oncemore-1", "oncemore-2"}, 2},
+		{"a control", arms()[1], []result{bad()}, []string{"stock-client-1"}, 1},
+		{"a lucky control", arms()[1], []result{good(), bad()}, []string{"stock-client-1", "stock-client-2"}, 1},
+		{"a control without harm", arms()[1], []result{good(), good(), good()}, []string{"stock-client-1", "stock-client-2", "stock-client-3"}, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var names []string
+			got, err := tt.arm.runs(2, func(name string) (result, error) {
+				names = append(names, name)
+				return tt.outcome[len(names)-1], nil
+			})
+			if err != nil || len(got) != tt.kept || !slices.Equal(names, tt.want) {
+				t.Fatalf("%d results of %q, error %v; want %d of %q", len(got), names, err, tt.kept, tt.want)
+			}
+			if last := tt.outcome[len(tt.outcome)-1]; got[len(got)-1].failed != last.failed {
+				t.Errorf("the last run failed %d times, want %d", got[len(got)-1].failed, last.failed)
+			}
+		})
 	}
 }
 
