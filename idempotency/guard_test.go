@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"strings"
 	"sync"
@@ -796,6 +797,11 @@ func TestOptions(t *testing.T) {
 		{idempotency.WithReleaseMemory(-1), "WithReleaseMemory(-1ns)"},
 		{idempotency.WithStoreTimeout(0), "WithStoreTimeout(0s)"},
 		{idempotency.WithPollInterval(0), "WithPollInterval(0s)"},
+		{idempotency.WithClockMargin(-1), "WithClockMargin(-1ns): must be at least 0s"},
+		{idempotency.WithLease(math.MaxInt64), "and at most 438000h0m0s"},
+		{idempotency.WithMaxWait(math.MaxInt64), "WithMaxWait("},
+		{idempotency.WithExecutionTimeout(math.MaxInt64), "WithExecutionTimeout("},
+		{idempotency.WithRetention(math.MaxInt64), "WithRetention("},
 		{idempotency.WithMaxReply(0), "WithMaxReply(0): must be at least 1"},
 		{idempotency.WithOutage(7), "WithOutage(7): must be FailClosed or FailOpen"},
 		{idempotency.WithTakeover(idempotency.TakeoverRecover(nil)), "TakeoverRecover(nil)"},
