@@ -64,6 +64,38 @@ func TestFrozenStoreFailsClosed(t *testing.T) {
 	})
 }
 
+// A follower that comes to lead has not seen anybody run, so that a store that
+// hangs costs it no more than the first.
+func TestFollowerThatLeadsLooksBriefly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var hangs atomic.Bool
+		guard, _ := newGuard(t, storetest.Faulty(newStore(t), frozen(storetest.OpBegin, &hangs)))
+		w := &worker{do: func(context.Context, int) error {
+			time.Sleep(time.Second)
+			hangs.Store(true)
+			return idempotency.NotDone(errCut)
+		}}
+		var group sync.WaitGroup
+		group.Go(func() {
+			if _, _, err := w.call(t.Context(), guard, "k"); err != errCut {
+				t.Errorf("leader: %v", err)
+			}
+		})
+		synctest.Wait()
+		start := time.Now()
+		_, _, err := w.call(t.Context(), guard, "k")
+		wantError(t, err, idempotency.ErrUnavailable, 503, true)
+		if took := time.Since(start); took != 4*time.Second {
+			t.Errorf("took %v", took)
+		}
+		group.Wait()
+		hangs.Store(false)
+		if err := guard.Drain(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestFailOpenRunsAndReplaysInTheProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var hangs atomic.Bool
@@ -423,6 +455,42 @@ func TestUnknownCommitStaysUnknown(t *testing.T) {
 			t.Errorf("%v, events %+v", err, seen.list)
 		}
 	})
+}
+
+// TestUnknownCommitShowsNobodyElsesRecord: if the key has been used for another
+// request by the time the store is asked, the commit did not take place.
+func TestUnknownCommitShowsNobodyElsesRecord(t *testing.T) {
+	other, err := idempotency.FingerprintOf(wrapperspb.String("1000 cents"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs := idempotency.Record{Content: idempotency.ContentNone}.Encode()
+	for _, now := range []idempotency.Outcome{
+		{State: idempotency.Done, Fingerprint: other, Record: theirs}, {State: idempotency.Superseded},
+	} {
+		cut := storetest.Faulty(newStore(t), script(storetest.OpComplete, storetest.Fault{Before: errCut}))
+		guard, seen := newGuard(t, &usedSince{Store: transactional{cut}, now: now})
+		w := &worker{}
+		_, _, err = w.call(t.Context(), guard, "k")
+		wantError(t, err, idempotency.ErrRolledBack, 503, true)
+		if seen.count(idempotency.EventUnresolved) != 0 || seen.count(idempotency.EventReplayed) != 0 {
+			t.Errorf("events %+v", seen.list)
+		}
+	}
+}
+
+// usedSince is a store in which a key is found in another state after its claim.
+type usedSince struct {
+	idempotency.Store
+	now    idempotency.Outcome
+	begins atomic.Int32
+}
+
+func (s *usedSince) Begin(ctx context.Context, c idempotency.Claim) (idempotency.Outcome, error) {
+	if s.begins.Add(1) == 1 {
+		return s.Store.Begin(ctx, c)
+	}
+	return s.now, nil
 }
 
 // transactional makes a detached store look like one whose writes commit with

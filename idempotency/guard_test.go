@@ -758,6 +758,38 @@ func TestDrain(t *testing.T) {
 	})
 }
 
+// What a duplicate has seen running elsewhere goes on when this process stops.
+func TestDrainBetweenTwoLooks(t *testing.T) {
+	store := newStore(t)
+	call, _ := tip("k")
+	scope := idempotency.Scope{Service: call.Service, Endpoint: call.Endpoint, Caller: call.Caller, Key: "k"}
+	claim := idempotency.Claim{Key: scope.StoreKey(), Owner: idempotency.Owner{1}, Lease: time.Hour, Retention: time.Hour}
+	if out, err := store.Begin(t.Context(), claim); err != nil || out.State != idempotency.Acquired {
+		t.Fatalf("outcome %v, %v", out.State, err)
+	}
+	var guard *idempotency.Guard
+	guard, _ = newGuard(t, drainingWatch{store, func() {
+		if err := guard.Drain(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}})
+	w := &worker{}
+	_, _, err := w.call(t.Context(), guard, "k")
+	wantError(t, err, idempotency.ErrWaitTimeout, 408, false)
+	w.want(t, 0)
+}
+
+// drainingWatch drains when somebody begins to watch.
+type drainingWatch struct {
+	idempotency.Store
+	drain func()
+}
+
+func (s drainingWatch) Watch(context.Context, idempotency.StoreKey) (<-chan struct{}, func(), error) {
+	s.drain()
+	return make(chan struct{}), func() {}, nil
+}
+
 func TestDrainGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		guard, _ := newGuard(t, newStore(t))
