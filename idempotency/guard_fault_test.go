@@ -133,35 +133,45 @@ func TestFailOpenRunsAndReplaysInTheProcess(t *testing.T) {
 	})
 }
 
+// What was executed without a claim is settled as any other, when the store is
+// back: whether it had made the claim was in doubt.
 func TestFailOpenKeepsItsManners(t *testing.T) {
-	var down atomic.Bool
-	down.Store(true)
-	inject := func(_ context.Context, op storetest.Op) storetest.Fault {
-		if op == storetest.OpBegin && down.Load() {
-			return storetest.Fault{Before: errCut} // the claim is in doubt
-		}
-		return storetest.Fault{}
-	}
 	for _, test := range []struct {
 		name string
 		do   func(context.Context, int) error
-		want error
+		runs int // after another call
 	}{
-		{"not done", func(context.Context, int) error { return idempotency.NotDone(errCut) }, errCut},
-		{"panic", func(context.Context, int) error { panic(errCut) }, errCut},
+		{"not done", func(context.Context, int) error { return idempotency.NotDone(errCut) }, 2},
+		{"panic", func(context.Context, int) error { panic(errCut) }, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			guard, _ := newGuard(t, storetest.Faulty(newStore(t), inject), idempotency.WithOutage(idempotency.FailOpen))
-			w := &worker{do: test.do}
-			if _, _, err := w.call(t.Context(), guard, "k"); !errors.Is(err, test.want) {
-				t.Errorf("error %v", err)
-			}
-			w.want(t, 1)
-			ctx, cancel := context.WithCancel(t.Context())
-			cancel()
-			if err := guard.Drain(ctx); err == nil {
-				t.Log("nothing was left to settle")
-			}
+			synctest.Test(t, func(t *testing.T) {
+				var down atomic.Bool
+				down.Store(true)
+				store := newStore(t)
+				guard, seen := newGuard(t, storetest.Faulty(store, func(_ context.Context, op storetest.Op) storetest.Fault {
+					if op == storetest.OpBegin && down.Load() {
+						return storetest.Fault{After: errCut} // the claim is made, and not known
+					}
+					return storetest.Fault{}
+				}), idempotency.WithOutage(idempotency.FailOpen))
+				elsewhere, _ := newGuard(t, store)
+				w := &worker{do: test.do}
+				if _, _, err := w.call(t.Context(), guard, "k"); !errors.Is(err, errCut) {
+					t.Errorf("error %v", err)
+				}
+				down.Store(false)
+				if err := guard.Drain(t.Context()); err != nil {
+					t.Error(err)
+				}
+				if _, _, err := w.call(t.Context(), elsewhere, "k"); err == nil || errors.Is(err, idempotency.ErrOutcomeUnknown) {
+					t.Errorf("elsewhere: %v", err)
+				}
+				w.want(t, test.runs)
+				if seen.count(idempotency.EventUnresolved) != 0 {
+					t.Errorf("events %+v", seen.list)
+				}
+			})
 		})
 	}
 }
