@@ -166,10 +166,6 @@ type (
 		*Base
 		Name string
 	}
-	embedsItself struct {
-		*embedsItself
-		Name string
-	}
 	Knot     struct{ *Knot }
 	datedSum struct {
 		time.Time
@@ -214,8 +210,7 @@ func TestReplyType(t *testing.T) {
 		{"shadowed name", "shares its JSON name", &shadow{}},
 		{"shadowed name behind a pointer", "shares its JSON name", &shadowsBehind{}},
 		{"embedded pointer", "", &pointsToBase{}},
-		{"embeds itself", "not exported", &embedsItself{}},
-		{"embeds nothing but itself", "embeds itself", &Knot{}},
+		{"embeds itself", "embeds itself", &Knot{}},
 		{"form of an embedded field alone", "embeds time.Time", &datedSum{}},
 		{"form of its only field", "", &dated{}},
 		{"two of a name", "shares its JSON name", &twins{}},
