@@ -15,7 +15,7 @@ func (g *Guard) acquire(ctx context.Context, r *request) (Outcome, error) {
 	defer look.end()
 	for overtaken := 0; ; {
 		if r.entered = g.work.enter(); !r.entered {
-			return Outcome{}, refusal(ErrDraining, nil)
+			return Outcome{}, r.stopped()
 		}
 		out, err := g.begin(ctx, r)
 		switch {
@@ -24,9 +24,10 @@ func (g *Guard) acquire(ctx context.Context, r *request) (Outcome, error) {
 		case out.mayMismatch() && !out.Fingerprint.Matches(r.claim.Fingerprint):
 			return Outcome{}, refusal(ErrMismatch, nil)
 		case out.State == Superseded && r.here && overtaken < mostOvertaken:
-			overtaken++ // between its look at the clock and the store's answer
 			g.work.leave()
 			r.isHere()
+			r.claim.Attempt += ahead(overtaken)
+			overtaken++
 			continue
 		case out.State != Running:
 			r.fence = out.Fence
@@ -44,9 +45,21 @@ func (g *Guard) acquire(ctx context.Context, r *request) (Outcome, error) {
 	}
 }
 
-// mostOvertaken is how often a request may be overtaken before another host's
-// clock must be the reason.
-const mostOvertaken = 100
+// mostOvertaken is how often a request that is here tries to be later than the
+// attempt that was released.
+const mostOvertaken = 20
+
+// ahead is by how many microseconds a request dates itself ahead that is here and
+// was taken for late. The first time it was overtaken between its look at the
+// clock and the store's answer; then the clock of the host that released the
+// other attempt is fast: an hour takes eleven tries more.
+func ahead(overtaken int) int64 {
+	if overtaken == 0 {
+		return 0
+	}
+	const millisecond = 1000
+	return millisecond << (2 * overtaken)
+}
 
 // mayMismatch reports whether the outcome shows another request's fingerprint.
 func (o *Outcome) mayMismatch() bool {
@@ -81,7 +94,7 @@ func (g *Guard) begin(ctx context.Context, r *request) (Outcome, error) {
 	case hasLeft(ctx):
 		return Outcome{}, r.left(ctx)
 	case r.joined && g.work.stopping.Err() != nil:
-		return Outcome{}, unsettled(ErrWaitTimeout, ErrDraining)
+		return Outcome{}, r.stopped()
 	case r.joined: // what it saw running may have ended, and not with nothing
 		return Outcome{}, unsettled(ErrWaitTimeout, err)
 	}
@@ -107,9 +120,19 @@ func (r *request) left(ctx context.Context) error {
 	return refusal(ErrCanceled, why)
 }
 
+// stopped answers a call to a guard that is draining.
+func (r *request) stopped() error {
+	if r.joined {
+		return unsettled(ErrWaitTimeout, ErrDraining)
+	}
+	return refusal(ErrDraining, nil)
+}
+
 func (g *Guard) beginOnce(ctx context.Context, r *request) (Outcome, error) {
 	claim := r.claim
-	claim.Wait = g.waitLeft(ctx, r)
+	if r.looked {
+		claim.Wait = g.waitLeft(ctx, r)
+	}
 	bounded := &r.looking
 	if r.looked {
 		bounded = new(deadline)
@@ -120,7 +143,9 @@ func (g *Guard) beginOnce(ctx context.Context, r *request) (Outcome, error) {
 	if claim.Wait > 0 { // a drain does not wait for those who wait
 		defer context.AfterFunc(g.work.stopping, func() { bounded.end(ErrDraining) })()
 	}
-	r.sent = time.Now()
+	if !r.doubt { // else the lease may have begun with the claim before
+		r.sent = time.Now()
+	}
 	out, err := g.store.Begin(bounded, claim)
 	if err == nil && !out.valid() {
 		err = NotApplied(fmt.Errorf("the store's outcome is invalid: %v", out.State))
@@ -129,8 +154,8 @@ func (g *Guard) beginOnce(ctx context.Context, r *request) (Outcome, error) {
 	return out, err
 }
 
-// waitLeft returns how long the store may block for a duplicate: not at all at
-// the first look, so that a store that hangs is told from one that waits.
+// waitLeft returns how long the store may block for a duplicate. It is not asked
+// at the first look, so that a store that hangs is told from one that waits.
 func (g *Guard) waitLeft(ctx context.Context, r *request) time.Duration {
 	if r.giveUp.IsZero() {
 		return 0

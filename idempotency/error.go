@@ -139,6 +139,11 @@ func NotDone(err error) error {
 
 type notDoneError struct{ err error }
 
+func isNotDone(err error) bool {
+	_, ok := errors.AsType[*notDoneError](err)
+	return ok
+}
+
 func (e *notDoneError) Error() string { return e.err.Error() }
 func (e *notDoneError) Unwrap() error { return e.err }
 

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
 	"github.com/oncemore-dev/oncemore/idempotency/httpkey"
@@ -17,13 +18,13 @@ import (
 // receipt is the answer of the example's server. All of it shows in JSON, so
 // that it comes back equal from a record.
 type receipt struct {
-	Transfer int `json:"transfer"`
+	Transfer int64 `json:"transfer"`
 }
 
 // transfers is the example's business.
 type transfers struct {
 	guard *idempotency.Guard
-	count int
+	count atomic.Int64
 }
 
 func (s *transfers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -38,23 +39,38 @@ func (s *transfers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Service: "bank", Endpoint: "POST /transfers", Caller: "alice", // as authenticated
 		Key: key, Body: body, Reply: &reply,
 	}, func(context.Context) error {
-		s.count++
-		reply.Transfer = s.count
+		reply.Transfer = s.count.Add(1)
 		return nil
 	})
 	if err != nil {
-		var coded interface{ StatusCode() int }
-		if !errors.As(err, &coded) {
-			http.Error(w, "internal error", http.StatusInternalServerError)
-			return
-		}
-		http.Error(w, err.Error(), coded.StatusCode())
+		writeError(w, err)
 		return
 	}
 	if result.Replayed {
 		w.Header().Set(idempotency.HeaderReplayed, "true")
 	}
 	fmt.Fprintf(w, "transfer %d", reply.Transfer)
+}
+
+// writeError answers with what the guard says in the handler's place, and with
+// what the handler itself said to the client. A panic, and whatever else was not
+// meant for the client, is for the log.
+func writeError(w http.ResponseWriter, err error) {
+	var refused *idempotency.Error
+	var recorded *idempotency.RecordedError
+	switch {
+	case errors.As(err, &refused): // its cause is for the log, too
+		if refused.RetryAfter > 0 {
+			w.Header().Set("Retry-After", fmt.Sprintf("%.0f", refused.RetryAfter.Seconds()))
+		}
+		http.Error(w, refused.Reason.Error(), refused.Code)
+	case errors.As(err, &recorded) && recorded.Code >= 400 && recorded.Code < 500:
+		http.Error(w, recorded.Detail, recorded.StatusCode())
+	case errors.Is(err, idempotency.ErrInvalidKey):
+		http.Error(w, err.Error(), http.StatusBadRequest)
+	default:
+		http.Error(w, "internal error", http.StatusInternalServerError)
+	}
 }
 
 // A guard in a plain HTTP server: the transfer is made once, however often the
@@ -97,7 +113,7 @@ func ExampleGuard() {
 	// Output:
 	// 200  transfer 1
 	// 200 true transfer 1
-	// 422  idempotency: this idempotency key was used with another request; mint a new key for a new request
+	// 422  this idempotency key was used with another request; mint a new key for a new request
 	// 200  transfer 2
 }
 

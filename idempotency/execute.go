@@ -37,7 +37,7 @@ func (g *Guard) execute(
 		err = e.finish()
 	}()
 	if e.lease.isOver() {
-		e.err = NotDone(unsettled(ErrLeaseLost, nil))
+		e.err = e.tooLate()
 	} else {
 		e.err = e.handle(handler)
 	}
@@ -67,6 +67,18 @@ func (g *Guard) startRun(ctx context.Context, r *request, f *flight, out Outcome
 	return e
 }
 
+// tooLate is the end of an execution that may not begin. It frees the key, since
+// nothing was done under it; but what the first owner of an orphan did is still
+// not known, so that an orphan is left to the next taker.
+func (e *run) tooLate() error {
+	err := unsettled(ErrLeaseLost, nil)
+	if e.out.TakenOver {
+		e.lease.giveUp()
+		return err
+	}
+	return NotDone(err)
+}
+
 // unknownOutcomeError is what handle returns when a recovery does not know.
 type unknownOutcomeError struct{ error }
 
@@ -86,6 +98,8 @@ func (e *run) handle(handler func(context.Context) error) error {
 		return &unknownOutcomeError{err}
 	case done:
 		return nil
+	case e.lease.isOver(): // it was not done when the question was asked
+		return NotDone(unsettled(ErrLeaseLost, nil))
 	}
 	return handler(e.ctx)
 }
@@ -112,7 +126,7 @@ func (e *run) finish() error {
 	switch {
 	case errors.As(e.err, &unknown): // the claim lapses, and the question is asked again
 		return e.answer(unsettled(ErrOutcomeUnknown, unknown.error))
-	case lost && e.err != nil: // the error may be no more than the cancelled context
+	case lost && e.err != nil && !isNotDone(e.err): // it may be no more than the cancelled context
 		e.report(e.caller, e.request, Event{Kind: EventLeaseLost, Err: e.err})
 		return e.answer(unsettled(ErrLeaseLost, e.err))
 	case e.err != nil && e.verdict(e.err, e.out.Transactional) == DecideRelease:
@@ -215,6 +229,8 @@ func (e *run) afterUnknownCommit(cause error) error {
 		return err
 	})
 	switch {
+	case err == nil && (out.State == Superseded || out.State == Done && !out.Fingerprint.Matches(e.request.claim.Fingerprint)):
+		return e.rolledBack(cause) // the key was free for somebody else
 	case err == nil && out.State == Done:
 		e.flights.settle(e.request.claim.Key, e.flight, out.Record, nil, false)
 		_, err := e.replay(e.caller, e.request, out.Record)

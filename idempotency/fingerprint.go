@@ -54,7 +54,8 @@ func (f Fingerprint) String() string { return hex.EncodeToString(f[:]) }
 // spirit of RFC 8785, but without loss of precision). What JSON does not show,
 // such as unexported fields, is not part of the fingerprint. The error says
 // that the body cannot be encoded.
-func FingerprintOf(body any) (Fingerprint, error) {
+func FingerprintOf(body any) (_ Fingerprint, err error) {
+	defer notEncoded(&err)
 	if m, ok := asProto(body); ok {
 		raw, err := proto.MarshalOptions{Deterministic: true, AllowPartial: true}.Marshal(m)
 		if err != nil {

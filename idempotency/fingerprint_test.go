@@ -120,6 +120,7 @@ func TestFingerprintMatches(t *testing.T) {
 func TestFingerprintErrors(t *testing.T) {
 	for name, body := range map[string]any{
 		"function":  func() {},
+		"panics":    &explosive{},
 		"NaN":       math.NaN(),
 		"bad JSON":  json.RawMessage(`{`),
 		"two texts": json.RawMessage(`1 2`),

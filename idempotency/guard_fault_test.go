@@ -64,6 +64,38 @@ func TestFrozenStoreFailsClosed(t *testing.T) {
 	})
 }
 
+// A follower that comes to lead has not seen anybody run, so that a store that
+// hangs costs it no more than the first.
+func TestFollowerThatLeadsLooksBriefly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var hangs atomic.Bool
+		guard, _ := newGuard(t, storetest.Faulty(newStore(t), frozen(storetest.OpBegin, &hangs)))
+		w := &worker{do: func(context.Context, int) error {
+			time.Sleep(time.Second)
+			hangs.Store(true)
+			return idempotency.NotDone(errCut)
+		}}
+		var group sync.WaitGroup
+		group.Go(func() {
+			if _, _, err := w.call(t.Context(), guard, "k"); err != errCut {
+				t.Errorf("leader: %v", err)
+			}
+		})
+		synctest.Wait()
+		start := time.Now()
+		_, _, err := w.call(t.Context(), guard, "k")
+		wantError(t, err, idempotency.ErrUnavailable, 503, true)
+		if took := time.Since(start); took != 4*time.Second {
+			t.Errorf("took %v", took)
+		}
+		group.Wait()
+		hangs.Store(false)
+		if err := guard.Drain(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestFailOpenRunsAndReplaysInTheProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var hangs atomic.Bool
@@ -101,35 +133,45 @@ func TestFailOpenRunsAndReplaysInTheProcess(t *testing.T) {
 	})
 }
 
+// What was executed without a claim is settled as any other, when the store is
+// back: whether it had made the claim was in doubt.
 func TestFailOpenKeepsItsManners(t *testing.T) {
-	var down atomic.Bool
-	down.Store(true)
-	inject := func(_ context.Context, op storetest.Op) storetest.Fault {
-		if op == storetest.OpBegin && down.Load() {
-			return storetest.Fault{Before: errCut} // the claim is in doubt
-		}
-		return storetest.Fault{}
-	}
 	for _, test := range []struct {
 		name string
 		do   func(context.Context, int) error
-		want error
+		runs int // after another call
 	}{
-		{"not done", func(context.Context, int) error { return idempotency.NotDone(errCut) }, errCut},
-		{"panic", func(context.Context, int) error { panic(errCut) }, errCut},
+		{"not done", func(context.Context, int) error { return idempotency.NotDone(errCut) }, 2},
+		{"panic", func(context.Context, int) error { panic(errCut) }, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			guard, _ := newGuard(t, storetest.Faulty(newStore(t), inject), idempotency.WithOutage(idempotency.FailOpen))
-			w := &worker{do: test.do}
-			if _, _, err := w.call(t.Context(), guard, "k"); !errors.Is(err, test.want) {
-				t.Errorf("error %v", err)
-			}
-			w.want(t, 1)
-			ctx, cancel := context.WithCancel(t.Context())
-			cancel()
-			if err := guard.Drain(ctx); err == nil {
-				t.Log("nothing was left to settle")
-			}
+			synctest.Test(t, func(t *testing.T) {
+				var down atomic.Bool
+				down.Store(true)
+				store := newStore(t)
+				guard, seen := newGuard(t, storetest.Faulty(store, func(_ context.Context, op storetest.Op) storetest.Fault {
+					if op == storetest.OpBegin && down.Load() {
+						return storetest.Fault{After: errCut} // the claim is made, and not known
+					}
+					return storetest.Fault{}
+				}), idempotency.WithOutage(idempotency.FailOpen))
+				elsewhere, _ := newGuard(t, store)
+				w := &worker{do: test.do}
+				if _, _, err := w.call(t.Context(), guard, "k"); !errors.Is(err, errCut) {
+					t.Errorf("error %v", err)
+				}
+				down.Store(false)
+				if err := guard.Drain(t.Context()); err != nil {
+					t.Error(err)
+				}
+				if _, _, err := w.call(t.Context(), elsewhere, "k"); err == nil || errors.Is(err, idempotency.ErrOutcomeUnknown) {
+					t.Errorf("elsewhere: %v", err)
+				}
+				w.want(t, test.runs)
+				if seen.count(idempotency.EventUnresolved) != 0 {
+					t.Errorf("events %+v", seen.list)
+				}
+			})
 		})
 	}
 }
@@ -423,6 +465,42 @@ func TestUnknownCommitStaysUnknown(t *testing.T) {
 			t.Errorf("%v, events %+v", err, seen.list)
 		}
 	})
+}
+
+// TestUnknownCommitShowsNobodyElsesRecord: if the key has been used for another
+// request by the time the store is asked, the commit did not take place.
+func TestUnknownCommitShowsNobodyElsesRecord(t *testing.T) {
+	other, err := idempotency.FingerprintOf(wrapperspb.String("1000 cents"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs := idempotency.Record{Content: idempotency.ContentNone}.Encode()
+	for _, now := range []idempotency.Outcome{
+		{State: idempotency.Done, Fingerprint: other, Record: theirs}, {State: idempotency.Superseded},
+	} {
+		cut := storetest.Faulty(newStore(t), script(storetest.OpComplete, storetest.Fault{Before: errCut}))
+		guard, seen := newGuard(t, &usedSince{Store: transactional{cut}, now: now})
+		w := &worker{}
+		_, _, err = w.call(t.Context(), guard, "k")
+		wantError(t, err, idempotency.ErrRolledBack, 503, true)
+		if seen.count(idempotency.EventUnresolved) != 0 || seen.count(idempotency.EventReplayed) != 0 {
+			t.Errorf("events %+v", seen.list)
+		}
+	}
+}
+
+// usedSince is a store in which a key is found in another state after its claim.
+type usedSince struct {
+	idempotency.Store
+	now    idempotency.Outcome
+	begins atomic.Int32
+}
+
+func (s *usedSince) Begin(ctx context.Context, c idempotency.Claim) (idempotency.Outcome, error) {
+	if s.begins.Add(1) == 1 {
+		return s.Store.Begin(ctx, c)
+	}
+	return s.now, nil
 }
 
 // transactional makes a detached store look like one whose writes commit with

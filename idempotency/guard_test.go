@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"strings"
 	"sync"
@@ -757,6 +758,38 @@ func TestDrain(t *testing.T) {
 	})
 }
 
+// What a duplicate has seen running elsewhere goes on when this process stops.
+func TestDrainBetweenTwoLooks(t *testing.T) {
+	store := newStore(t)
+	call, _ := tip("k")
+	scope := idempotency.Scope{Service: call.Service, Endpoint: call.Endpoint, Caller: call.Caller, Key: "k"}
+	claim := idempotency.Claim{Key: scope.StoreKey(), Owner: idempotency.Owner{1}, Lease: time.Hour, Retention: time.Hour}
+	if out, err := store.Begin(t.Context(), claim); err != nil || out.State != idempotency.Acquired {
+		t.Fatalf("outcome %v, %v", out.State, err)
+	}
+	var guard *idempotency.Guard
+	guard, _ = newGuard(t, drainingWatch{store, func() {
+		if err := guard.Drain(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}})
+	w := &worker{}
+	_, _, err := w.call(t.Context(), guard, "k")
+	wantError(t, err, idempotency.ErrWaitTimeout, 408, false)
+	w.want(t, 0)
+}
+
+// drainingWatch drains when somebody begins to watch.
+type drainingWatch struct {
+	idempotency.Store
+	drain func()
+}
+
+func (s drainingWatch) Watch(context.Context, idempotency.StoreKey) (<-chan struct{}, func(), error) {
+	s.drain()
+	return make(chan struct{}), func() {}, nil
+}
+
 func TestDrainGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		guard, _ := newGuard(t, newStore(t))
@@ -796,6 +829,11 @@ func TestOptions(t *testing.T) {
 		{idempotency.WithReleaseMemory(-1), "WithReleaseMemory(-1ns)"},
 		{idempotency.WithStoreTimeout(0), "WithStoreTimeout(0s)"},
 		{idempotency.WithPollInterval(0), "WithPollInterval(0s)"},
+		{idempotency.WithClockMargin(-1), "WithClockMargin(-1ns): must be at least 0s"},
+		{idempotency.WithLease(math.MaxInt64), "and at most 438000h0m0s"},
+		{idempotency.WithMaxWait(math.MaxInt64), "WithMaxWait("},
+		{idempotency.WithExecutionTimeout(math.MaxInt64), "WithExecutionTimeout("},
+		{idempotency.WithRetention(math.MaxInt64), "WithRetention("},
 		{idempotency.WithMaxReply(0), "WithMaxReply(0): must be at least 1"},
 		{idempotency.WithOutage(7), "WithOutage(7): must be FailClosed or FailOpen"},
 		{idempotency.WithTakeover(idempotency.TakeoverRecover(nil)), "TakeoverRecover(nil)"},

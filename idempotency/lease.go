@@ -69,6 +69,13 @@ func (k *leaseKeeper) renew() {
 	}
 }
 
+// giveUp lets the claim lapse.
+func (k *leaseKeeper) giveUp() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.lose()
+}
+
 // lose cancels the handler: another owner may have taken the key over.
 func (k *leaseKeeper) lose() {
 	k.lost = true

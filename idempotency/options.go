@@ -14,6 +14,7 @@ type Options struct {
 	executionTimeout time.Duration
 	retention        time.Duration
 	clockMargin      time.Duration
+	ownMargin        bool // else clockMargin follows the retention
 	releaseMemory    time.Duration
 	storeTimeout     time.Duration
 	pollInterval     time.Duration
@@ -28,7 +29,11 @@ type Options struct {
 // settings lets a type embed its options without exporting them.
 type settings = Options
 
-// Option changes one setting of a [Guard].
+// longest bounds every duration, so that the sum of some and of a clock's time
+// is one too.
+const longest = 50 * 365 * 24 * time.Hour
+
+// Option changes one setting of a [Guard]. No duration is more than 50 years.
 type Option func(*Options)
 
 func defaults() *Options {
@@ -37,7 +42,6 @@ func defaults() *Options {
 		maxWait:          30 * time.Second,
 		executionTimeout: 30 * time.Second,
 		retention:        24 * time.Hour,
-		clockMargin:      -1,
 		releaseMemory:    10 * time.Minute,
 		storeTimeout:     3 * time.Second,
 		pollInterval:     time.Second,
@@ -55,8 +59,8 @@ func WithLease(d time.Duration) Option { return func(o *Options) { o.lease = d }
 
 // WithMaxWait sets how long a duplicate waits for the running execution before
 // it is answered 408 ([ErrWaitTimeout]); the caller's own deadline may be
-// sooner. With 0 it does not wait and is answered 409 ([ErrRunning]). Default
-// 30 s.
+// sooner. With 0 it does not wait and is answered 409 ([ErrRunning]), also while
+// this process only looks up what to answer to another duplicate. Default 30 s.
 func WithMaxWait(d time.Duration) Option { return func(o *Options) { o.maxWait = d } }
 
 // WithExecutionTimeout sets the deadline of the handler's context. It takes the
@@ -74,7 +78,9 @@ func WithRetention(d time.Duration) Option { return func(o *Options) { o.retenti
 // that a key whose issuer's clock is fast, or one that is judged by a host
 // whose clock is slow, still finds its record. Default 1 h, or the retention
 // if that is less; 0 trusts all clocks.
-func WithClockMargin(d time.Duration) Option { return func(o *Options) { o.clockMargin = d } }
+func WithClockMargin(d time.Duration) Option {
+	return func(o *Options) { o.clockMargin, o.ownMargin = d, true }
+}
 
 // WithReleaseMemory sets how long a released attempt is remembered: as long as
 // an earlier attempt of the same call may still arrive, out of the socket of a
@@ -130,21 +136,21 @@ func (o *Options) apply(options []Option) (Options, error) {
 		}
 		option(&chosen)
 	}
-	positive := func(name string, d, least time.Duration) error {
-		if d < least {
-			return fmt.Errorf("idempotency: %s(%v): must be at least %v", name, d, least)
+	within := func(name string, d, least time.Duration) error {
+		if d < least || d > longest {
+			return fmt.Errorf("idempotency: %s(%v): must be at least %v and at most %v", name, d, least, longest)
 		}
 		return nil
 	}
 	err := errors.Join(
-		positive("WithLease", chosen.lease, time.Millisecond),
-		positive("WithMaxWait", chosen.maxWait, 0),
-		positive("WithExecutionTimeout", chosen.executionTimeout, 1),
-		positive("WithRetention", chosen.retention, 1),
-		positive("WithClockMargin", chosen.clockMargin, -1),
-		positive("WithReleaseMemory", chosen.releaseMemory, 0),
-		positive("WithStoreTimeout", chosen.storeTimeout, 1),
-		positive("WithPollInterval", chosen.pollInterval, 1),
+		within("WithLease", chosen.lease, time.Millisecond),
+		within("WithMaxWait", chosen.maxWait, 0),
+		within("WithExecutionTimeout", chosen.executionTimeout, 1),
+		within("WithRetention", chosen.retention, 1),
+		within("WithClockMargin", chosen.clockMargin, 0),
+		within("WithReleaseMemory", chosen.releaseMemory, 0),
+		within("WithStoreTimeout", chosen.storeTimeout, 1),
+		within("WithPollInterval", chosen.pollInterval, 1),
 		chosen.checkPolicies(),
 	)
 	return chosen, err
@@ -170,7 +176,7 @@ func (o *Options) checkPolicies() error {
 
 // kept is how long a store keeps a record.
 func (o *Options) kept() time.Duration {
-	if o.clockMargin < 0 {
+	if !o.ownMargin {
 		return o.retention + min(o.retention, time.Hour)
 	}
 	return o.retention + o.clockMargin

@@ -75,7 +75,7 @@ type Orphan struct {
 
 // verdict decides what becomes of a handler's error.
 func (o *Options) verdict(err error, transactional bool) Decision {
-	if _, ok := errors.AsType[*notDoneError](err); ok {
+	if isNotDone(err) {
 		return DecideRelease
 	}
 	if d := o.decide(err); d != DecideByStore {

@@ -88,6 +88,7 @@ func TestReplyIsDropped(t *testing.T) {
 		{"too large", wrapperspb.String(strings.Repeat("x", 100)), 50, "limit of 50"},
 		{"not a number", &struct{ X float64 }{math.NaN()}, 50, "NaN"},
 		{"not UTF-8", &struct{ X string }{"\xff"}, 50, "UTF-8"},
+		{"encoding panics", &explosive{}, 50, "explosive"},
 		{"protobuf not UTF-8", wrapperspb.String("\xff"), 50, "UTF-8"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -159,7 +160,23 @@ type (
 		base
 		other
 	}
+	Base          struct{ Name string }
+	pointsToBase  struct{ *Base }
+	shadowsBehind struct {
+		*Base
+		Name string
+	}
+	Knot     struct{ *Knot }
+	datedSum struct {
+		time.Time
+		Amount int
+	}
+	dated     struct{ time.Time }
+	explosive struct{ Name string }
 )
+
+func (*explosive) MarshalJSON() ([]byte, error) { panic("explosive") }
+func (*explosive) UnmarshalJSON([]byte) error   { return nil }
 
 func (oneWay) MarshalText() ([]byte, error) { return []byte("x"), nil }
 
@@ -175,8 +192,8 @@ func TestReplyType(t *testing.T) {
 		{"recursive", "", &list{}},
 		{"map", "", &map[string]int{}},
 		{"int keys", "", &map[int][]string{}},
-		{"not a pointer", "not a pointer", jsonReply{}},
-		{"nil pointer", "not a pointer", (*jsonReply)(nil)},
+		{"not a pointer", "must be a pointer", jsonReply{}},
+		{"nil pointer", "must be a pointer", (*jsonReply)(nil)},
 		{"any", "interface", new(any)},
 		{"map of any", "interface", &map[string]any{}},
 		{"struct keys", "has keys of type", &map[base]int{}},
@@ -191,6 +208,11 @@ func TestReplyType(t *testing.T) {
 		{"one way", "one direction", &oneWay{}},
 		{"struct around protobuf", "one direction|not exported", &embedsPB{StringValue: &wrapperspb.StringValue{}}},
 		{"shadowed name", "shares its JSON name", &shadow{}},
+		{"shadowed name behind a pointer", "shares its JSON name", &shadowsBehind{}},
+		{"embedded pointer", "", &pointsToBase{}},
+		{"embeds itself", "embeds itself", &Knot{}},
+		{"form of an embedded field alone", "embeds time.Time", &datedSum{}},
+		{"form of its only field", "", &dated{}},
 		{"two of a name", "shares its JSON name", &twins{}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -208,6 +230,17 @@ func TestReplyType(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestNilReplySpoilsNoType: what is wrong with one reply is not what is wrong with
+// its type.
+func TestNilReplySpoilsNoType(t *testing.T) {
+	var types replyTypes
+	for i, reply := range []*flat{nil, {}, nil} {
+		if err := types.check(reply); errors.Is(err, ErrReplyType) != (reply == nil) {
+			t.Errorf("check %d: %v", i, err)
+		}
 	}
 }
 

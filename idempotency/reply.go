@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 
@@ -29,6 +30,7 @@ func recordReply(reply any, limit int) []byte {
 
 // appendReply returns the reply behind the room for a record's header.
 func appendReply(reply any) (raw []byte, content Content, err error) {
+	defer notEncoded(&err)
 	if reply == nil {
 		return make([]byte, recordHeader), ContentNone, nil
 	}
@@ -43,6 +45,14 @@ func appendReply(reply any) (raw []byte, content Content, err error) {
 		err = checkText(text, reply)
 	}
 	return append(make([]byte, recordHeader, recordHeader+len(text)), text...), ContentJSON, err
+}
+
+// notEncoded turns the panic of a type's own encoding into an error. It would end
+// the process otherwise, or an execution whose work is done.
+func notEncoded(err *error) {
+	if value := recover(); value != nil {
+		*err = fmt.Errorf("its encoding panicked: %v", value)
+	}
 }
 
 // checkText refuses a reply that holds a string which is not UTF-8: JSON
@@ -111,6 +121,9 @@ func (c *replyTypes) check(reply any) error {
 		return nil
 	}
 	t := reflect.TypeOf(reply)
+	if v := reflect.ValueOf(reply); v.Kind() != reflect.Pointer || v.IsNil() {
+		return refusal(ErrReplyType, fmt.Errorf("a %v must be a pointer to a reply, and not nil", t))
+	}
 	if v, ok := c.verdicts.Load(t); ok {
 		verdict, _ := v.(replyVerdict) // nothing else is stored
 		return verdict.err
@@ -122,9 +135,6 @@ func (c *replyTypes) check(reply any) error {
 
 func checkReply(reply any) error {
 	t := reflect.TypeOf(reply)
-	if v := reflect.ValueOf(reply); v.Kind() != reflect.Pointer || v.IsNil() {
-		return refusal(ErrReplyType, fmt.Errorf("%v is not a pointer to a reply", t))
-	}
 	if _, ok := asProto(reply); ok {
 		return nil
 	}
@@ -144,7 +154,7 @@ func checkJSON(t reflect.Type, path string, seen map[reflect.Type]bool) error {
 	seen[t] = true
 	if encodes, decodes := marshals(t); encodes || decodes {
 		if encodes && decodes {
-			return nil
+			return checkPromoted(t, path)
 		}
 		return fmt.Errorf("%s has a JSON form of its own in one direction only", path)
 	}
@@ -157,7 +167,7 @@ func checkJSON(t reflect.Type, path string, seen map[reflect.Type]bool) error {
 		}
 		return checkJSON(t.Elem(), path+"[]", seen)
 	case reflect.Struct:
-		return checkFields(t, path, map[string]bool{}, seen)
+		return checkFields(t, path, nil, map[string]bool{}, seen)
 	case reflect.Interface, reflect.Func, reflect.Chan, reflect.UnsafePointer,
 		reflect.Complex64, reflect.Complex128, reflect.Uintptr:
 		return fmt.Errorf("%s is a %v, which does not come back equal from JSON; use a concrete type or protobuf", path, t)
@@ -165,21 +175,48 @@ func checkJSON(t reflect.Type, path string, seen map[reflect.Type]bool) error {
 	return nil
 }
 
+// checkPromoted refuses a struct whose JSON form may be no more than that of a
+// field that it embeds, as with a time.Time beside other fields. Whether the
+// struct has methods of its own in their place cannot be seen.
+func checkPromoted(t reflect.Type, path string) error {
+	if t.Kind() != reflect.Struct || t.NumField() < 2 {
+		return nil
+	}
+	for field := range t.Fields() {
+		if encodes, decodes := marshals(indirect(field.Type)); field.Anonymous && (encodes || decodes) {
+			return fmt.Errorf("%s embeds %v, whose JSON form may hide the other fields; give that field a name", path, field.Type)
+		}
+	}
+	return nil
+}
+
+// indirect returns what a pointer points to.
+func indirect(t reflect.Type) reflect.Type {
+	if t.Kind() == reflect.Pointer {
+		return t.Elem()
+	}
+	return t
+}
+
 // checkFields checks the fields of a struct and of those that it embeds, which
-// share its names.
-func checkFields(t reflect.Type, path string, names map[string]bool, seen map[reflect.Type]bool) error {
+// share its names. within are the structs that embed this one.
+func checkFields(t reflect.Type, path string, within []reflect.Type, names map[string]bool, seen map[reflect.Type]bool) error {
+	if slices.Contains(within, t) {
+		return fmt.Errorf("%s embeds itself", path)
+	}
 	for field := range t.Fields() {
 		at := path + "." + field.Name
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		embedded := field.Anonymous && name == "" && field.Type.Kind() == reflect.Struct
+		embedded := field.Anonymous && name == "" && indirect(field.Type).Kind() == reflect.Struct
 		switch {
 		case field.Tag.Get("json") == "-":
 			return fmt.Errorf(`%s is hidden by its tag json:"-"; use protobuf or show it`, at)
-		case !field.IsExported() && !embedded:
+		case !field.IsExported() && (!embedded || field.Type.Kind() == reflect.Pointer):
 			return fmt.Errorf("%s is not exported; use protobuf or export it", at)
 		}
-		if _, decodes := marshals(field.Type); embedded && !decodes {
-			if err := checkFields(field.Type, at, names, seen); err != nil {
+		inner := indirect(field.Type)
+		if _, decodes := marshals(inner); embedded && !decodes {
+			if err := checkFields(inner, at, append(within, t), names, seen); err != nil {
 				return err
 			}
 			continue

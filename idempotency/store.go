@@ -61,8 +61,8 @@ type Watcher interface {
 	// without ever blocking the sender, after the key may have changed. A
 	// change may go unreported (Guard also looks once per poll interval) and a
 	// report may be false. stop ends the watch; it is called exactly once, and
-	// wake is never closed. One shared subscription should serve all watches
-	// of a process.
+	// wake is never closed. ctx bounds Watch alone, not what it returns. One
+	// shared subscription should serve all watches of a process.
 	Watch(ctx context.Context, key StoreKey) (wake <-chan struct{}, stop func(), err error)
 }
 

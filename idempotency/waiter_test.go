@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
+	"github.com/oncemore-dev/oncemore/idempotency/storetest"
 )
 
 // TestWaiterIsNotLate: a duplicate that was sent before the execution it waits
@@ -58,4 +60,33 @@ func TestWaiterIsNotLate(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestUndatedAttemptIsNeverLate: an attempt that does not say when it was sent is
+// executed, even if the one that was released was dated by a clock that is fast.
+func TestUndatedAttemptIsNeverLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var looks atomic.Int32
+		guard, _ := newGuard(t, storetest.Faulty(newStore(t), func(_ context.Context, op storetest.Op) storetest.Fault {
+			if op == storetest.OpBegin {
+				looks.Add(1)
+			}
+			return storetest.Fault{}
+		}))
+		w := &worker{do: func(context.Context, int) error { return idempotency.NotDone(errCut) }}
+		call, reply := tip("k")
+		call.Attempt = time.Now().Add(time.Hour).UnixMicro()
+		if _, _, err := w.send(t.Context(), guard, call, reply); err != errCut {
+			t.Fatal(err)
+		}
+		for range 50 {
+			if _, _, err := w.call(t.Context(), guard, "k"); !errors.Is(err, errCut) {
+				t.Fatal(err)
+			}
+		}
+		w.want(t, 51)
+		if n := looks.Load(); n > 50*13+1 {
+			t.Errorf("%d looks into the store", n)
+		}
+	})
 }

@@ -2,6 +2,7 @@ package memstore
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
@@ -98,10 +99,20 @@ func (e *entry) complete(record []byte) error {
 	if at.entries[e.key] != e || e.state != running {
 		return idempotency.ErrLost
 	}
+	if int64(len(record)) > e.store.maxBytes {
+		record = dropped(len(record))
+	}
 	e.record = record
 	e.store.bytes.Add(int64(len(record)))
 	e.store.move(at, e, done, e.store.after(e.retention))
 	return nil
+}
+
+// dropped stands in for a record for which there is no room, even if all others
+// were forgotten: the call must not run again.
+func dropped(size int) []byte {
+	reason := fmt.Sprintf("%d bytes, more than the store holds", size)
+	return idempotency.Record{Content: idempotency.ContentDropped, Body: []byte(reason)}.Encode()
 }
 
 // Release gives the key up.

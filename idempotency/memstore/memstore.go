@@ -17,6 +17,7 @@ var ErrFull = errors.New("memstore: full of running claims; raise WithMaxEntries
 // concurrent use, needs no closing, and has no goroutines.
 type Store struct {
 	settings
+	epoch   time.Time // when the store was made
 	shards  [shardCount]shard
 	entries atomic.Int64
 	bytes   atomic.Int64
@@ -34,7 +35,7 @@ func New(options ...Option) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{settings: o}, nil
+	return &Store{settings: o, epoch: o.clock()}, nil
 }
 
 // ID returns the empty string: nobody else shares this memory.
@@ -76,9 +77,11 @@ func (s *Store) begin(at *shard, c *idempotency.Claim, now int64) (_ idempotency
 		return idempotency.Outcome{State: idempotency.Orphaned, Fingerprint: old.fingerprint}, nil
 	}
 	e := newEntry(s, c, now)
-	if old != nil {
+	if old != nil { // in its place, for which there is room
 		e.fence, e.takenOver = old.fence+1, old.state == running
 		s.remove(at, old)
+		s.insert(at, e)
+		return e.acquired(), nil
 	}
 	s.insert(at, e)
 	return e.acquired(), e
@@ -112,7 +115,9 @@ func (s *Store) Watch(_ context.Context, key idempotency.StoreKey) (<-chan struc
 // ones that were not swept yet included.
 func (s *Store) Len() int { return int(s.entries.Load()) }
 
-func (s *Store) now() int64 { return s.clock().UnixNano() }
+// now is the age of the store. Where the clock has a monotonic part, as time.Now
+// has, a host whose time is set anew ends no lease and forgets no record.
+func (s *Store) now() int64 { return int64(s.clock().Sub(s.epoch)) }
 
 // makeRoom forgets the oldest records until the bounds are kept, beginning
 // with another shard than the key's own. It reports whether the number of

@@ -118,6 +118,34 @@ func TestBytesAreBounded(t *testing.T) {
 	}
 }
 
+// A record that is larger than the whole store displaces no other, and is not
+// executed again.
+func TestRecordLargerThanTheStore(t *testing.T) {
+	store := mustNew(t, memstore.WithMaxBytes(1000))
+	for i := range 5 {
+		if err := acquire(t, store, claim(i)).Complete(t.Context(), make([]byte, 100)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := acquire(t, store, claim(5)).Complete(t.Context(), make([]byte, 1001)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 6 {
+		if got := state(t, store, claim(i)); got != idempotency.Done {
+			t.Errorf("record %d is %v", i, got)
+		}
+	}
+	again := claim(5)
+	again.Owner = idempotency.Owner{1}
+	out, err := store.Begin(t.Context(), again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if record, err := idempotency.DecodeRecord(out.Record); err != nil || record.Content != idempotency.ContentDropped {
+		t.Errorf("record %+v, %v", record, err)
+	}
+}
+
 func TestFullOfRunningClaims(t *testing.T) {
 	const most = 10
 	store := mustNew(t, memstore.WithMaxEntries(most))

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oncemore-dev/oncemore/idempotency"
 	"github.com/oncemore-dev/oncemore/idempotency/storetest"
 	"github.com/oncemore-dev/oncemore/internal/servertest"
 )
@@ -15,6 +16,7 @@ func TestConformance(t *testing.T) {
 			Store:    openURL(t, server.URL()),
 			Other:    openURL(t, server.URL()),
 			Stranger: openURL(t, server.URL(), WithPrefix("stranger:")),
+			Skewed:   storetest.Skew(func(t *testing.T) idempotency.Store { return openURL(t, server.URL()) }),
 		}
 	})
 }

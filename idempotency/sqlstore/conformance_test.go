@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oncemore-dev/oncemore/idempotency"
 	"github.com/oncemore-dev/oncemore/idempotency/storetest"
 )
 
@@ -24,7 +25,7 @@ func harness(b *backend, options ...Option) storetest.Factory {
 	return func(t *testing.T) storetest.Harness {
 		p := b.newPlace(t)
 		db := p.open(t)
-		return storetest.Harness{
+		h := storetest.Harness{
 			Store:     storeOn(t, db, options...),
 			Other:     p.store(t, options...),
 			Stranger:  b.newPlace(t).store(t, options...),
@@ -33,5 +34,9 @@ func harness(b *backend, options ...Option) storetest.Factory {
 			Write:     func(ctx context.Context) error { return write(ctx, db, "suite") },
 			Writes:    func(ctx context.Context) (int, error) { return writes(ctx, db, "") },
 		}
+		if b.server != nil { // SQLite has no clock but its host's
+			h.Skewed = storetest.Skew(func(t *testing.T) idempotency.Store { return p.store(t, options...) })
+		}
+		return h
 	}
 }

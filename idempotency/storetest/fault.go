@@ -3,8 +3,10 @@ package storetest
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
 )
@@ -170,7 +172,7 @@ func (s *suite) releaseFails(t *testing.T) {
 // operation in turn. Whatever that leaves, the retry gets the answer of the
 // one execution.
 func (s *suite) callerLeavesAtEveryStep(t *testing.T) {
-	for _, op := range []Op{OpBegin, OpComplete} {
+	for _, op := range []Op{OpBegin, OpComplete, OpRelease} {
 		for _, fault := range []Fault{{}, {Before: context.Canceled}, {After: context.Canceled}} {
 			ctx, leave := context.WithCancel(t.Context())
 			defer leave()
@@ -183,19 +185,27 @@ func (s *suite) callerLeavesAtEveryStep(t *testing.T) {
 				return fault
 			}
 			broken, sound, _ := s.brokenGuard(t, inject, idempotency.WithLease(20*s.Tick))
-			w := s.newWorker(t, nil)
+			w := s.newWorker(t, func(_ context.Context, n int) error {
+				if op == OpRelease && n == 1 {
+					return idempotency.NotDone(errBusy)
+				}
+				return nil
+			})
 			reply, err := w.call(ctx, broken)
 			if first := int(w.runs.Load()); err == nil && (reply != "run 1" || first != 1) {
 				t.Errorf("%s, %+v: reply %q after %d runs", op, fault, reply, first)
 			}
-			rolledBack := errors.Is(err, idempotency.ErrRolledBack)
+			released := errors.Is(err, idempotency.ErrRolledBack) || errors.Is(err, errBusy)
+			if op == OpRelease && !errors.Is(err, errBusy) {
+				t.Errorf("%s, %+v: error %v", op, fault, err)
+			}
 			last := "run 1"
-			if rolledBack {
+			if released {
 				last = "run 2"
 			}
 			w.wantReply(t, sound, last)
 			w.wantReply(t, broken, last)
-			if rolledBack {
+			if released {
 				w.want(t, 2, 1)
 			} else {
 				w.want(t, 1, 1)
@@ -206,34 +216,31 @@ func (s *suite) callerLeavesAtEveryStep(t *testing.T) {
 
 // recordVanishes: what was seen running is gone at the next look.
 func (s *suite) recordVanishes(t *testing.T) {
-	var out idempotency.Execution
-	vanish := Fault{Change: func(o *idempotency.Outcome) {
-		out = o.Execution
-		*o = idempotency.Outcome{State: idempotency.Running}
-	}}
-	broken, sound, _ := s.brokenGuard(t, script(OpBegin, vanish))
-	if s.transactional {
-		broken, _ = s.newGuard(t, &rollsBack{Faulty(s.Store, script(OpBegin, vanish)), &out})
-	}
 	w := s.newWorker(t, nil)
-	w.wantReply(t, broken, "run 1")
-	w.wantReply(t, sound, "run 1")
-	w.want(t, 1, 1)
-}
-
-// rollsBack ends the transaction whose outcome a fault has hidden.
-type rollsBack struct {
-	idempotency.Store
-	hidden *idempotency.Execution
-}
-
-func (r *rollsBack) Begin(ctx context.Context, c idempotency.Claim) (idempotency.Outcome, error) {
-	out, err := r.Store.Begin(ctx, c)
-	if hidden := *r.hidden; hidden != nil {
-		*r.hidden = nil
-		return out, errors.Join(err, rollback(ctx, hidden))
+	claim := s.claimOf(w.storeKey())
+	claim.Lease, claim.ReleaseMemory = cleanupTime, 0
+	out := s.acquire(t, s.Store, claim)
+	seen := make(chan struct{})
+	looked := sync.OnceFunc(func() { close(seen) })
+	waits, _ := s.newGuard(t, Faulty(s.Other, func(context.Context, Op) Fault {
+		return Fault{Change: func(o *idempotency.Outcome) {
+			if o.State == idempotency.Running {
+				looked()
+			}
+		}}
+	}))
+	var group sync.WaitGroup
+	group.Go(func() { w.wantReply(t, waits, "run 1") })
+	select {
+	case <-seen:
+	case <-time.After(cleanupTime):
+		t.Error("nobody was seen running")
 	}
-	return out, err
+	if err := out.Execution.Release(t.Context()); err != nil {
+		t.Errorf("release: %v", err)
+	}
+	group.Wait()
+	w.want(t, 1, 1)
 }
 
 func (s *suite) recordDamaged(t *testing.T) {

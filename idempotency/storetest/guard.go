@@ -246,7 +246,7 @@ func (s *suite) guardPanic(t *testing.T) {
 // orphanOf leaves an orphan of the worker's call.
 func (s *suite) orphanOf(t *testing.T, w *worker) {
 	t.Helper()
-	claim := s.claimOf(idempotency.Scope{Service: "storetest", Endpoint: "Wallet.Tip", Key: w.key}.StoreKey())
+	claim := s.claimOf(w.storeKey())
 	claim.Fingerprint = idempotency.Fingerprint{} // which only the call itself knows
 	s.acquire(t, s.Store, claim)
 	s.Sleep(2 * s.Tick)

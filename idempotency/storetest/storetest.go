@@ -22,7 +22,7 @@ type Harness struct {
 	// Stranger is on another memory of the same kind, to compare identities.
 	Stranger idempotency.Store
 	// Skewed returns a handle on the memory of Store for a host whose clock is
-	// off by d. Nil if the store cannot see its host's clock.
+	// off by d, see [Skew]. Nil if the store has no clock but its host's.
 	Skewed func(t *testing.T, d time.Duration) idempotency.Store
 	// OneWriter says that a transactional store has one transaction at a time,
 	// whatever the key.

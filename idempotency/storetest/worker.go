@@ -31,6 +31,11 @@ func (s *suite) newWorker(t *testing.T, do func(ctx context.Context, n int) erro
 	return &worker{suite: s, key: s.newKey(t), before: s.lasting(t), do: do}
 }
 
+// storeKey is that of the worker's call.
+func (w *worker) storeKey() idempotency.StoreKey {
+	return idempotency.Scope{Service: "storetest", Endpoint: "Wallet.Tip", Key: w.key}.StoreKey()
+}
+
 // call makes the keyed call and returns the reply.
 func (w *worker) call(ctx context.Context, g *idempotency.Guard, change ...func(*idempotency.Call)) (string, error) {
 	reply := &wrapperspb.StringValue{}
