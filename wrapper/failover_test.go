@@ -270,6 +270,51 @@ func TestCallerWhoCancelsIsNotServedAfterwards(t *testing.T) {
 	})
 }
 
+// TestCallerWhoCancelsBetweenAttempts: go-micro's own client sleeps on, and then
+// sends an attempt for a caller who has gone. That its ghost has arrived tells
+// when that of the wrapped client would have, whose caller left before.
+func TestCallerWhoCancelsBetweenAttempts(t *testing.T) {
+	rule, err := retryfunc.Endpoints(map[string]retryfunc.Safety{fixture.InternalError: retryfunc.SafetySafe})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eachTransport(t, func(t *testing.T, transport string) {
+		f := startFleet(t, transport, 1, wrapper.WithSafety(rule))
+		leaveBetweenAttempts(t, f.client)
+
+		haunted := fixture.Start(t, fixture.Config{Transport: fixture.MUCP})
+		leaveBetweenAttempts(t, fixture.NewClient(t, fixture.MUCP, []string{haunted.Address()}))
+		haunted.Await(fixture.InternalError, 2)
+		if n := f.nodes[0].Executions(fixture.InternalError); n != 1 {
+			t.Errorf("%d executions of a call that was given up after its first attempt", n)
+		}
+	})
+}
+
+// leaveBetweenAttempts makes a call that fails, and cancels it while it waits to
+// try again.
+func leaveBetweenAttempts(t *testing.T, c client.Client) {
+	t.Helper()
+	const pause = 500 * time.Millisecond
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	left := false
+	backoff := func(_ context.Context, _ client.Request, count int) (time.Duration, error) {
+		if count == 0 {
+			return 0, nil
+		}
+		if !left {
+			left = true
+			time.AfterFunc(pause/5, cancel)
+		}
+		return pause, nil
+	}
+	always := func(context.Context, client.Request, int, error) (bool, error) { return true, nil }
+	if _, err := fixture.Call(ctx, c, fixture.InternalError, "no", client.WithBackoff(backoff), client.WithRetry(always)); err == nil || ctx.Err() == nil {
+		t.Errorf("error %v, caller %v", err, ctx.Err())
+	}
+}
+
 func TestBrokenWriteIsNotRetried(t *testing.T) {
 	eachTransport(t, func(t *testing.T, transport string) {
 		f := startFleet(t, transport, 2)
