@@ -68,18 +68,15 @@ const announceTimeout = 10 * time.Second
 func (p *Plugin) announce(o *micro.Options) error {
 	ctx, cancel := context.WithTimeout(o.Context, announceTimeout)
 	defer cancel()
-	id, err := p.guard.Announce(ctx)
+	announced, err := wrapper.NodeMetadata(ctx, p.guard, p.options.server...)
 	if err != nil {
-		return fmt.Errorf("oncemore: ask the store for its identity: %w", err)
+		return fmt.Errorf("oncemore: %w", err)
 	}
 	metadata := maps.Clone(o.Server.Options().Metadata)
 	if metadata == nil {
-		metadata = make(map[string]string, 2)
+		metadata = make(map[string]string, len(announced))
 	}
-	metadata[wrapper.MetadataServer] = "1"
-	if id != "" {
-		metadata[wrapper.MetadataStore] = id
-	}
+	maps.Copy(metadata, announced)
 	return o.Server.Init(server.Metadata(metadata))
 }
 

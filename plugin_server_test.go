@@ -37,14 +37,22 @@ func TestAnnouncesItsStore(t *testing.T) {
 	for name, tt := range map[string]struct {
 		store    idempotency.Store
 		settings []idempotency.Option
+		server   []wrapper.ServerOption
 		want     string
 	}{
-		"shared store": {announcing{Store: memory(t), id: "s1"}, nil, "s1"},
-		"memory":       {memory(t), nil, ""},
-		"fail open":    {announcing{Store: memory(t), id: "s1"}, []idempotency.Option{idempotency.WithOutage(idempotency.FailOpen)}, ""},
+		"shared store": {announcing{Store: memory(t), id: "s1"}, nil, nil, "s1"},
+		"memory":       {memory(t), nil, nil, ""},
+		"fail open":    {announcing{Store: memory(t), id: "s1"}, []idempotency.Option{idempotency.WithOutage(idempotency.FailOpen)}, nil, ""},
+		"one endpoint that fails open": {announcing{Store: memory(t), id: "s1"}, nil, []wrapper.ServerOption{
+			wrapper.WithEndpointSettings("Bank.Pay", idempotency.WithLease(time.Second)),
+			wrapper.WithEndpointSettings("Bank.Donate", idempotency.WithOutage(idempotency.FailOpen)),
+		}, ""},
+		"endpoints with settings": {announcing{Store: memory(t), id: "s1"}, nil, []wrapper.ServerOption{
+			wrapper.WithEndpointSettings("Bank.Pay", idempotency.WithLease(time.Second)),
+		}, "s1"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, err := oncemore.New(oncemore.WithStore(tt.store, tt.settings...))
+			p, err := oncemore.New(oncemore.WithStore(tt.store, tt.settings...), oncemore.WithServer(tt.server...))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -41,6 +41,8 @@ func NewHandlerWrapper(service string, guard *idempotency.Guard, opts ...ServerO
 	}, nil
 }
 
+var errNoGuard = errors.New("wrapper: guard nil: must be made by idempotency.New")
+
 // deduper is what the wrappers of one service share.
 type deduper struct {
 	ServerOptions
@@ -57,19 +59,17 @@ func newDeduper(service string, guard *idempotency.Guard, opts []ServerOption) (
 	case service == "":
 		err = errors.Join(err, errors.New(`wrapper: service "": must be the name the server is registered under`))
 	case guard == nil:
-		err = errors.Join(err, errors.New("wrapper: guard nil: must be made by idempotency.New"))
+		err = errors.Join(err, errNoGuard)
 	}
 	if err != nil {
 		return nil, err
 	}
-	d := &deduper{ServerOptions: o, service: service, errors: wireErrors{service}, proto: retryfunc.ProtoRule(), guards: make(map[string]*idempotency.Guard)}
+	d := &deduper{ServerOptions: o, service: service, errors: wireErrors{service}, proto: retryfunc.ProtoRule()}
 	if d.guard, err = guard.With(idempotency.WithErrorEncoder(d.errors.encode)); err != nil {
 		return nil, err
 	}
-	for endpoint, settings := range o.settings {
-		if d.guards[endpoint], err = d.guard.With(settings...); err != nil {
-			return nil, err
-		}
+	if d.guards, err = o.guards(d.guard); err != nil {
+		return nil, err
 	}
 	return d, nil
 }
@@ -82,18 +82,19 @@ func (d *deduper) guardOf(endpoint string) *idempotency.Guard {
 }
 
 // handle answers one request.
-func (d *deduper) handle(ctx context.Context, req server.Request, rsp any, next server.HandlerFunc) error {
+func (d *deduper) handle(ctx context.Context, req server.Request, rsp any, next server.HandlerFunc) (answer error) {
 	endpoint := endpointOf(req)
 	ctx, in, err := take(ctx)
 	if isStream(rsp) {
 		return next(ctx, req, rsp)
 	}
+	defer d.answerPanic(ctx, endpoint, &answer)
 	keyed, err := d.admit(d.modeFor(ctx, endpoint, req), endpoint, in, err)
 	if err != nil {
 		return d.errors.answer(err)
 	}
 	if !keyed || !isolable(rsp) {
-		return d.unkeyed(ctx, endpoint, func() error { return next(ctx, req, rsp) })
+		return d.errors.passOn(next(ctx, req, rsp))
 	}
 	caller, err := d.caller(ctx, endpoint)
 	if err != nil {
@@ -102,7 +103,7 @@ func (d *deduper) handle(ctx context.Context, req server.Request, rsp any, next 
 	result, err := d.guardOf(endpoint).Do(ctx, idempotency.Call{
 		Service: d.service, Endpoint: endpoint, Caller: caller,
 		Key: in.key, Attempt: in.attempt, Body: req.Body(), Reply: rsp,
-	}, func(ctx context.Context) error { return next(ctx, req, rsp) })
+	}, func(ctx context.Context) error { return d.errors.ofHandler(next(ctx, req, rsp)) })
 	if result.Replayed {
 		sayReplayed(ctx)
 	}
@@ -178,14 +179,12 @@ var (
 	errForeignKey = errors.New("this idempotency key was minted for another call; mint one for this call")
 )
 
-// unkeyed runs the handler and answers its panic, which mucp would leave
-// without any answer.
-func (d *deduper) unkeyed(ctx context.Context, endpoint string, run func() error) (err error) {
-	defer func() {
-		if value := recover(); value != nil {
-			d.panicked(ctx, endpoint, value, debug.Stack())
-			err = d.errors.panicked()
-		}
-	}()
-	return d.errors.passOn(run())
+// answerPanic answers a panic, which mucp would leave without any answer, and
+// which would end a process that speaks grpc. The handler's own in a keyed
+// execution ends in the guard.
+func (d *deduper) answerPanic(ctx context.Context, endpoint string, answer *error) {
+	if value := recover(); value != nil {
+		d.panicked(ctx, endpoint, value, debug.Stack())
+		*answer = d.errors.panicked()
+	}
 }

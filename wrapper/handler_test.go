@@ -2,14 +2,21 @@ package wrapper_test
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	grpcclient "github.com/go-micro/plugins/v4/client/grpc"
 	"go-micro.dev/v4/client"
 	merrors "go-micro.dev/v4/errors"
 	"go-micro.dev/v4/metadata"
+	"go-micro.dev/v4/registry"
+	"google.golang.org/grpc"
+	grpcmetadata "google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
 	"github.com/oncemore-dev/oncemore/internal/fixture"
@@ -34,42 +41,68 @@ func start(t *testing.T, transport, setup string, opts ...client.Option) (*fixtu
 }
 
 // TestSevenSecondHandler: go-micro's client gives up an attempt after five
-// seconds and tries again, five times over, while the handler is still at it.
+// seconds and tries again, five times in the half minute that the call may take,
+// while the handler is still at it. grpc has no attempt timeout: there the caller
+// gives up after five seconds and calls again, under the same key.
 func TestSevenSecondHandler(t *testing.T) {
-	eachTransport(t, func(t *testing.T, transport string) {
-		t.Run("wrapped", func(t *testing.T) {
-			t.Parallel()
-			node, stock := start(t, transport, "memory")
-			ctx, cancel := context.WithTimeout(keyed(t.Context(), "transfer-1"), 30*time.Second)
-			defer cancel()
-			began := time.Now()
-			answer, err := fixture.Call(ctx, stock, fixture.Sleep, "7s")
-			if err != nil || answer != node.ID() {
-				t.Errorf("answer %q, error %v", answer, err)
-			}
-			if took := time.Since(began); took < 7*time.Second {
-				t.Errorf("answered after %v, before the handler could have", took)
-			}
-			if n := node.Executions(fixture.Sleep); n != 1 {
-				t.Errorf("%d executions, want one", n)
-			}
-		})
-		t.Run("bare", func(t *testing.T) {
-			t.Parallel()
-			if transport != fixture.MUCP {
-				return // grpc has no attempt timeout: one attempt takes all of the time
-			}
-			node, stock := start(t, transport, "")
-			ctx, cancel := context.WithTimeout(keyed(t.Context(), "transfer-1"), 30*time.Second)
-			defer cancel()
-			if answer, err := fixture.Call(ctx, stock, fixture.Sleep, "7s"); err == nil {
-				t.Errorf("a bare server answered %q to a stock client", answer)
-			}
-			if n := node.Executions(fixture.Sleep); n < 2 {
-				t.Errorf("%d executions: this test proves nothing", n)
-			}
-		})
+	t.Parallel()
+	t.Run("wrapped", func(t *testing.T) {
+		t.Parallel()
+		attempts, executions, took, err := sevenSeconds(t, "memory")
+		if err != nil || attempts != 2 || executions != 1 {
+			t.Errorf("%d attempts, %d executions, error %v; want the second attempt to join the one execution", attempts, executions, err)
+		}
+		// That the second attempt was not given up too says that it took less than ten.
+		if took < 7*time.Second {
+			t.Errorf("answered after %v, before the handler could have", took)
+		}
+		t.Logf("answered after %v", took)
 	})
+	t.Run("bare", func(t *testing.T) {
+		t.Parallel()
+		attempts, executions, _, err := sevenSeconds(t, "")
+		if err == nil || attempts != 5 || executions != 5 {
+			t.Errorf("%d attempts, %d executions, error %v; want 5", attempts, executions, err)
+		}
+	})
+	t.Run("wrapped, called twice on grpc", func(t *testing.T) {
+		t.Parallel()
+		node, stock := start(t, fixture.GRPC, "memory", client.Retries(0), client.RequestTimeout(5*time.Second))
+		began := time.Now()
+		if answer, err := fixture.Call(keyed(t.Context(), "transfer-1"), stock, fixture.Sleep, "7s"); merrors.FromError(err).Code != 408 {
+			t.Errorf("the first call was answered %q, %v", answer, err)
+		}
+		answer, err := fixture.Call(keyed(t.Context(), "transfer-1"), stock, fixture.Sleep, "7s")
+		if n := node.Executions(fixture.Sleep); err != nil || answer != node.ID() || n != 1 {
+			t.Errorf("the second call was answered %q, %v; %d executions", answer, err, n)
+		}
+		if took := time.Since(began); took < 7*time.Second {
+			t.Errorf("answered after %v, before the handler could have", took)
+		}
+	})
+}
+
+// sevenSeconds makes one keyed call of go-micro's own client, over mucp, and
+// counts the attempts that it makes.
+func sevenSeconds(t *testing.T, setup string) (attempts, executions int, took time.Duration, err error) {
+	t.Helper()
+	var sent atomic.Int64
+	count := func(next client.CallFunc) client.CallFunc {
+		return func(ctx context.Context, n *registry.Node, req client.Request, rsp any, opts client.CallOptions) error {
+			sent.Add(1)
+			return next(ctx, n, req, rsp, opts)
+		}
+	}
+	node, stock := start(t, fixture.MUCP, setup, client.WrapCall(count))
+	ctx, cancel := context.WithTimeout(keyed(t.Context(), "transfer-1"), 30*time.Second)
+	defer cancel()
+	began := time.Now()
+	answer, err := fixture.Call(ctx, stock, fixture.Sleep, "7s")
+	took = time.Since(began)
+	if err == nil && answer != node.ID() {
+		t.Errorf("answer %q", answer)
+	}
+	return int(sent.Load()), node.Executions(fixture.Sleep), took, err
 }
 
 func TestDuplicatesGetOneAnswer(t *testing.T) {
@@ -134,6 +167,62 @@ func TestPanicIsAnswered(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 	})
+}
+
+// TestPanicOfTheCallerFunc is answered, and the process lives on.
+func TestPanicOfTheCallerFunc(t *testing.T) {
+	eachTransport(t, func(t *testing.T, transport string) {
+		node, stock := start(t, transport, "panicking", client.Retries(0))
+		_, err := fixture.Call(keyed(t.Context(), "k"), stock, fixture.Sleep, "0s")
+		if e := merrors.FromError(err); err == nil || e.Code != 500 || e.Id != fixture.DefaultService {
+			t.Errorf("error %v, want the service's 500", err)
+		}
+		if answer, err := fixture.Call(t.Context(), stock, fixture.Echo, ""); err != nil || answer != node.ID() {
+			t.Errorf("after the panic: %q, %v", answer, err)
+		}
+	})
+}
+
+// TestStreamsPassThrough the wrapper of a real server, with a key as without.
+func TestStreamsPassThrough(t *testing.T) {
+	eachTransport(t, func(t *testing.T, transport string) {
+		node, stock := start(t, transport, "memory")
+		for range 2 {
+			stream, err := stock.Stream(keyed(t.Context(), "k"), fixture.NewRequest(stock, fixture.Stream, "", client.StreamingRequest()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := stream.Send(wrapperspb.String("3")); err != nil {
+				t.Fatal(err)
+			}
+			for i := range 3 {
+				var got wrapperspb.StringValue
+				if err := stream.Recv(&got); err != nil || got.GetValue() != strconv.Itoa(i) {
+					t.Errorf("message %d is %q, %v", i, got.GetValue(), err)
+				}
+			}
+			if err := stream.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		if n := node.Executions(fixture.Stream); n != 2 {
+			t.Errorf("%d executions of two streams", n)
+		}
+	})
+}
+
+// TestReplayIsMarked in a grpc trailer; a first answer is not.
+func TestReplayIsMarked(t *testing.T) {
+	_, stock := start(t, fixture.GRPC, "memory")
+	for i, want := range []string{"", "true"} {
+		var trailer grpcmetadata.MD
+		if _, err := fixture.Call(keyed(t.Context(), "k"), stock, fixture.Sleep, "0s", grpcclient.CallOptions(grpc.Trailer(&trailer))); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(trailer.Get(idempotency.HeaderReplayed), ","); got != want {
+			t.Errorf("answer %d: replayed %q, want %q", i+1, got, want)
+		}
+	}
 }
 
 func TestBadKeys(t *testing.T) {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 
 	"go-micro.dev/v4/server"
 
@@ -21,7 +23,8 @@ const (
 	KeyOptional KeyMode = iota
 	// KeyRequired answers 400 to a call without a key.
 	KeyRequired
-	// KeyOff ignores keys: for endpoints that change nothing.
+	// KeyOff ignores keys: for endpoints that change nothing. Where the server
+	// announces its store, clients repeat keyed calls to these endpoints too.
 	KeyOff
 )
 
@@ -44,8 +47,8 @@ func (m KeyMode) String() string {
 // error is answered as it is, and nothing runs.
 type CallerFunc func(ctx context.Context, endpoint string) (string, error)
 
-// PanicFunc sees what a handler panicked with outside of a keyed execution,
-// where the guard's hook does.
+// PanicFunc sees what a handler, or a function that was given in an option,
+// panicked with outside of a keyed execution, where the guard's hook does.
 type PanicFunc func(ctx context.Context, endpoint string, value any, stack []byte)
 
 // ServerOptions is what the ServerOption functions set. The zero value of each
@@ -106,8 +109,8 @@ func WithCaller(f CallerFunc) ServerOption {
 	}
 }
 
-// WithPanicHook sets what sees the panics of calls that carry no key. They are
-// answered with a 500 in any case. The default logs them with slog.
+// WithPanicHook sets what sees the panics that are outside of a keyed execution,
+// see PanicFunc. They are answered with a 500 in any case. The default logs them with slog.
 func WithPanicHook(f PanicFunc) ServerOption {
 	return func(o *ServerOptions) {
 		if f == nil {
@@ -135,6 +138,20 @@ func newServerOptions(opts []ServerOption) (ServerOptions, error) {
 		opt(&o)
 	}
 	return o, errors.Join(o.errs...)
+}
+
+// guards makes the guards of the endpoints that have settings of their own.
+func (o *ServerOptions) guards(guard *idempotency.Guard) (map[string]*idempotency.Guard, error) {
+	guards := make(map[string]*idempotency.Guard, len(o.settings))
+	var errs []error
+	for _, endpoint := range slices.Sorted(maps.Keys(o.settings)) {
+		own, err := guard.With(o.settings[endpoint]...)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("wrapper: WithEndpointSettings(%q): %w", endpoint, err))
+		}
+		guards[endpoint] = own
+	}
+	return guards, errors.Join(errs...)
 }
 
 func logPanic(ctx context.Context, endpoint string, value any, stack []byte) {

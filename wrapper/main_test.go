@@ -1,6 +1,7 @@
 package wrapper_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -17,9 +18,29 @@ func TestMain(m *testing.M) {
 	fixture.Main(m,
 		fixture.WithSetup("memory", inMemory()),
 		fixture.WithSetup("impatient", inMemory(idempotency.WithMaxWait(0))),
+		fixture.WithSetup("panicking", panicking),
 		fixture.WithSetup("patient", inMemory(idempotency.WithMaxWait(500*time.Millisecond))),
 		fixture.WithLeakOptions(leak.GoMicro()...),
 		fixture.WithLeakOptions(leak.Hystrix()...))
+}
+
+// panicking is a server that panics when it asks who calls.
+func panicking(i fixture.Instance) ([]server.Option, error) {
+	store, err := memstore.New()
+	if err != nil {
+		return nil, err
+	}
+	guard, err := idempotency.New(store)
+	if err != nil {
+		return nil, err
+	}
+	wrap, err := wrapper.NewHandlerWrapper(i.Service, guard, wrapper.WithCaller(func(context.Context, string) (string, error) {
+		panic("nobody")
+	}))
+	if err != nil {
+		return nil, err
+	}
+	return []server.Option{server.WrapHandler(wrap)}, nil
 }
 
 // inMemory wraps a server's handlers with a memory of its own. Echo ignores

@@ -51,10 +51,11 @@ func NewSubscriberWrapper(service string, guard *idempotency.Guard, opts ...Serv
 func releaseErrors(error) idempotency.Decision { return idempotency.DecideRelease }
 
 // consume handles one message.
-func (d *deduper) consume(ctx context.Context, msg server.Message, next server.SubscriberFunc) error {
+func (d *deduper) consume(ctx context.Context, msg server.Message, next server.SubscriberFunc) (answer error) {
 	topic := msg.Topic()
 	broker := brokerID(ctx)
 	ctx, in, err := take(ctx)
+	defer d.answerPanic(ctx, topic, &answer)
 	if in.key.Value == "" && err == nil {
 		in.key.Value, _ = idempotency.ParseKey(broker) // an id that is no key is none
 	}
@@ -63,7 +64,7 @@ func (d *deduper) consume(ctx context.Context, msg server.Message, next server.S
 		return d.errors.answer(err)
 	}
 	if !keyed {
-		return d.unkeyed(ctx, topic, func() error { return next(ctx, msg) })
+		return d.errors.passOn(next(ctx, msg))
 	}
 	caller, err := d.caller(ctx, topic)
 	if err != nil {
@@ -73,7 +74,7 @@ func (d *deduper) consume(ctx context.Context, msg server.Message, next server.S
 	_, err = d.guardOf(topic).Do(ctx, idempotency.Call{
 		Service: d.service, Endpoint: topic + " " + reflect.TypeOf(msg.Payload()).String(), Caller: caller,
 		Key: in.key, Attempt: in.attempt, Body: msg.Payload(),
-	}, func(ctx context.Context) error { return next(ctx, msg) })
+	}, func(ctx context.Context) error { return d.errors.ofHandler(next(ctx, msg)) })
 	return d.answerBroker(err)
 }
 

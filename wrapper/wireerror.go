@@ -31,7 +31,30 @@ func (w wireErrors) relayed(err error) *merrors.Error {
 			Kind: retryfunc.MarkRelayed, Service: w.service, NoRetry: mark.NoRetry,
 		})
 	}
+	if e.Id == "" {
+		return &merrors.Error{Id: w.service, Code: e.Code, Detail: e.Detail, Status: e.Status}
+	}
 	return e
+}
+
+// handlerError is an error of a handler that looks like one of the guard's: of a
+// guard that the handler has asked itself, or of a call that it has made.
+type handlerError struct{ error }
+
+// Unwrap returns the handler's error.
+func (e *handlerError) Unwrap() error { return e.error }
+
+// ofHandler keeps what a handler returns apart from what the guard answers in
+// its place, such as that nothing ran.
+func (wireErrors) ofHandler(err error) error {
+	if err == nil {
+		return nil
+	}
+	if errors.As(err, new(*idempotency.RecordedError)) || errors.As(err, new(*idempotency.Error)) ||
+		errors.Is(err, idempotency.ErrInvalidKey) {
+		return &handlerError{err}
+	}
+	return err
 }
 
 // passOn leaves the error of a handler without a key as it is, except for marks
@@ -82,6 +105,9 @@ func (w wireErrors) answer(err error) error {
 		guard    *idempotency.Error
 		panicked *idempotency.PanicError
 	)
+	if own, ok := err.(*handlerError); ok { //nolint:errorlint // deeper down it is the cause of the guard's
+		return w.relayed(own.error)
+	}
 	switch {
 	case errors.As(err, &recorded):
 		return &merrors.Error{Id: cmp.Or(recorded.ID, w.service), Code: recorded.Code, Detail: recorded.Detail, Status: recorded.Status}

@@ -52,6 +52,8 @@ type Config struct {
 	// StoreAddress is where to find the store's server, if not at its own
 	// address: a proxy.
 	StoreAddress string `json:"store_address"`
+	// Detached has a SQL store keep its records apart from the ledger, under leases.
+	Detached bool `json:"detached"`
 	// Callers tells callers apart, see WithCaller.
 	Callers bool `json:"callers"`
 	// Announce announces the store's identity through the registry.

@@ -79,13 +79,9 @@ func (c Config) serverOptions(ctx context.Context, b *Bank) ([]server.Option, er
 	if !c.Announce {
 		return options, nil
 	}
-	id, err := guard.Announce(ctx)
+	announced, err := wrapper.NodeMetadata(ctx, guard, opts...)
 	if err != nil {
 		return nil, err
-	}
-	announced := map[string]string{wrapper.MetadataServer: "1"}
-	if id != "" {
-		announced[wrapper.MetadataStore] = id
 	}
 	return append(options, server.Metadata(announced)), nil
 }

@@ -14,7 +14,11 @@ func (c Config) openStore(ctx context.Context, l *ledger) (idempotency.Store, er
 	if c.kind == Redis {
 		return redisstore.Open(ctx, c.source)
 	}
-	return sqlstore.New(ctx, l.db, sqlstore.WithMigrate())
+	opts := []sqlstore.Option{sqlstore.WithMigrate()}
+	if c.Detached {
+		opts = append(opts, sqlstore.WithDetached())
+	}
+	return sqlstore.New(ctx, l.db, opts...)
 }
 
 // observed is a store that passes points.

@@ -72,30 +72,42 @@ func send(n int, call func() (string, error)) (outcomes []outcome, ended *sync.W
 
 // TestStorm: the winner of each key works until all duplicates have arrived in
 // their processes, so that all but one find it running.
-func TestStorm(t *testing.T) {
-	eachStore(t, func(t *testing.T, f *bank.Fleet, scale int) {
-		c := f.Client(t, wrapper.WithAttempts(1))
-		names := make(chan string)
-		var workers sync.WaitGroup
-		for range atOnce {
-			workers.Go(func() {
-				for key := range names {
-					held := f.Director.Hold(bank.Before, key)
-					outcomes, ended := send(duplicates, func() (string, error) { return bank.Pay(t.Context(), c, key) })
-					<-held.Arrived()
-					<-f.Director.Reached(bank.Arrived, key, duplicates)
-					held.Release("")
-					ended.Wait()
-					wantOnce(t, f, key, outcomes)
-				}
-			})
-		}
-		for i := range keys / scale {
-			names <- fmt.Sprintf("%s/%d", t.Name(), i)
-		}
-		close(names)
-		workers.Wait()
-	})
+func TestStorm(t *testing.T) { eachStore(t, storm) }
+
+// TestStormDetached is TestStorm on SQL stores that keep leases, as Redis does.
+func TestStormDetached(t *testing.T) {
+	for i, kind := range []bank.Kind{bank.MariaDB, bank.Postgres, bank.SQLite} {
+		t.Run(string(kind), func(t *testing.T) {
+			transports := fixture.Transports()
+			transport := transports[i%len(transports)]
+			storm(t, bank.Start(t, bank.Open(t, kind), transport, instances, bank.Config{Detached: true}), 1)
+		})
+	}
+}
+
+func storm(t *testing.T, f *bank.Fleet, scale int) {
+	t.Helper()
+	c := f.Client(t, wrapper.WithAttempts(1))
+	names := make(chan string)
+	var workers sync.WaitGroup
+	for range atOnce {
+		workers.Go(func() {
+			for key := range names {
+				held := f.Director.Hold(bank.Before, key)
+				outcomes, ended := send(duplicates, func() (string, error) { return bank.Pay(t.Context(), c, key) })
+				<-held.Arrived()
+				<-f.Director.Reached(bank.Arrived, key, duplicates)
+				held.Release("")
+				ended.Wait()
+				wantOnce(t, f, key, outcomes)
+			}
+		})
+	}
+	for i := range keys / scale {
+		names <- fmt.Sprintf("%s/%d", t.Name(), i)
+	}
+	close(names)
+	workers.Wait()
 }
 
 // wantOnce: one execution, one row, and its receipt for everyone.
