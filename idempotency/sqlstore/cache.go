@@ -8,9 +8,14 @@ import (
 	"github.com/oncemore-dev/oncemore/idempotency"
 )
 
+// cacheTimeout bounds each use of the cache: a call that waited longer for one
+// that hangs would have no time left for the database.
+const cacheTimeout = 100 * time.Millisecond
+
 // Cache answers replays before the database does, see [WithCache]. It may
 // forget at any time, must not keep a record beyond its retention, and is safe
-// for concurrent use. A failing cache fails no call.
+// for concurrent use. A failing cache fails no call. Each method has 100 ms,
+// and must return when its ctx ends.
 type Cache interface {
 	// GetRecord returns what PutRecord kept; found is false if there is nothing.
 	// The record must not be changed by anyone.
@@ -26,7 +31,9 @@ func (s *Store) cached(ctx context.Context, key idempotency.StoreKey) (idempoten
 	if s.cache == nil {
 		return idempotency.Outcome{}, false
 	}
-	record, fingerprint, found, err := s.cache.GetRecord(ctx, key)
+	bounded, cancel := context.WithTimeout(ctx, cacheTimeout)
+	defer cancel()
+	record, fingerprint, found, err := s.cache.GetRecord(bounded, key)
 	if err != nil {
 		s.logger.LogAttrs(ctx, slog.LevelWarn, "sqlstore: read the cache", slog.Any("error", err))
 		return idempotency.Outcome{}, false
@@ -41,7 +48,9 @@ func (s *Store) remember(
 	if s.cache == nil || retention <= 0 {
 		return
 	}
-	if err := s.cache.PutRecord(ctx, key, record, fingerprint, retention); err != nil {
+	bounded, cancel := context.WithTimeout(ctx, cacheTimeout)
+	defer cancel()
+	if err := s.cache.PutRecord(bounded, key, record, fingerprint, retention); err != nil {
 		s.logger.LogAttrs(ctx, slog.LevelWarn, "sqlstore: fill the cache", slog.Any("error", err))
 	}
 }

@@ -116,3 +116,32 @@ func TestBrokenCacheFailsNoCall(t *testing.T) {
 		}
 	}
 }
+
+// hung is a cache that answers nothing, in any time.
+type hung struct{}
+
+func (hung) GetRecord(ctx context.Context, _ idempotency.StoreKey) ([]byte, idempotency.Fingerprint, bool, error) {
+	<-ctx.Done()
+	return nil, idempotency.Fingerprint{}, false, ctx.Err()
+}
+
+func (hung) PutRecord(ctx context.Context, _ idempotency.StoreKey, _ []byte, _ idempotency.Fingerprint, _ time.Duration) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// TestHungCacheFailsNoCall: a cache that hangs leaves a call its time for the
+// database.
+func TestHungCacheFailsNoCall(t *testing.T) {
+	p := startBackend(t, SQLite).newPlace(t)
+	i := p.instance(t, 4, WithCache(hung{}), WithLogger((&lines{}).logger()))
+	for range 2 { // a first call, and a replay
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		reply, err := i.call(ctx, "key", 0, func(ctx context.Context) error { return write(ctx, i.db, "business") })
+		if err != nil || reply != "key was executed" {
+			t.Errorf("reply %q, %v", reply, err)
+		}
+	}
+	wantWrites(t, i.db, "business", 1)
+}

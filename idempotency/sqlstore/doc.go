@@ -1,6 +1,7 @@
-// Package sqlstore keeps idempotency records in a SQL database: MySQL or
-// MariaDB, PostgreSQL, or SQLite, through database/sql and any of the usual
-// drivers.
+// Package sqlstore keeps idempotency records in a SQL database, through
+// database/sql: in MySQL or MariaDB (with the driver go-sql-driver/mysql),
+// PostgreSQL (pgx or lib/pq), or SQLite (modernc.org/sqlite or
+// mattn/go-sqlite3). The errors of other drivers would not be understood.
 //
 // The danger first. The store is transactional: a handler's writes and the
 // record of its answer commit together, or not at all, but only those writes
@@ -34,8 +35,9 @@
 //
 // Limits, by database:
 //
-//   - MySQL and MariaDB: DDL in a handler (CREATE, ALTER, …) commits what was
-//     written so far, without the record; a crash then leaves an orphan. A
+//   - MySQL and MariaDB: DDL in a handler (CREATE, ALTER, …), or LOCK TABLES,
+//     commits what was written so far, without the record; a crash then leaves
+//     an orphan. A
 //     handler that ignores a deadlock (error 1213) has lost all it wrote; the
 //     store notices, and answers that nothing has happened. Locks (GET_LOCK)
 //     belong to one server, so with several primaries all instances must write

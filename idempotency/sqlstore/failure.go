@@ -48,6 +48,9 @@ func codeOf(err error) (c code, ok bool) {
 		if number, found := mysqlNumber(e); found {
 			return code{mysql: number}, true
 		}
+		if number, found := sqliteNumber(e); found {
+			return code{sqlite: number}, true
+		}
 	}
 	return code{}, false
 }
@@ -72,18 +75,34 @@ func chain(err error, list []error) []error {
 // mysqlNumber reads the field Number of go-sql-driver's MySQLError, which has no
 // method for it.
 func mysqlNumber(err error) (number uint16, ok bool) {
-	v := reflect.ValueOf(err)
-	if v.Kind() == reflect.Pointer && !v.IsNil() {
-		v = v.Elem()
-	}
-	if v.Kind() != reflect.Struct || v.Type().Name() != "MySQLError" {
-		return 0, false
-	}
-	field := v.FieldByName("Number")
+	field := fieldOf(err, "MySQLError", "Number")
 	if field.Kind() != reflect.Uint16 {
 		return 0, false
 	}
 	return uint16(field.Uint()), true //nolint:gosec // it is one
+}
+
+// sqliteNumber reads the field ExtendedCode of mattn/go-sqlite3's Error, which
+// has no method for it either.
+func sqliteNumber(err error) (number int, ok bool) {
+	field := fieldOf(err, "Error", "ExtendedCode")
+	if field.Kind() != reflect.Int {
+		return 0, false
+	}
+	return int(field.Int()), true
+}
+
+// fieldOf returns a field of an error that is a struct, or points to one, of a
+// type of that name; else a value of no kind.
+func fieldOf(err error, typeName, field string) reflect.Value {
+	v := reflect.ValueOf(err)
+	if v.Kind() == reflect.Pointer && !v.IsNil() {
+		v = v.Elem()
+	}
+	if v.Kind() != reflect.Struct || v.Type().Name() != typeName {
+		return reflect.Value{}
+	}
+	return v.FieldByName(field)
 }
 
 // classify says what an error means for a claim.

@@ -104,6 +104,8 @@ func testHandlerCannotEndItsTransaction(t *testing.T, b *backend) {
 		tx, _ := Tx(ctx)
 		for _, query := range []string{
 			"COMMIT", " commit;", "\n\tRollback", "BEGIN", "START TRANSACTION", "END", "abort", "ROLLBACK WORK",
+			"/* traced */ COMMIT", "/**/ -- why\n# and how\n/* again */ROLLBACK", "/*!50003 COMMIT */", "/*M! COMMIT */",
+			"SET autocommit = 1", "set @@session.AUTOCOMMIT=1", "PREPARE TRANSACTION 'mine'",
 		} {
 			if _, err := tx.ExecContext(ctx, query); !errors.Is(err, ErrTxControl) {
 				t.Errorf("%q: %v", query, err)
@@ -112,7 +114,7 @@ func testHandlerCannotEndItsTransaction(t *testing.T, b *backend) {
 				t.Errorf("%q: %v", query, err)
 			}
 		}
-		for _, query := range []string{"SAVEPOINT mine", "ROLLBACK TO SAVEPOINT mine", "RELEASE SAVEPOINT mine"} {
+		for _, query := range []string{"SAVEPOINT mine", "/* why */ ROLLBACK /* what */ TO SAVEPOINT mine", "RELEASE SAVEPOINT mine"} {
 			if _, err := tx.ExecContext(ctx, query); err != nil {
 				t.Errorf("%q: %v", query, err)
 			}

@@ -19,9 +19,9 @@ const (
 )
 
 // Migrate creates the tables of a store, oncemore_record and oncemore_meta, or
-// upgrades them. It does nothing where they are up to date, and may be called
-// by several instances at once: they wait for each other. Of options it heeds
-// [WithDialect].
+// upgrades them. Where they are up to date it only reads, so that a user who
+// may not create tables can call it, too. It may be called by several instances
+// at once: they wait for each other. Of options it heeds [WithDialect].
 func Migrate(ctx context.Context, db *sql.DB, options ...Option) error {
 	if db == nil {
 		return errNilDB
@@ -44,6 +44,9 @@ func migrate(ctx context.Context, db *sql.DB, d dialect) (err error) {
 	if err != nil {
 		return err
 	}
+	if upToDate(ctx, db, len(list)) {
+		return nil
+	}
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return fmt.Errorf("sqlstore: migrate: %w", err)
@@ -58,6 +61,17 @@ func migrate(ctx context.Context, db *sql.DB, d dialect) (err error) {
 		return fmt.Errorf("sqlstore: migrate: %w", err)
 	}
 	return nil
+}
+
+// upToDate reports whether there is nothing to migrate. If that cannot be told,
+// the migration will say why.
+func upToDate(ctx context.Context, db *sql.DB, known int) bool {
+	have, err := schemaVersion(ctx, db)
+	if err != nil || have != known {
+		return false
+	}
+	id, err := meta(ctx, db, metaID)
+	return err == nil && id != ""
 }
 
 // migration is the file NNNN_name.sql, number 1 and up. Its statements end with

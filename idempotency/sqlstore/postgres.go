@@ -40,14 +40,20 @@ func (postgres) check(ctx context.Context, db *sql.DB) error {
 // schemaLock is the number of the lock for migrations: "oncemore" in ASCII.
 const schemaLock = 0x6f6e63656d6f7265
 
+// lockSchema begins a transaction, because a lock of the session would stay
+// behind in a proxy that shares connections between transactions.
 func (postgres) lockSchema(ctx context.Context, conn *sql.Conn) (func(context.Context) error, error) {
-	if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_lock($1)", int64(schemaLock)); err != nil {
+	end := func(ctx context.Context) error {
+		_, err := conn.ExecContext(ctx, "COMMIT") // which rolls back if a statement has failed
+		return err
+	}
+	if _, err := conn.ExecContext(ctx, "BEGIN"); err != nil {
 		return nil, err
 	}
-	return func(ctx context.Context) error {
-		_, err := conn.ExecContext(ctx, "SELECT pg_advisory_unlock($1)", int64(schemaLock))
-		return err
-	}, nil
+	if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", int64(schemaLock)); err != nil {
+		return nil, errors.Join(err, end(context.WithoutCancel(ctx)))
+	}
+	return end, nil
 }
 
 func (postgres) begin(ctx context.Context, s *session, o beginning) error {

@@ -40,9 +40,11 @@ func (sqlite) check(ctx context.Context, db *sql.DB) (err error) {
 	case err != nil:
 		return fmt.Errorf("sqlstore: check the database: %w", err)
 	case !strings.EqualFold(mode, "wal"):
-		return fmt.Errorf("sqlstore: PRAGMA journal_mode is %s; open a file with _pragma=journal_mode(WAL)", mode)
+		return fmt.Errorf("sqlstore: PRAGMA journal_mode is %s; open a file with _pragma=journal_mode(WAL), "+
+			"or with mattn/go-sqlite3 _journal_mode=WAL", mode)
 	case busy == 0:
-		return errors.New("sqlstore: PRAGMA busy_timeout is 0; open the file with _pragma=busy_timeout(5000)")
+		return errors.New("sqlstore: PRAGMA busy_timeout is 0; open the file with _pragma=busy_timeout(5000), " +
+			"or with mattn/go-sqlite3 _busy_timeout=5000")
 	}
 	return nil
 }

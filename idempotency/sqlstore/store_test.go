@@ -49,6 +49,51 @@ func testMigrateAtOnce(t *testing.T, b *backend) {
 	}
 }
 
+// testLittlePrivilege: a user who may not create tables cannot migrate, which
+// leaves nothing behind, and opens the store with WithMigrate once the tables
+// are there.
+func testLittlePrivilege(t *testing.T, b *backend) {
+	t.Helper()
+	p := b.newPlace(t)
+	owner := p.open(t)
+	little := &place{backend: b}
+	var grant, leftovers string
+	switch b.dialect {
+	case MySQL:
+		little.dsn = strings.Replace(p.dsn, "root@", "little@", 1)
+		grant = "GRANT SELECT, INSERT, UPDATE, DELETE ON * TO little@'%'"
+		must(t, execIn(t, owner, "CREATE USER little@'%'"))
+		leftovers = `SELECT IS_FREE_LOCK(CONCAT('oncemore/', LEFT(SHA2(DATABASE(), 256), 40))) = 0`
+	case PostgreSQL:
+		little.dsn = strings.Replace(p.dsn, "postgres@", "little@", 1)
+		grant = "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO little"
+		must(t, execIn(t, owner, "CREATE USER little"))
+		leftovers = `SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND database =
+			(SELECT oid FROM pg_database WHERE datname = current_database()))
+			OR EXISTS (SELECT FROM pg_stat_activity WHERE usename = 'little' AND state LIKE 'idle in transaction%')`
+	}
+	must(t, execIn(t, owner, grant))
+	db := little.open(t)
+	db.SetMaxOpenConns(2)
+	if _, err := New(t.Context(), db, WithMigrate()); err == nil || !strings.Contains(err.Error(), "denied") {
+		t.Errorf("new: %v, want a denial", err)
+	}
+	var left bool
+	must(t, owner.QueryRowContext(t.Context(), leftovers).Scan(&left))
+	if left {
+		t.Error("a migration that failed has left a lock or a transaction")
+	}
+	must(t, Migrate(t.Context(), owner))
+	must(t, execIn(t, owner, grant))
+	s := storeOn(t, db) // with WithMigrate
+	out := acquire(t, s, claimFor(t, "key"))
+	must(t, write(out.Execution.Context(t.Context()), db, "business"))
+	must(t, out.Execution.Complete(t.Context(), []byte("record")))
+	wantState(t, s, claimFor(t, "key"), idempotency.Done)
+	_, err := s.Sweep(t.Context())
+	must(t, err)
+}
+
 func testNew(t *testing.T, b *backend) {
 	t.Helper()
 	p := b.newPlace(t)

@@ -35,6 +35,7 @@ func runSuite(t *testing.T, d Dialect) {
 		{"SweepUnderLoad", testSweepUnderLoad, false},
 		{"SweepYields", testSweepYields, true},
 		{"MigrateAtOnce", testMigrateAtOnce, false},
+		{"LittlePrivilege", testLittlePrivilege, true},
 		{"Cache", testCache, false},
 		{"New", testNew, false},
 		{"ServerKilled", testServerKilled, true},

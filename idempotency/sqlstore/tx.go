@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"unicode"
 )
 
 // Querier is a transaction as its handler sees it, and what *sql.DB, *sql.Conn
@@ -19,7 +20,10 @@ type Querier interface {
 }
 
 // ErrTxControl is returned to a handler that tries to begin, commit or roll back
-// its transaction, which are not its to end. Savepoints of its own are.
+// its transaction, or to change autocommit: its end is not the handler's to
+// choose. Savepoints of its own are. A statement is judged by its first words,
+// so that a COMMIT behind another statement in one text goes unnoticed: do not
+// send several at once.
 var ErrTxControl = errors.New("sqlstore: the transaction commits with the handler's answer; " +
 	"return an error to roll it back, or use a savepoint")
 
@@ -148,24 +152,45 @@ func (t *transaction) PrepareContext(ctx context.Context, query string) (*sql.St
 }
 
 // controls reports whether a statement would end the transaction, by its first
-// words.
+// words: what follows in the same text is not looked at.
 func controls(query string) bool {
-	word, rest := firstWord(query)
-	switch strings.ToUpper(word) {
+	first, rest := nextWord(query)
+	second, _ := nextWord(rest)
+	switch first {
 	case "BEGIN", "START", "COMMIT", "END", "ABORT":
 		return true
 	case "ROLLBACK":
-		next, _ := firstWord(rest)
-		return !strings.EqualFold(next, "TO")
+		return second != "TO"
+	case "PREPARE":
+		return second == "TRANSACTION"
+	case "SET":
+		return strings.Contains(strings.ToUpper(rest), "AUTOCOMMIT")
 	}
 	return false
 }
 
-func firstWord(text string) (word, rest string) {
-	text = strings.TrimLeft(text, " \t\r\n;")
-	end := strings.IndexFunc(text, func(r rune) bool { return r < 'A' || r > 'z' })
-	if end < 0 {
-		return text, ""
+// nextWord returns the next word of a statement, in upper case, and what comes
+// after it. Comments before it are skipped, unless the server executes them:
+// /*! and /*M! begin a word.
+func nextWord(text string) (word, rest string) {
+	for {
+		text = strings.TrimLeft(text, " \t\r\n\f\v;")
+		end := ""
+		switch {
+		case strings.HasPrefix(text, "--"), strings.HasPrefix(text, "#"):
+			end = "\n"
+		case strings.HasPrefix(text, "/*!"), strings.HasPrefix(text, "/*M!"):
+			text = strings.TrimLeft(text, "/*M!0123456789")
+			continue
+		case strings.HasPrefix(text, "/*"):
+			end = "*/"
+		default:
+			length := strings.IndexFunc(text, func(r rune) bool { return !unicode.IsLetter(r) })
+			if length < 0 {
+				length = len(text)
+			}
+			return strings.ToUpper(text[:length]), text[length:]
+		}
+		_, text, _ = strings.Cut(text, end)
 	}
-	return text[:end], text[end:]
 }

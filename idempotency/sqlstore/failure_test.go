@@ -1,0 +1,56 @@
+package sqlstore
+
+import (
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"testing"
+
+	gomysql "github.com/go-sql-driver/mysql"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// ErrNo, ErrNoExtended and Error are as in github.com/mattn/go-sqlite3, which
+// needs C.
+type (
+	ErrNo         int
+	ErrNoExtended int
+	Error         struct {
+		Code         ErrNo
+		ExtendedCode ErrNoExtended
+		err          string
+	}
+)
+
+func (e Error) Error() string { return e.err }
+
+// TestClassify: what a driver's error means for a claim, however deep it lies.
+func TestClassify(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		err  error
+		want failure
+	}{
+		{"MySQL: deadlock", &gomysql.MySQLError{Number: 1213}, conflict},
+		{"MySQL: lock wait timeout", &gomysql.MySQLError{Number: 1205}, contended},
+		{"MySQL: shutdown", &gomysql.MySQLError{Number: 1053}, broken},
+		{"MySQL: no such table", &gomysql.MySQLError{Number: 1146}, failed},
+		{"PostgreSQL: serialization", &pgconn.PgError{Code: "40001"}, conflict},
+		{"PostgreSQL: lock timeout", &pgconn.PgError{Code: "55P03"}, contended},
+		{"PostgreSQL: connection", &pgconn.PgError{Code: "08006"}, broken},
+		{"PostgreSQL: no such table", &pgconn.PgError{Code: "42P01"}, failed},
+		{"SQLite in C: busy", Error{Code: 5, ExtendedCode: 5}, contended},
+		{"SQLite in C: busy snapshot", Error{Code: 5, ExtendedCode: 517}, conflict},
+		{"SQLite in C: no such function", Error{Code: 1, ExtendedCode: 1}, failed},
+		{"SQLite in C, by pointer", &Error{Code: 5, ExtendedCode: 5}, contended},
+		{"bad connection", driver.ErrBadConn, broken},
+		{"of nobody's", errors.New("EOF"), broken},
+		{"nil pointer", (*gomysql.MySQLError)(nil), broken},
+	} {
+		for _, err := range []error{c.err, fmt.Errorf("wrapped: %w", c.err), errors.Join(errors.New("beside"), c.err)} {
+			if got := classify(err); got != c.want {
+				t.Errorf("%s: %d, want %d", c.name, got, c.want)
+			}
+		}
+	}
+}
