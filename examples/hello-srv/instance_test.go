@@ -341,6 +341,42 @@ func TestStopFinishesTheCall(t *testing.T) {
 	}
 }
 
+// TestStopDrainsTheTip that is running: grpc gives a call no more than a second
+// when it stops, and a tip that takes two is answered all the same.
+func TestStopDrainsTheTip(t *testing.T) {
+	for _, transport := range fixture.Transports() {
+		t.Run(transport, func(t *testing.T) {
+			err := stopDuringTip(t, transport, 500*time.Millisecond)
+			for wait := time.Second; code(err) == 503 && wait < 10*time.Second; wait *= 2 {
+				err = stopDuringTip(t, transport, wait) // it had come too late
+			}
+			if err != nil {
+				t.Errorf("the tip that was running: %v", err)
+			}
+		})
+	}
+}
+
+// stopDuringTip stops an instance some time after it was sent a tip, and returns
+// what that was answered.
+func stopDuringTip(t *testing.T, transport string, wait time.Duration) error {
+	t.Helper()
+	i := start(t, transport, "--faults")
+	answered := make(chan error, 1)
+	go func() {
+		_, err := i.wallet.Tip(keyed(t, "k", faultMetadata, "sleep="+(wait+2*time.Second).String()), &hello.TipRequest{Student: "xuxu", AmountCents: 1}, i.at())
+		answered <- err
+	}()
+	time.Sleep(wait)
+	if err := i.process.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-i.exited; err != nil {
+		t.Errorf("stopped with %v", err)
+	}
+	return <-answered
+}
+
 func TestStartRefusesBadSettings(t *testing.T) {
 	for _, tt := range []struct {
 		store string
