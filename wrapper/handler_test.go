@@ -300,6 +300,23 @@ func TestLeakedKeyDoesNothing(t *testing.T) {
 	})
 }
 
+// TestKeyDoesNotTravelOn: a handler that makes a call of its own with its context,
+// by go-micro's own client, does not hand its caller's key on.
+func TestKeyDoesNotTravelOn(t *testing.T) {
+	eachTransport(t, func(t *testing.T, transport string) {
+		below := fixture.Start(t, fixture.Config{Transport: transport})
+		node := fixture.Start(t, fixture.Config{Transport: transport, Setup: "memory", Relay: below.Address()})
+		stock := fixture.NewClient(t, transport, []string{node.Address()})
+		ctx := keyed(t.Context(), "k", idempotency.HeaderRetryCount, "1")
+		if answer, err := fixture.Call(ctx, stock, fixture.Relay, ""); err != nil || answer != below.ID() {
+			t.Fatalf("answer %q, error %v", answer, err)
+		}
+		if j := below.Journal(); len(j) != 1 || j[0].Key != "" || j[0].RetryCount != "" {
+			t.Errorf("what arrived below: %+v", j)
+		}
+	})
+}
+
 func TestSameKeyOtherEndpoint(t *testing.T) {
 	eachTransport(t, func(t *testing.T, transport string) {
 		node, stock := start(t, transport, "memory", client.Retries(0))

@@ -171,6 +171,10 @@ func (o *ServerOptions) modeOf(endpoint string) KeyMode {
 // server.NewHandler. An endpoint that changes nothing is "safe", one whose
 // repetition has the effect of one call "idempotent", and one that a handler
 // wrapper deduplicates "keyed".
+//
+// Registries keep endpoints by the version of a service, and not by instance: of
+// instances with one version, what one announces is taken for what all do. Give
+// the service a new version (micro.Version) when an endpoint becomes safer.
 func EndpointSafety(endpoint string, safety string) server.HandlerOption {
 	return server.EndpointMetadata(endpoint, map[string]string{retryfunc.MetadataSafety: safety})
 }

@@ -58,6 +58,11 @@ type Config struct {
 	Callers bool `json:"callers"`
 	// Announce announces the store's identity through the registry.
 	Announce bool `json:"announce"`
+	// Safety is what is announced of EndpointPay, see wrapper.EndpointSafety; empty
+	// for nothing.
+	Safety string `json:"safety"`
+	// Version of the service; empty means go-micro's default.
+	Version string `json:"version"`
 	// Service is the service's name; empty means fixture.DefaultService.
 	Service string `json:"service"`
 	// Consul is the host:port of an agent to register with; empty means none.

@@ -41,7 +41,11 @@ func setup(i fixture.Instance) ([]server.Option, error) {
 	if b.ledger, err = c.openInstanceLedger(); err != nil {
 		return nil, err
 	}
-	i.Handle(b)
+	var announced []server.HandlerOption
+	if c.Safety != "" {
+		announced = append(announced, wrapper.EndpointSafety(EndpointPay, c.Safety))
+	}
+	i.Handle(b, announced...)
 	return c.serverOptions(ctx, b)
 }
 
@@ -76,6 +80,9 @@ func (c Config) serverOptions(ctx context.Context, b *Bank) ([]server.Option, er
 		return nil, err
 	}
 	options := []server.Option{server.WrapHandler(b.observe), server.WrapHandler(wrap)}
+	if c.Version != "" {
+		options = append(options, server.Version(c.Version))
+	}
 	if !c.Announce {
 		return options, nil
 	}

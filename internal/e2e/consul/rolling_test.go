@@ -14,29 +14,34 @@ import (
 
 // TestRollingDeploy: two instances are registered, and the one that executes a
 // keyed write is killed in it. Its caller's client may repeat the write only if
-// the registry says that both remember in one place.
+// the registry says that both remember in one place, or that the endpoint bears it.
 func TestRollingDeploy(t *testing.T) {
 	t.Parallel()
 	place, elsewhere := bank.Open(t, bank.Postgres), bank.Open(t, bank.Redis)
 	a := start(t)
 	silent, open := a.config(), a.config()
 	silent.Announce, open.FailOpen = false, true
+	keyed, idempotent, older := silent, silent, silent
+	keyed.Safety, idempotent.Safety, older.Version = "keyed", "idempotent", "0.9"
 	for i, tt := range []struct {
-		name   string
-		second bank.Config
-		place  *bank.Place
-		trust  bool
+		name          string
+		first, second bank.Config
+		place         *bank.Place // of the second
+		trust         bool
 	}{
-		{"both announce one store", a.config(), place, true},
-		{"one does not announce", silent, place, false},
-		{"one announces another store", a.config(), elsewhere, false},
-		{"one may execute without a record", open, place, false},
+		{"both announce one store", a.config(), a.config(), place, true},
+		{"one does not announce", a.config(), silent, place, false},
+		{"one announces another store", a.config(), a.config(), elsewhere, false},
+		{"one may execute without a record", a.config(), open, place, false},
+		{"both announce an idempotent endpoint", idempotent, idempotent, place, true},
+		{"both announce a keyed endpoint and no store", keyed, keyed, place, false},
+		{"an older version announces no endpoint", idempotent, older, place, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			for _, transport := range fixture.Transports() {
 				t.Run(transport, func(t *testing.T) {
-					first, second := a.config(), tt.second
+					first, second := tt.first, tt.second
 					first.Service = "bank-" + strconv.Itoa(i) + "-" + transport // or the dead of other tests are candidates
 					second.Service = first.Service
 					f := bank.Start(t, place, transport, 1, first)
