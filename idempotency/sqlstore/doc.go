@@ -44,7 +44,9 @@
 //     to the same one. Behind a proxy that shares connections between
 //     transactions the store does not work.
 //   - PostgreSQL: a proxy such as PgBouncer must be in session or transaction
-//     mode, not in statement mode.
+//     mode, not in statement mode. With lib/pq, which waits for the server even
+//     when a context has ended, a server that hangs holds calls for as long as
+//     the network lets it; pgx hangs up.
 //   - SQLite: one execution at a time. There is one write lock for all keys,
 //     from the beginning of an execution to its end, and every other write to
 //     the file waits meanwhile; one that may not wait is told that its key is

@@ -92,7 +92,7 @@ func (postgres) rollback(ctx context.Context, s *session) (over bool, err error)
 	return false, s.boundTx(ctx, s.tx.Rollback)
 }
 
-// hangUp has nothing to do: this driver closes a connection whose context ends.
+// hangUp has nothing to do: pgx closes a connection whose context ends.
 func (postgres) hangUp(*session) {}
 
 // yield has nothing to add to the wait that begin was given.

@@ -175,7 +175,7 @@ func controls(query string) bool {
 func nextWord(text string) (word, rest string) {
 	for {
 		text = strings.TrimLeft(text, " \t\r\n\f\v;")
-		end := ""
+		var end string
 		switch {
 		case strings.HasPrefix(text, "--"), strings.HasPrefix(text, "#"):
 			end = "\n"
