@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -72,7 +73,7 @@ func TestDemonstration(t *testing.T) {
 	t.Run("consul", func(t *testing.T) {
 		var out bytes.Buffer
 		c := settings(t, "REGISTRY=consul", "CONSUL_BIN="+cmp.Or(os.Getenv("CONSUL_BIN"), "../../.cache/bin/consul"))
-		r, err := arms()[0].run(t.Context(), &out, c, shortPlan(), programs, t.TempDir())
+		r, err := arms()[0].run(t.Context(), &out, c, shortPlan(), programs, filepath.Join(t.TempDir(), "run"))
 		if err != nil {
 			t.Fatalf("%v\n%s", err, out.String())
 		}
@@ -83,7 +84,7 @@ func TestDemonstration(t *testing.T) {
 
 	t.Run("without deduplication", func(t *testing.T) {
 		var out bytes.Buffer
-		r, err := arms()[0].run(t.Context(), &out, settings(t, "STORE=none:"), shortPlan(), programs, t.TempDir())
+		r, err := arms()[0].run(t.Context(), &out, settings(t, "STORE=none:"), shortPlan(), programs, filepath.Join(t.TempDir(), "run"))
 		if err != nil {
 			t.Fatalf("%v\n%s", err, out.String())
 		}
