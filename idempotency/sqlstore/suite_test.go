@@ -16,6 +16,7 @@ func runSuite(t *testing.T, d Dialect) {
 	}{
 		{"Conformance", testConformance, false},
 		{"Storm", testStorm, false},
+		{"Serializable", testSerializable, true},
 		{"StormOnTheStore", testStormOnTheStore, false},
 		{"EveryWinnerFails", testEveryWinnerFails, false},
 		{"WaitersArePooled", testWaitersArePooled, true},

@@ -34,7 +34,7 @@ func (s *Store) beginTransactional(ctx context.Context, c *idempotency.Claim) (i
 	until := time.Now().Add(c.Wait)
 	var wait time.Duration
 	for waiting := false; ; {
-		seen, err := s.table().find(ctx, c.Key)
+		seen, err := s.look(ctx, c.Key)
 		if err != nil {
 			return idempotency.Outcome{}, err
 		}
