@@ -31,6 +31,8 @@ func runSuite(t *testing.T, d Dialect) {
 		{"BeginDoesNotOvertakeACommit", testBeginDoesNotOvertakeACommit, true},
 		{"CancelAtEveryStep", testCancelAtEveryStep, true},
 		{"LateClaim", testLateClaim, true},
+		{"CutStatement", testCutStatement, true},
+		{"LongWait", testLongWait, true},
 		{"HostVanishes", testHostVanishes, true},
 		{"Sweep", testSweep, false},
 		{"SweepUnderLoad", testSweepUnderLoad, false},
