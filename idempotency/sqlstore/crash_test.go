@@ -250,6 +250,55 @@ func testHostVanishes(t *testing.T, b *backend) {
 	wantWrites(t, other.db, "next", 1)
 }
 
+// testCutStatement: a handler whose statement was cut short by its context, and
+// with it the connection, is released like any other: a late attempt finds that.
+func testCutStatement(t *testing.T, b *backend) {
+	t.Helper()
+	p := b.newPlace(t)
+	i := p.instance(t, 4)
+	sleep := map[Dialect]string{MySQL: "SELECT SLEEP(0.5)", PostgreSQL: "SELECT pg_sleep(0.5)"}[b.dialect]
+	_, err := i.call(t.Context(), "key", 5, func(ctx context.Context) error {
+		must(t, write(ctx, i.db, "cut"))
+		tx, _ := Tx(ctx)
+		ctx, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+		defer cancel()
+		_, err := tx.ExecContext(ctx, sleep)
+		return idempotency.NotDone(err)
+	})
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error %v, want the handler's", err)
+	}
+	again := func(ctx context.Context) error { return write(ctx, i.db, "again") }
+	if _, err := i.call(t.Context(), "key", 4, again); !errors.Is(err, idempotency.ErrSuperseded) {
+		t.Errorf("an earlier attempt: %v, want ErrSuperseded", err)
+	}
+	_, err = i.call(t.Context(), "key", 6, again)
+	must(t, err)
+	wantWrites(t, i.db, "cut", 0)
+	wantWrites(t, i.db, "again", 1)
+}
+
+// testLongWait: a duplicate waits for longer than its driver waits for an
+// answer.
+func testLongWait(t *testing.T, b *backend) {
+	t.Helper()
+	p := b.newPlace(t)
+	owner := p.store(t)
+	p.dsn += map[Dialect]string{MySQL: "&readTimeout=1s"}[b.dialect] // pgx goes by contexts alone
+	waiter := p.store(t)
+	out := acquire(t, owner, claimFor(t, "key"))
+	NoWrites(out.Execution.Context(t.Context()))
+	var group sync.WaitGroup
+	group.Go(func() {
+		time.Sleep(5500 * time.Millisecond)
+		if err := out.Execution.Complete(t.Context(), []byte("record")); err != nil {
+			t.Errorf("complete: %v", err)
+		}
+	})
+	wantState(t, waiter, claimFor(t, "key"), idempotency.Done)
+	group.Wait()
+}
+
 // testServerKilled kills the server under load, twice, and restarts it. What
 // was acknowledged has happened once; what was not is repeated until it is.
 func testServerKilled(t *testing.T, b *backend) {

@@ -10,7 +10,7 @@ import (
 // beginDetached claims a key with a lease, in one statement that commits by
 // itself.
 func (s *Store) beginDetached(ctx context.Context, c *idempotency.Claim) (idempotency.Outcome, error) {
-	seen, err := s.table().find(ctx, c.Key)
+	seen, err := s.look(ctx, c.Key)
 	if err != nil {
 		return idempotency.Outcome{}, idempotency.NotApplied(err)
 	}
@@ -96,7 +96,7 @@ func (l *lease) Complete(ctx context.Context, record []byte) error {
 	}
 	if !mine {
 		// An earlier answer may have been lost.
-		r, err := l.store.table().find(ctx, c.Key)
+		r, err := l.store.look(ctx, c.Key)
 		switch {
 		case err != nil:
 			return err
@@ -115,7 +115,7 @@ func (l *lease) Release(ctx context.Context) error {
 	if err != nil || mine {
 		return err
 	}
-	r, err := l.store.table().find(ctx, c.Key)
+	r, err := l.store.look(ctx, c.Key)
 	switch {
 	case err != nil:
 		return err

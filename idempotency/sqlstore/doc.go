@@ -42,7 +42,8 @@
 //     store notices, and answers that nothing has happened. Locks (GET_LOCK)
 //     belong to one server, so with several primaries all instances must write
 //     to the same one. Behind a proxy that shares connections between
-//     transactions the store does not work.
+//     transactions the store does not work. A readTimeout of the driver must
+//     be 2 s at least, and longer than any statement of a handler.
 //   - PostgreSQL: a proxy such as PgBouncer must be in session or transaction
 //     mode, not in statement mode. With lib/pq, which waits for the server even
 //     when a context has ended, a server that hangs holds calls for as long as

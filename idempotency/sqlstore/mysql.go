@@ -103,7 +103,9 @@ func (d mysql) lockWait(wait time.Duration) string {
 	return strconv.FormatInt(seconds(wait), 10)
 }
 
-func (mysql) patience(left time.Duration) time.Duration { return left }
+// patience is short, since a longer wait than the driver's readTimeout ends with
+// the connection.
+func (mysql) patience(left time.Duration) time.Duration { return min(left, 500*time.Millisecond) }
 
 func (mysql) claimed(context.Context, *session) error { return nil }
 

@@ -41,13 +41,14 @@ func (postgres) check(ctx context.Context, db *sql.DB) error {
 const schemaLock = 0x6f6e63656d6f7265
 
 // lockSchema begins a transaction, because a lock of the session would stay
-// behind in a proxy that shares connections between transactions.
+// behind in a proxy that shares connections between transactions. It must see
+// what others have done while it waited.
 func (postgres) lockSchema(ctx context.Context, conn *sql.Conn) (func(context.Context) error, error) {
 	end := func(ctx context.Context) error {
 		_, err := conn.ExecContext(ctx, "COMMIT") // which rolls back if a statement has failed
 		return err
 	}
-	if _, err := conn.ExecContext(ctx, "BEGIN"); err != nil {
+	if _, err := conn.ExecContext(ctx, "BEGIN ISOLATION LEVEL READ COMMITTED"); err != nil {
 		return nil, err
 	}
 	if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", int64(schemaLock)); err != nil {

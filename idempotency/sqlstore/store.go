@@ -157,6 +157,16 @@ func (s *Store) Begin(ctx context.Context, c idempotency.Claim) (idempotency.Out
 // table is where each statement is a transaction.
 func (s *Store) table() table { return table{statements: s.statements, db: s.db} }
 
+// look finds a key's row outside of any transaction. Where the server's default
+// is SERIALIZABLE even that can lose against others.
+func (s *Store) look(ctx context.Context, key idempotency.StoreKey) (r *row, err error) {
+	err = persist(ctx, func() (err error) {
+		r, err = s.table().find(ctx, key)
+		return err
+	})
+	return r, err
+}
+
 func (s *Store) tableIn(ss *session) table {
 	return table{statements: s.statements, db: s.db, tx: ss.tx}
 }

@@ -17,7 +17,11 @@ import (
 // testMigrateAtOnce starts many instances on an empty database.
 func testMigrateAtOnce(t *testing.T, b *backend) {
 	t.Helper()
-	p := b.newPlace(t)
+	migrateAtOnce(t, b.newPlace(t))
+}
+
+func migrateAtOnce(t *testing.T, p *place) {
+	t.Helper()
 	const instances = 12
 	ids := make([]string, instances)
 	var group sync.WaitGroup

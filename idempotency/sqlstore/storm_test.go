@@ -63,15 +63,33 @@ func testStorm(t *testing.T, b *backend) {
 	t.Run("Detached", func(t *testing.T) { storm(t, b, 50, 200, WithDetached()) })
 }
 
-func storm(t *testing.T, b *backend, keys, duplicates int, options ...Option) {
+// testSerializable does so where transactions are SERIALIZABLE unless they say
+// otherwise, and even a look loses against others.
+func testSerializable(t *testing.T, b *backend) {
+	t.Helper()
 	p := b.newPlace(t)
+	p.dsn += map[Dialect]string{
+		MySQL: "&tx_isolation=%27SERIALIZABLE%27", PostgreSQL: "&default_transaction_isolation=serializable",
+	}[b.dialect]
+	migrateAtOnce(t, p)
+	t.Run("Transactional", func(t *testing.T) { p.storm(t, "t", 50, 200) })
+	t.Run("Detached", func(t *testing.T) { p.storm(t, "d", 50, 200, WithDetached()) })
+}
+
+func storm(t *testing.T, b *backend, keys, duplicates int, options ...Option) {
+	t.Helper()
+	b.newPlace(t).storm(t, "key", keys, duplicates, options...)
+}
+
+func (p *place) storm(t *testing.T, prefix string, keys, duplicates int, options ...Option) {
+	t.Helper()
 	instances := []*instance{
 		p.instance(t, 40, options...), p.instance(t, 40, options...), p.instance(t, 40, options...),
 	}
 	var runs atomic.Int32
 	var group sync.WaitGroup
 	for n := range keys * duplicates {
-		i, key := instances[n/keys%len(instances)], fmt.Sprintf("key-%d", n%keys)
+		i, key := instances[n/keys%len(instances)], fmt.Sprintf("%s-%d", prefix, n%keys)
 		group.Go(func() {
 			reply, err := i.call(t.Context(), key, 0, func(ctx context.Context) error {
 				runs.Add(1)
@@ -87,7 +105,7 @@ func storm(t *testing.T, b *backend, keys, duplicates int, options ...Option) {
 		t.Errorf("%d executions, want %d", runs.Load(), keys)
 	}
 	for n := range keys {
-		wantWrites(t, instances[0].db, fmt.Sprintf("key-%d", n), 1)
+		wantWrites(t, instances[0].db, fmt.Sprintf("%s-%d", prefix, n), 1)
 	}
 }
 

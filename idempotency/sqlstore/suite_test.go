@@ -16,6 +16,7 @@ func runSuite(t *testing.T, d Dialect) {
 	}{
 		{"Conformance", testConformance, false},
 		{"Storm", testStorm, false},
+		{"Serializable", testSerializable, true},
 		{"StormOnTheStore", testStormOnTheStore, false},
 		{"EveryWinnerFails", testEveryWinnerFails, false},
 		{"WaitersArePooled", testWaitersArePooled, true},
@@ -30,6 +31,8 @@ func runSuite(t *testing.T, d Dialect) {
 		{"BeginDoesNotOvertakeACommit", testBeginDoesNotOvertakeACommit, true},
 		{"CancelAtEveryStep", testCancelAtEveryStep, true},
 		{"LateClaim", testLateClaim, true},
+		{"CutStatement", testCutStatement, true},
+		{"LongWait", testLongWait, true},
 		{"HostVanishes", testHostVanishes, true},
 		{"Sweep", testSweep, false},
 		{"SweepUnderLoad", testSweepUnderLoad, false},

@@ -34,7 +34,7 @@ func (s *Store) beginTransactional(ctx context.Context, c *idempotency.Claim) (i
 	until := time.Now().Add(c.Wait)
 	var wait time.Duration
 	for waiting := false; ; {
-		seen, err := s.table().find(ctx, c.Key)
+		seen, err := s.look(ctx, c.Key)
 		if err != nil {
 			return idempotency.Outcome{}, err
 		}
@@ -283,10 +283,26 @@ func (e *execution) releaseHere(ctx context.Context) error {
 	return e.session.commit(ctx)
 }
 
+// releaseWait is how long a release waits for the server to notice that a
+// connection is gone: it may have to end a statement first.
+const releaseWait = time.Second
+
 // releaseAnew remembers an attempt whose own connection is gone, and with it
 // all that its handler wrote.
 func (s *Store) releaseAnew(ctx context.Context, c *idempotency.Claim) error {
-	ss, err := s.openSession(ctx, beginning{lock: s.lockName(c.Key), timeout: c.Timeout})
+	until := time.Now().Add(releaseWait)
+	for {
+		left := max(0, time.Until(until))
+		err := s.releaseOn(ctx, c, s.dialect.patience(left))
+		if classify(err) != contended || left == 0 || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// releaseOn claims the key on another connection, to give it up.
+func (s *Store) releaseOn(ctx context.Context, c *idempotency.Claim, wait time.Duration) error {
+	ss, err := s.openSession(ctx, beginning{lock: s.lockName(c.Key), wait: wait, timeout: c.Timeout})
 	if err != nil {
 		return err
 	}

@@ -63,7 +63,11 @@ func (p *Proxy) Refuse() {
 func (p *Proxy) Freeze() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.thawed = make(chan struct{})
+	select {
+	case <-p.thawed:
+		p.thawed = make(chan struct{})
+	default: // it is frozen, and somebody may wait for that channel
+	}
 }
 
 // Thaw forwards what has come in since Freeze.

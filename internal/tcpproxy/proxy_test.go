@@ -168,6 +168,7 @@ func TestFreeze(t *testing.T) {
 	if proxy.Open() != 1 {
 		t.Errorf("%d connections are open", proxy.Open())
 	}
+	proxy.Freeze() // again changes nothing
 	if err := conn.SetReadDeadline(time.Time{}); err != nil {
 		t.Fatal(err)
 	}
