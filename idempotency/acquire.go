@@ -24,10 +24,10 @@ func (g *Guard) acquire(ctx context.Context, r *request) (Outcome, error) {
 		case out.mayMismatch() && !out.Fingerprint.Matches(r.claim.Fingerprint):
 			return Outcome{}, refusal(ErrMismatch, nil)
 		case out.State == Superseded && r.here && overtaken < mostOvertaken:
+			overtaken++
 			g.work.leave()
 			r.isHere()
-			r.claim.Attempt += ahead(overtaken)
-			overtaken++
+			r.claim.Attempt = max(r.claim.Attempt, out.Attempt)
 			continue
 		case out.State != Running:
 			r.fence = out.Fence
@@ -45,21 +45,10 @@ func (g *Guard) acquire(ctx context.Context, r *request) (Outcome, error) {
 	}
 }
 
-// mostOvertaken is how often a request that is here tries to be later than the
-// attempt that was released.
-const mostOvertaken = 20
-
-// ahead is by how many microseconds a request dates itself ahead that is here and
-// was taken for late. The first time it was overtaken between its look at the
-// clock and the store's answer; then the clock of the host that released the
-// other attempt is fast: an hour takes eleven tries more.
-func ahead(overtaken int) int64 {
-	if overtaken == 0 {
-		return 0
-	}
-	const millisecond = 1000
-	return millisecond << (2 * overtaken)
-}
+// mostOvertaken is how often a request that is here may be overtaken: between its
+// look at the clock and the store's answer, or by an attempt that a fast clock has
+// dated. Each time another execution has ended, so that it is as good as no bound.
+const mostOvertaken = 10_000
 
 // mayMismatch reports whether the outcome shows another request's fingerprint.
 func (o *Outcome) mayMismatch() bool {

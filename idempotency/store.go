@@ -157,6 +157,8 @@ type Outcome struct {
 	// Record, when Done: what Complete was given. It is the caller's to keep,
 	// and must not be changed.
 	Record []byte
+	// Attempt that was released, when Superseded.
+	Attempt int64
 	// Fingerprint of the owner's request, when Done, Running or Orphaned.
 	Fingerprint Fingerprint
 }

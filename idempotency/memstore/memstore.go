@@ -68,7 +68,7 @@ func (s *Store) begin(at *shard, c *idempotency.Claim, now int64) (_ idempotency
 	case old.state == done:
 		return idempotency.Outcome{State: idempotency.Done, Record: old.record, Fingerprint: old.fingerprint}, nil
 	case old.state == released && c.Attempt < old.attempt:
-		return idempotency.Outcome{State: idempotency.Superseded}, nil
+		return idempotency.Outcome{State: idempotency.Superseded, Attempt: old.attempt}, nil
 	case old.state == running && old.owner == c.Owner:
 		return old.acquired(), nil
 	case old.state == running && !old.orphaned(now):

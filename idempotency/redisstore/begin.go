@@ -79,9 +79,6 @@ func (s *Store) claimPresent(ctx context.Context, e *execution, claim value, tak
 
 // claimed reads the answer of the claim script.
 func (s *Store) claimed(e *execution, state, text string, acknowledged int) (out idempotency.Outcome, err error) {
-	if state == "superseded" {
-		return idempotency.Outcome{State: idempotency.Superseded}, nil
-	}
 	v, err := parseValue(text)
 	if err != nil {
 		return out, idempotency.NotApplied(err)
@@ -93,6 +90,8 @@ func (s *Store) claimed(e *execution, state, text string, acknowledged int) (out
 		return done(v), nil
 	case "running":
 		return idempotency.Outcome{State: idempotency.Running, Fingerprint: v.fingerprint()}, nil
+	case "superseded":
+		return idempotency.Outcome{State: idempotency.Superseded, Attempt: v.attempt()}, nil
 	case "orphaned":
 		return idempotency.Outcome{State: idempotency.Orphaned, Fingerprint: v.fingerprint()}, nil
 	}

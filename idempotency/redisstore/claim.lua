@@ -33,7 +33,7 @@ if #old < 77 or string.sub(old, 1, 1) ~= string.sub(claim, 1, 1) then return {'u
 local state = string.sub(old, 2, 2)
 if state == 'd' then return {'done', old} end
 if state == 'x' then
-  if attempt(claim) < attempt(old) then return {'superseded', ''} end
+  if attempt(claim) < attempt(old) then return {'superseded', old} end
   return write('0')
 end
 if string.sub(old, 5, 20) == string.sub(claim, 5, 20) then

@@ -60,6 +60,7 @@ func (v value) watch()         { v[watchedAt] = '1' }
 func (v value) state() byte    { return v[stateAt] }
 func (v value) taken() bool    { return v[takenAt] == '1' }
 func (v value) fence() uint64  { return binary.BigEndian.Uint64(v[fenceAt:]) }
+func (v value) attempt() int64 { return int64(binary.BigEndian.Uint64(v[attemptAt:])) } //nolint:gosec // never negative
 func (v value) record() []byte { return v[headerSize:] }
 
 func (v value) fingerprint() idempotency.Fingerprint {

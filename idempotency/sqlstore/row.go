@@ -70,7 +70,7 @@ func (r *row) outcome(c *idempotency.Claim) (idempotency.Outcome, next) {
 	case r.state == done:
 		return idempotency.Outcome{State: idempotency.Done, Record: r.content(), Fingerprint: r.print}, next{}
 	case r.state == released && c.Attempt < r.attempt:
-		return idempotency.Outcome{State: idempotency.Superseded}, next{}
+		return idempotency.Outcome{State: idempotency.Superseded, Attempt: r.attempt}, next{}
 	case r.state == released:
 		return idempotency.Outcome{}, next{fence: r.fence + 1}
 	case r.owner == c.Owner: // the answer to an earlier claim was lost

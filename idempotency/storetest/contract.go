@@ -157,6 +157,9 @@ func (s *suite) releaseRemembers(t *testing.T) {
 		again.Attempt = int64(attempt)
 		out := s.begin(t, s.Other, again)
 		wantState(t, out, want)
+		if want == idempotency.Superseded && out.Attempt != claim.Attempt {
+			t.Errorf("attempt %d was released, not %d", claim.Attempt, out.Attempt)
+		}
 		if want == idempotency.Acquired {
 			if err := out.Execution.Release(t.Context()); err != nil {
 				t.Errorf("release of attempt %d: %v", attempt, err)

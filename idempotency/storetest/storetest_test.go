@@ -109,7 +109,7 @@ func (d *database) Begin(ctx context.Context, c idempotency.Claim) (idempotency.
 		return idempotency.Outcome{State: idempotency.Done, Record: old.record, Fingerprint: old.print}, nil
 	case ok && c.Attempt < old.attempt:
 		d.unlock(c.Key)
-		return idempotency.Outcome{State: idempotency.Superseded}, nil
+		return idempotency.Outcome{State: idempotency.Superseded, Attempt: old.attempt}, nil
 	}
 	tx := &transaction{db: d, claim: c, fence: old.fence + 1}
 	return idempotency.Outcome{State: idempotency.Acquired, Execution: tx, Fence: tx.fence, Transactional: true}, nil
