@@ -38,35 +38,10 @@ func startFleet(t *testing.T, transport string, n int, opts ...wrapper.ClientOpt
 		f.nodes = append(f.nodes, fixture.Start(t, fixture.Config{Transport: transport}))
 		addresses[i] = f.nodes[i].Address()
 	}
-	stock := clientOfAnnounced(t, transport, addresses)
+	stock := fixture.NewClient(t, transport, addresses, client.RequestTimeout(10*time.Second))
 	opts = append([]wrapper.ClientOption{wrapper.WithAttemptTimeout(time.Second), wrapper.WithHook(f.count), fixtureSafety(t)}, opts...)
 	f.client = wrap(t, stock, opts...)
 	return f
-}
-
-// clientOfAnnounced is a stock client that finds the addresses announced as those
-// of wrapped servers, so that no mucp request is lost on a healthy one: the loss is
-// go-micro's, and here would look like a call that failed.
-func clientOfAnnounced(t *testing.T, transport string, addresses []string) client.Client {
-	t.Helper()
-	reg := fixture.NewRegistry(map[string][]string{fixture.DefaultService: addresses})
-	services, err := reg.GetService(fixture.DefaultService)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, n := range services[0].Nodes {
-		n.Metadata[wrapper.MetadataServer] = "1"
-	}
-	sel, closeSelector, err := fixture.NewSelector(reg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := closeSelector(); err != nil {
-			t.Error(err)
-		}
-	})
-	return fixture.NewClient(t, transport, nil, client.Selector(sel), client.RequestTimeout(10*time.Second))
 }
 
 // fixtureSafety declares what repeats without harm; Sleep is left out.

@@ -2,7 +2,6 @@ package classify_test
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -11,7 +10,6 @@ import (
 
 	"go-micro.dev/v4/client"
 	merrors "go-micro.dev/v4/errors"
-	"go-micro.dev/v4/metadata"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/oncemore-dev/oncemore/internal/fixture"
@@ -64,8 +62,6 @@ func (s scene) call(t *testing.T, endpoint, value string, d time.Duration) outco
 func (s scene) request(ctx context.Context, t *testing.T, req client.Request, d time.Duration) outcome {
 	t.Helper()
 	w := newWitness()
-	// An identity of its own keeps go-micro's mucp server from losing the call.
-	ctx = metadata.NewContext(ctx, metadata.Metadata{"Micro-Stream": rand.Text()})
 	err := s.client.Call(ctx, req, new(wrapperspb.StringValue), w.option(), func(o *client.CallOptions) {
 		o.RequestTimeout, o.ConnectionTimeout = d, d
 	})
