@@ -119,11 +119,9 @@ func (r *request) stopped() error {
 
 func (g *Guard) beginOnce(ctx context.Context, r *request) (Outcome, error) {
 	claim := r.claim
-	if r.looked {
-		claim.Wait = g.waitLeft(ctx, r)
-	}
 	bounded := &r.looking
 	if r.looked {
+		claim.Wait = g.waitLeft(ctx, r)
 		bounded = new(deadline)
 	}
 	r.looked = true

@@ -39,8 +39,8 @@ func (a arm) runs(times int, run func(name string) (result, error)) ([]result, e
 		times = chances
 	}
 	var results []result
+	name := strings.NewReplacer(",", "", " ", "-").Replace(a.name)
 	for n := range times {
-		name := strings.NewReplacer(",", "", " ", "-").Replace(a.name)
 		r, err := run(fmt.Sprintf("%s-%d", name, n+1))
 		if err != nil {
 			return nil, err

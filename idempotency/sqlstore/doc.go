@@ -37,9 +37,8 @@
 //
 //   - MySQL and MariaDB: DDL in a handler (CREATE, ALTER, …), or LOCK TABLES,
 //     commits what was written so far, without the record; a crash then leaves
-//     an orphan. A
-//     handler that ignores a deadlock (error 1213) has lost all it wrote; the
-//     store notices, and answers that nothing has happened. Locks (GET_LOCK)
+//     an orphan. A handler that ignores a deadlock (error 1213) has lost all it
+//     wrote; the store notices, and answers that nothing has happened. Locks (GET_LOCK)
 //     belong to one server, so with several primaries all instances must write
 //     to the same one. Behind a proxy that shares connections between
 //     transactions the store does not work. A readTimeout of the driver must
