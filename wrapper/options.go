@@ -9,6 +9,7 @@ import (
 	"go-micro.dev/v4/client"
 
 	"github.com/oncemore-dev/oncemore/breaker"
+	"github.com/oncemore-dev/oncemore/hystrix"
 	"github.com/oncemore-dev/oncemore/idempotency"
 	"github.com/oncemore-dev/oncemore/retryfunc"
 	"github.com/oncemore-dev/oncemore/selectorx"
@@ -70,9 +71,10 @@ func WithBudget(b *retryfunc.Budget) ClientOption {
 	})
 }
 
-// WithBreaker sets the circuits, one per instance. The default is
-// breaker.New(). It is the set the wrapper reports attempts to; if WithBalancer
-// is not given, the wrapper also ejects by it. The caller owns it and closes it.
+// WithBreaker sets the circuits, one per instance. The default is breaker.New
+// with the Option of a hystrix.NewMirror, which shows the circuits in hystrix-go.
+// It is the set the wrapper reports attempts to; if WithBalancer is not given,
+// the wrapper also ejects by it. The caller owns it and closes it.
 func WithBreaker(s *breaker.Set) ClientOption {
 	return clientOption(func(t *optionTarget, o *ClientOptions) {
 		if s == nil {
@@ -207,7 +209,7 @@ func (o *ClientOptions) fill() (err error) {
 		}
 	}
 	if o.breaker == nil {
-		if o.breaker, err = breaker.New(); err != nil {
+		if o.breaker, err = mirroredBreaker(); err != nil {
 			return err
 		}
 	}
@@ -217,4 +219,13 @@ func (o *ClientOptions) fill() (err error) {
 		}
 	}
 	return nil
+}
+
+// mirroredBreaker makes the default circuits, which hystrix-go shows.
+func mirroredBreaker() (*breaker.Set, error) {
+	mirror, err := hystrix.NewMirror()
+	if err != nil {
+		return nil, err
+	}
+	return breaker.New(mirror.Option())
 }
