@@ -27,7 +27,9 @@ type attempt struct {
 	address string // where a stream goes whose caller gave addresses
 
 	expired atomic.Bool // it has had its share
-	timer   *time.Timer // of its share
+
+	shareEnds  time.Time // guarded by the client's shares, as is
+	shareIndex int
 
 	// The loop's.
 	cancel    context.CancelFunc // of its own context, if it has one
@@ -193,7 +195,11 @@ func (a *attempt) wrap(next client.CallFunc) client.CallFunc {
 func (a *attempt) sendBeside(ctx context.Context) {
 	a.err = a.send(ctx)
 	s := a.call
+	s.client.shares.remove(a)
 	s.mu.Lock()
+	if s.ended == nil {
+		s.ended = s.endedRoom[:0]
+	}
 	s.ended = append(s.ended, a)
 	s.mu.Unlock()
 	s.rouse()

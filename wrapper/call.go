@@ -53,13 +53,14 @@ type call struct {
 // attempt may outlive the call: go-micro returns when a context ends, and never
 // waits.
 type shared struct {
-	mu       sync.Mutex
-	over     bool // no attempt may be sent any more, and no reply delivered
-	traits   callTraits
-	attempts []entry // the story
-	room     [DefaultAttempts]entry
-	replied  *attempt   // whose reply is in the caller's response
-	ended    []*attempt // attempts that ended and were not looked at
+	mu        sync.Mutex
+	over      bool // no attempt may be sent any more, and no reply delivered
+	traits    callTraits
+	attempts  []entry // the story
+	room      [DefaultAttempts]entry
+	replied   *attempt   // whose reply is in the caller's response
+	ended     []*attempt // attempts that ended and were not looked at
+	endedRoom [1]*attempt
 }
 
 // open reads what the caller asked for, and gives the call its end.
@@ -164,7 +165,7 @@ func (s *call) runBeside(a *attempt, share time.Duration) {
 		s.wake = make(chan struct{}, 1)
 	}
 	if share > 0 {
-		a.timer = time.AfterFunc(share, a.expire)
+		s.client.shares.add(a, time.Now().Add(share))
 	}
 	ctx := s.ctx
 	if s.overrides.attemptTimeout > 0 || s.running > 0 {
@@ -204,12 +205,9 @@ func (s *call) takeEnded() *attempt {
 		return nil
 	}
 	a := s.ended[0]
-	s.ended = s.ended[1:]
+	s.ended = slices.Delete(s.ended, 0, 1)
 	s.running--
 	a.done = true
-	if a.timer != nil {
-		a.timer.Stop()
-	}
 	if s.latest == a {
 		s.latest = nil
 	}
@@ -371,8 +369,8 @@ func (s *call) close() {
 	s.mu.Lock()
 	s.over = true
 	s.mu.Unlock()
-	if s.latest != nil && s.latest.timer != nil {
-		s.latest.timer.Stop()
+	if s.latest != nil {
+		s.client.shares.remove(s.latest)
 	}
 	if s.cancel != nil {
 		s.cancel()
