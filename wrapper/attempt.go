@@ -177,6 +177,7 @@ func (a *attempt) exchange(
 		return err
 	}
 	over := wireOf(next)
+	onGRPC := over == overGRPC
 	got := s.client.receiver(over, req, node, rsp)
 	left := s.leftOf(ctx, opts.RequestTimeout)
 	dial := s.dialShare(left, s.nodes.Untried())
@@ -187,6 +188,9 @@ func (a *attempt) exchange(
 	ctx, d, end := watchDial(s.metadataOf(ctx, i+1, node), over, &opts, dial)
 	a.watch(d)
 	err = next(ctx, node, req, got.target, opts)
+	if onGRPC && ctx.Err() == nil { // else the client may not have waited for it
+		d.grpc.returned()
+	}
 	end()
 	return a.ended(i, d, got, err)
 }

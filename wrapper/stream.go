@@ -84,9 +84,6 @@ func (a *attempt) openingFailed(err error) error {
 	s := a.call
 	ev := s.evidence()
 	a.dialing.testify(&ev)
-	if a.dialing != nil && a.dialing.over == overGRPC && a.dialing.asked.Load() && a.dialing.state.Load() == dialPending {
-		ev.Unsent = true // there was never a connection
-	}
 	class := s.classify(err, ev)
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -126,7 +126,7 @@ func (c *retryClient) requestID(node *registry.Node) string {
 type dialing struct {
 	over  transport
 	asked atomic.Bool   // the client has looked for a connection, and will say when it has one
-	state atomic.Uint32 // dialPending, dialDone or dialGivenUp
+	state atomic.Uint32 // dialPending, dialDone, dialGivenUp or dialNever
 	grpc  grpcAnswer
 }
 
@@ -134,10 +134,11 @@ const (
 	dialPending uint32 = iota
 	dialDone
 	dialGivenUp
+	dialNever // the attempt ended before there was a connection
 )
 
 // connected notes that there is a connection to send on. It is false where the
-// dial was given up before.
+// dial was given up, or the attempt over, before.
 func (d *dialing) connected() bool {
 	return d.state.CompareAndSwap(dialPending, dialDone) || d.state.Load() == dialDone
 }
@@ -145,16 +146,21 @@ func (d *dialing) connected() bool {
 // giveUp ends a dial, unless there is a connection.
 func (d *dialing) giveUp() bool { return d.state.CompareAndSwap(dialPending, dialGivenUp) }
 
-// testify adds what was seen to the evidence.
+// testify adds what was seen to the evidence of an attempt that has ended. grpc,
+// which may still be at work where go-micro's client did not wait for it, sends
+// nothing any more once it was said that nothing was sent.
 func (d *dialing) testify(ev *retryfunc.Evidence) {
 	if d == nil {
 		return
 	}
 	if d.over == overGRPC {
 		d.grpc.testify(ev)
+		if d.asked.Load() {
+			d.state.CompareAndSwap(dialPending, dialNever)
+		}
 	}
 	switch d.state.Load() {
-	case dialGivenUp:
+	case dialGivenUp, dialNever:
 		ev.Unsent = true
 	case dialPending:
 		ev.Unsent = ev.Unsent || d.over == overHTTP && d.asked.Load()
@@ -213,10 +219,11 @@ func dialTimedOut(err error, d *dialing) bool {
 // own refused dial answers in the words of a dial refused here.
 //
 // grpc fills in the peer, the header and the trailer when the call is over, and
-// only if there was a stream to a peer: without one, nothing was sent. Then it
-// says that it has finished. Where it did not say so there is no evidence:
-// go-micro's client does not wait for it, and another wrapper may have answered
-// in its place.
+// only if there was a stream to a peer: without one, nothing was sent. It calls
+// finish after that, or before it (up to v1.77, which also does not call it at all
+// where no stream was opened). That it returned is known only on go-micro's own
+// wire: the client does not wait for it where the context ends, and another
+// wrapper may have answered in its place.
 type grpcAnswer struct {
 	peer            peer.Peer
 	header, trailer metadata.MD
@@ -229,16 +236,22 @@ const (
 	grpcAnswered
 )
 
-// finish is called by grpc after it has written the other fields.
-func (a *grpcAnswer) finish(error) {
-	var saw uint32
+// finish is called by grpc at the end of the call. A status that has details was
+// sent by a peer, as go-micro's servers send theirs.
+func (a *grpcAnswer) finish(err error) {
+	if len(a.header)+len(a.trailer) > 0 || len(status.Convert(err).Proto().GetDetails()) > 0 {
+		a.saw.Or(grpcAnswered)
+	}
+}
+
+// returned is called where grpc has returned, and writes no more.
+func (a *grpcAnswer) returned() {
 	if a.peer.Addr == nil {
-		saw |= grpcUnsent
+		a.saw.Or(grpcUnsent)
 	}
 	if len(a.header)+len(a.trailer) > 0 {
-		saw |= grpcAnswered
+		a.saw.Or(grpcAnswered)
 	}
-	a.saw.Store(saw)
 }
 
 func (a *grpcAnswer) testify(ev *retryfunc.Evidence) {
