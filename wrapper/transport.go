@@ -125,45 +125,58 @@ func (c *retryClient) requestID(node *registry.Node) string {
 // was sent, and whether the peer answered. The zero value has seen nothing.
 type dialing struct {
 	over  transport
-	asked atomic.Bool   // the client has looked for a connection, and will say when it has one
-	state atomic.Uint32 // dialPending, dialDone, dialGivenUp or dialNever
+	asked atomic.Bool // the client has looked for a connection, and will say when it has one
+	late  atomic.Bool // it was given up for having taken too long
+	state atomic.Uint32
 	grpc  grpcAnswer
 }
 
+// The states of a dial.
 const (
 	dialPending uint32 = iota
-	dialDone
-	dialGivenUp
-	dialNever // the attempt ended before there was a connection
+	dialDone           // there is a connection to send on
+	dialGivenUp        // there was none in time; grpc will not send any more
+	dialTooLate        // there was one after all, and http may have sent
 )
 
 // connected notes that there is a connection to send on. It is false where the
-// dial was given up, or the attempt over, before.
+// dial was given up before.
 func (d *dialing) connected() bool {
-	return d.state.CompareAndSwap(dialPending, dialDone) || d.state.Load() == dialDone
+	if d.state.CompareAndSwap(dialPending, dialDone) {
+		return true
+	}
+	return d.state.Load() == dialDone
 }
 
-// giveUp ends a dial, unless there is a connection.
-func (d *dialing) giveUp() bool { return d.state.CompareAndSwap(dialPending, dialGivenUp) }
+// giveUp ends a dial, and tells whether nothing was sent.
+func (d *dialing) giveUp() bool {
+	return d.asked.Load() && (d.state.CompareAndSwap(dialPending, dialGivenUp) || d.state.Load() == dialGivenUp)
+}
 
-// testify adds what was seen to the evidence of an attempt that has ended. grpc,
-// which may still be at work where go-micro's client did not wait for it, sends
-// nothing any more once it was said that nothing was sent.
-func (d *dialing) testify(ev *retryfunc.Evidence) {
+// expire ends an attempt whose dial has taken too long.
+func (d *dialing) expire(cancel context.CancelCauseFunc) {
+	if d.giveUp() {
+		d.late.Store(true)
+		cancel(errDialTimeout)
+	}
+}
+
+// testify adds to the evidence what was seen of an attempt that has failed.
+// returned says that the client has returned what its own wire did, with no
+// wrapper in between, and has not left it alone.
+func (d *dialing) testify(ev *retryfunc.Evidence, returned bool) {
 	if d == nil {
 		return
 	}
-	if d.over == overGRPC {
-		d.grpc.testify(ev)
-		if d.asked.Load() {
-			d.state.CompareAndSwap(dialPending, dialNever)
+	switch d.over {
+	case overGRPC:
+		ev.Unsent = d.giveUp()
+		if returned {
+			d.grpc.testify(ev)
 		}
-	}
-	switch d.state.Load() {
-	case dialGivenUp, dialNever:
-		ev.Unsent = true
-	case dialPending:
-		ev.Unsent = ev.Unsent || d.over == overHTTP && d.asked.Load()
+	case overHTTP:
+		ev.Unsent = returned && d.giveUp()
+	default:
 	}
 }
 
@@ -174,27 +187,28 @@ func (d *dialing) testify(ev *retryfunc.Evidence) {
 func watchDial(
 	ctx context.Context, over transport, o *client.CallOptions, limit time.Duration,
 ) (context.Context, *dialing, func()) {
+	if over != overGRPC && over != overHTTP {
+		return ctx, nil, func() {}
+	}
 	d := &dialing{over: over}
 	switch over {
 	case overGRPC:
 		o.Context = withGRPCOptions(o.Context, d)
-	case overHTTP:
+	default:
 		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 			GetConn: func(string) { d.asked.Store(true) },
-			GotConn: func(httptrace.GotConnInfo) { d.connected() },
+			GotConn: func(httptrace.GotConnInfo) {
+				if !d.connected() {
+					d.state.Store(dialTooLate)
+				}
+			},
 		})
-	default:
-		return ctx, nil, func() {}
 	}
 	if limit <= 0 {
 		return ctx, d, func() {}
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	timer := time.AfterFunc(limit, func() {
-		if d.asked.Load() && d.giveUp() {
-			cancel(errDialTimeout)
-		}
-	})
+	timer := time.AfterFunc(limit, func() { d.expire(cancel) })
 	return ctx, d, func() {
 		timer.Stop()
 		cancel(context.Canceled)
@@ -208,7 +222,7 @@ var errDialTimeout = merrors.New("go.micro.client", "connection error: no connec
 // is no refusal: nothing says that nobody listens there.
 func dialTimedOut(err error, d *dialing) bool {
 	if d != nil {
-		return d.state.Load() == dialGivenUp
+		return d.late.Load()
 	}
 	e, ok := merrors.As(err)
 	return ok && strings.HasPrefix(e.Detail, "connection error: ") && strings.HasSuffix(e.Detail, "i/o timeout")
@@ -218,46 +232,17 @@ func dialTimedOut(err error, d *dialing) bool {
 // an attempt. On grpc an error's text proves nothing: a handler that relays its
 // own refused dial answers in the words of a dial refused here.
 //
-// grpc fills in the peer, the header and the trailer when the call is over, and
-// only if there was a stream to a peer: without one, nothing was sent. It calls
-// finish after that, or before it (up to v1.77, which also does not call it at all
-// where no stream was opened). That it returned is known only on go-micro's own
-// wire: the client does not wait for it where the context ends, and another
-// wrapper may have answered in its place.
+// grpc fills in the fields when the call is over, and only if there was a stream
+// to a peer: without one, nothing was sent. They may be read only when it has
+// returned.
 type grpcAnswer struct {
 	peer            peer.Peer
 	header, trailer metadata.MD
-	saw             atomic.Uint32
-}
-
-// What grpc said when it had finished.
-const (
-	grpcUnsent uint32 = 1 << iota
-	grpcAnswered
-)
-
-// finish is called by grpc at the end of the call. A status that has details was
-// sent by a peer, as go-micro's servers send theirs.
-func (a *grpcAnswer) finish(err error) {
-	if len(a.header)+len(a.trailer) > 0 || len(status.Convert(err).Proto().GetDetails()) > 0 {
-		a.saw.Or(grpcAnswered)
-	}
-}
-
-// returned is called where grpc has returned, and writes no more.
-func (a *grpcAnswer) returned() {
-	if a.peer.Addr == nil {
-		a.saw.Or(grpcUnsent)
-	}
-	if len(a.header)+len(a.trailer) > 0 {
-		a.saw.Or(grpcAnswered)
-	}
 }
 
 func (a *grpcAnswer) testify(ev *retryfunc.Evidence) {
-	saw := a.saw.Load()
-	ev.Unsent = saw&grpcUnsent != 0
-	ev.Answered = saw&grpcAnswered != 0
+	ev.Unsent = ev.Unsent || a.peer.Addr == nil
+	ev.Answered = len(a.header)+len(a.trailer) > 0
 }
 
 // withGRPCOptions adds options that report to d to those the caller may have set
@@ -293,7 +278,7 @@ func (c grpcOptions) Value(key any) any {
 	}
 	return slices.Concat(theirs, []grpc.CallOption{
 		grpc.Peer(&d.grpc.peer), grpc.Header(&d.grpc.header), grpc.Trailer(&d.grpc.trailer),
-		grpc.OnFinish(d.grpc.finish), grpc.PerRPCCredentials(sending),
+		grpc.PerRPCCredentials(sending),
 	})
 }
 
