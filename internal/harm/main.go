@@ -113,8 +113,7 @@ func (c config) compare(ctx context.Context, out io.Writer, cells []numbered, di
 	began := time.Now()
 	printHeader(out)
 	j := judge.New(len(cells))
-	var pairs []judge.Pair
-	harmed := 0
+	var pairs, unharmed []judge.Pair
 	for _, next := range cells {
 		p := c.run(ctx, next.cell, c.seed+uint64(next.number)<<32, filepath.Join(dir, strconv.Itoa(next.number)))
 		if err := context.Cause(ctx); err != nil {
@@ -122,21 +121,22 @@ func (c config) compare(ctx context.Context, out io.Writer, cells []numbered, di
 		}
 		harm := j.Cell(p)
 		printRow(out, next.number, p, harm)
-		if len(harm) > 0 {
-			harmed++
+		if len(harm) == 0 {
+			unharmed = append(unharmed, p)
 		}
 		pairs = append(pairs, p)
 	}
-	groups := judgeGroups(j, pairs)
+	groups := judgeGroups(j, unharmed)
 	for _, g := range groups {
 		fmt.Fprintln(out, "HARM:", g)
 	}
 	fmt.Fprintln(out)
 	printDigest(out, pairs)
-	return conclude(out, pairs, harmed, len(groups), time.Since(began))
+	return conclude(out, pairs, len(pairs)-len(unharmed), len(groups), time.Since(began))
 }
 
-// judgeGroups judges the cells of each value together, and all.
+// judgeGroups judges together the cells of each value, and all. Those that show
+// harm by themselves would hide what the others have in common.
 func judgeGroups(j judge.Judge, pairs []judge.Pair) []string {
 	harm := j.Group("all cells together", pairs)
 	for _, d := range cell.Dimensions() {

@@ -11,7 +11,7 @@
 //     has none, else more by the same test;
 //   - ends otherwise than by itself.
 //
-// Over all cells of one value, and over all cells, fewer answers are tested once
+// Over those cells of one value that show no harm, and over all such, fewer answers are tested once
 // more, by the test of Cochran, Mantel and Haenszel. A cell whose bare arm answers
 // less than a tenth of its calls shows nothing, which is a failure too.
 package judge

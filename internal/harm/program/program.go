@@ -112,7 +112,7 @@ func newPlugin(ctx context.Context, address string) (*oncemore.Plugin, error) {
 	if address == "" {
 		return oncemore.New()
 	}
-	store, err := redisstore.New(ctx, redis.NewClient(&redis.Options{Addr: address}))
+	store, err := redisstore.New(ctx, redis.NewClient(&redis.Options{Addr: address, ContextTimeoutEnabled: true}))
 	if err != nil {
 		return nil, fmt.Errorf("program: %w", err)
 	}
