@@ -24,6 +24,9 @@ ARGS ?=
 BENCH ?= .
 COUNT ?= 6
 BASE ?=
+CELLS ?=
+SEED ?= 1
+HARMFLAGS ?=
 BENCHFLAGS = -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -p 1 -timeout 2h
 
 .PHONY: help
@@ -48,6 +51,11 @@ run-api: ## Start user-api, which calls HELLO_NODES (ports 9001 and 9002); REGIS
 .PHONY: test
 test: deps ## Run every test, with the race detector, against real servers
 	go test -race -p 2 -timeout 30m ./...
+
+.PHONY: harm
+harm: ## Compare the same program with and without oncemore, whatever goes wrong; CELLS="slow,grpc" or "3,17", SEED and HARMFLAGS change it
+	@tools/deps.sh redis
+	go run -C internal/harm . -seed $(SEED) -cells "$(CELLS)" $(HARMFLAGS)
 
 .PHONY: lint
 lint: $(LINT) ## Check style, imports, formatting, vet and module files

@@ -31,18 +31,18 @@ func (f *fleet) faults(length time.Duration, own registry.Registry) []fault {
 	at := func(share float64) time.Duration { return time.Duration(share * float64(length)) }
 	switch f.spec.Cell.Fleet {
 	case cell.OneDead:
-		return []fault{{at(0.25), f.kill(0)}}
+		return []fault{{at(0.25), kill(f.leaves[0])}}
 	case cell.OneFrozen:
 		return []fault{{at(0.25), func(context.Context) error { return f.leaves[0].process.Freeze() }}}
 	case cell.AllDead:
-		return []fault{{at(0.5), f.kill(0, 1, 2)}}
+		return []fault{{at(0.5), kill(f.leaves...)}}
 	case cell.Restarted:
 		return []fault{
-			{at(0.15), f.kill(0)}, {at(0.15) + downTime, f.restart(0)},
-			{at(0.6), f.kill(1)}, {at(0.6) + downTime, f.restart(1)},
+			{at(0.15), kill(f.leaves[0])}, {at(0.15) + downTime, f.restart(f.leaves[0])},
+			{at(0.6), kill(f.leaves[1])}, {at(0.6) + downTime, f.restart(f.leaves[1])},
 		}
 	case cell.Moved:
-		return []fault{{at(0.3), f.kill(0)}, {at(0.3) + moveTime, func(context.Context) error {
+		return []fault{{at(0.3), kill(f.leaves[0])}, {at(0.3) + moveTime, func(context.Context) error {
 			return f.announce(node.Change{
 				Register:   []*registry.Service{f.leaves[1].service},
 				Deregister: []*registry.Service{f.leaves[0].service},
@@ -52,10 +52,10 @@ func (f *fleet) faults(length time.Duration, own registry.Registry) []fault {
 	return nil
 }
 
-func (f *fleet) kill(which ...int) func(context.Context) error {
+func kill(all ...*instance) func(context.Context) error {
 	return func(context.Context) error {
-		for _, i := range which {
-			if err := f.leaves[i].process.Kill(); err != nil {
+		for _, n := range all {
+			if err := n.process.Kill(); err != nil {
 				return err
 			}
 		}
@@ -63,12 +63,12 @@ func (f *fleet) kill(which ...int) func(context.Context) error {
 	}
 }
 
-func (f *fleet) restart(i int) func(context.Context) error {
+func (f *fleet) restart(n *instance) func(context.Context) error {
 	return func(ctx context.Context) error {
-		if err := f.launch(f.leaves[i]); err != nil {
+		if err := f.launch(n); err != nil {
 			return err
 		}
-		return f.leaves[i].await(ctx)
+		return n.await(ctx)
 	}
 }
 

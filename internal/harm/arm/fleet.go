@@ -77,18 +77,24 @@ func startFleet(ctx context.Context, s Spec) (*fleet, error) {
 	return f, f.startFronts(ctx)
 }
 
-// instances is how many leaves there are that serve.
-func instances(fleet string) int {
-	switch fleet {
-	case cell.Moved, cell.OneVanished:
-		return 2 // one that is to come; one vanishes
+// instances is how many leaves are started.
+func instances(c cell.Cell) int {
+	n := 3
+	if c.Workload == cell.Fan {
+		n++
+	}
+	switch c.Fleet {
+	case cell.Moved:
+		return 2 // one of them is to come
+	case cell.OneVanished:
+		return n - 1
 	default:
-		return 3
+		return n
 	}
 }
 
 func (f *fleet) startLeaves(ctx context.Context) error {
-	for i := range instances(f.spec.Cell.Fleet) {
+	for i := range instances(f.spec.Cell) {
 		n := f.newInstance(node.LeafService, i)
 		switch {
 		case i == 0 && f.spec.Cell.Fleet == cell.OneSlow:

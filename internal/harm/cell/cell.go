@@ -27,27 +27,28 @@ const (
 	Impatient = "impatient"
 	// Large replies have 16 KiB to 1.25 MiB.
 	Large = "large"
-	// Fan is a call to a service that makes four calls at once to another.
+	// Fan is a call to a service that makes three calls at once to another.
 	Fan = "fan-out"
 )
 
-// What happens to the instances of the service at the end of the workload.
+// What happens to the instances of the service at the end of the workload: three,
+// four with Fan, so that a call has a chance where one of them is away.
 const (
-	// Healthy ones: three, and nothing happens.
+	// Healthy ones: nothing happens.
 	Healthy = "healthy"
-	// OneDead of three is killed and stays in the registry.
+	// OneDead is killed and stays in the registry.
 	OneDead = "one dead"
-	// OneFrozen of three stops where it is: it accepts, and nobody answers.
+	// OneFrozen stops where it is: it accepts, and nobody answers.
 	OneFrozen = "one frozen"
-	// OneVanished of three is an address that answers no SYN, from the start.
+	// OneVanished is an address that answers no SYN, from the start.
 	OneVanished = "one vanished"
-	// AllDead: all three are killed and stay in the registry.
+	// AllDead: all are killed and stay in the registry.
 	AllDead = "all dead"
-	// OneSlow of three needs 0.4 of the caller's time more.
+	// OneSlow needs 0.4 of the caller's time more.
 	OneSlow = "one slow"
-	// OneFailing of three answers 500 at once.
+	// OneFailing answers 500 at once.
 	OneFailing = "one failing"
-	// Restarted: two of three are killed and come back on their port, one after the other.
+	// Restarted: two are killed and come back on their port, one after the other.
 	Restarted = "restarted"
 	// Moved: the only instance is killed, and another one registers 300 ms later.
 	Moved = "moved"

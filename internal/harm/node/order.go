@@ -38,7 +38,7 @@ func Endpoint(service string) string {
 }
 
 // Width is how many calls the fan makes at once.
-const Width = 4
+const Width = 3
 
 // Order is what a call asks for.
 type Order struct {

@@ -7,6 +7,7 @@ package pairwise
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 )
 
 // candidates is how many random combinations compete for each place.
@@ -30,9 +31,10 @@ type generator struct {
 // dimension, whose number of values sizes gives. Every pair of values that
 // possible allows meets in at least one, and no combination has a pair that it
 // does not allow. possible(d, v, e, w) is asked about value v of dimension d and
-// value w of dimension e. The combinations that cover most pairs come first, so
-// that a prefix is a good choice too. The same seed gives the same combinations.
-// A pair that no whole combination can have is an error.
+// value w of dimension e. A prefix is a good choice too: first come combinations
+// with values that none before them has, then those with most new pairs. The
+// same seed gives the same combinations. A pair that no whole combination can
+// have is an error.
 func Generate(sizes []int, possible func(d, v, e, w int) bool, seed uint64) ([][]int, error) {
 	g := &generator{
 		sizes:    sizes,
@@ -53,7 +55,42 @@ func Generate(sizes []int, possible func(d, v, e, w int) bool, seed uint64) ([][
 		}
 		chosen = append(chosen, best)
 	}
-	return chosen, nil
+	return newestFirst(chosen), nil
+}
+
+// newestFirst orders combinations by how much they have that is in none before.
+func newestFirst(all [][]int) [][]int {
+	values, met := make(map[value]bool), make(map[pair]bool)
+	news := func(c []int) (v, p int) {
+		for d, index := range c {
+			if !values[value{d, index}] {
+				v++
+			}
+		}
+		for _, next := range pairs(c) {
+			if !met[next] {
+				p++
+			}
+		}
+		return v, p
+	}
+	ordered := slices.Clone(all)
+	for i := range ordered {
+		best, most, mostPairs := i, -1, -1
+		for j := i; j < len(ordered); j++ {
+			if v, p := news(ordered[j]); v > most || v == most && p > mostPairs {
+				best, most, mostPairs = j, v, p
+			}
+		}
+		ordered[i], ordered[best] = ordered[best], ordered[i]
+		for d, index := range ordered[i] {
+			values[value{d, index}] = true
+		}
+		for _, next := range pairs(ordered[i]) {
+			met[next] = true
+		}
+	}
+	return ordered
 }
 
 // fillOpen opens every possible pair, and returns them in their order.
