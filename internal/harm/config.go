@@ -10,10 +10,10 @@ import (
 
 const (
 	// fullLength and shortLength are how long each cell makes calls.
-	fullLength  = 6 * time.Second
+	fullLength  = 8 * time.Second
 	shortLength = 3 * time.Second
 	// shortCells is how many cells the short form has: the first, which cover most.
-	shortCells = 18
+	shortCells = 20
 )
 
 // config is what the flags say.

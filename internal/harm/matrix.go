@@ -23,9 +23,17 @@ func matrix(seed uint64) ([]numbered, error) {
 	for d, dimension := range dimensions {
 		sizes[d] = len(dimension.Values)
 	}
+	var known [][]int
+	for _, c := range cell.Known() {
+		indices := make([]int, len(dimensions))
+		for d, v := range c.Values() {
+			indices[d] = slices.Index(dimensions[d].Values, v)
+		}
+		known = append(known, indices)
+	}
 	chosen, err := pairwise.Generate(sizes, func(d, v, e, w int) bool {
 		return cell.Possible(dimensions[d].Values[v], dimensions[e].Values[w])
-	}, seed)
+	}, known, seed)
 	if err != nil {
 		return nil, err
 	}

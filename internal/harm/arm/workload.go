@@ -31,7 +31,7 @@ type request struct {
 
 // newWorkload returns the workload of that name.
 func newWorkload(name string, seed uint64) workload {
-	w := workload{service: node.LeafService, seed: seed, rate: 40, shape: fast}
+	w := workload{service: node.LeafService, seed: seed, rate: 50, shape: fast}
 	switch name {
 	case cell.Fast:
 		w.rate = 60
@@ -40,13 +40,13 @@ func newWorkload(name string, seed uint64) workload {
 	case cell.Mixed:
 		w.shape = mixed
 	case cell.Chain:
-		w.service, w.rate, w.shape = node.OuterService, 25, steady
+		w.service, w.rate, w.shape = node.OuterService, 30, steady
 	case cell.Impatient:
-		w.rate, w.shape = 60, impatient
+		w.rate, w.shape = 75, impatient
 	case cell.Large:
 		w.rate, w.shape = 20, large
 	case cell.Fan:
-		w.service, w.rate, w.shape = node.FanService, 15, fast
+		w.service, w.rate, w.shape = node.FanService, 20, fast
 	}
 	return w
 }

@@ -110,6 +110,24 @@ func New(values []string) Cell {
 	return Cell{Workload: values[0], Fleet: values[1], Client: values[2], Safety: values[3], Around: values[4]}
 }
 
+// Known returns cells in which oncemore was seen to do harm, or to be of no use.
+// The matrix begins with them.
+func Known() []Cell {
+	return []Cell{
+		{Slow, Healthy, MUCP, Safe, Plain},        // attempts were cut at a third of the time
+		{Slow, Healthy, GRPC, Safe, Plain},        //
+		{Mixed, Healthy, MUCP, Safe, Plain},       // and circuits opened for the fast ones too
+		{Chain, Healthy, GRPC, Safe, Plain},       // at each of three services again
+		{Impatient, Healthy, GRPC, Safe, Plain},   // impatience opened circuits
+		{Fan, Healthy, GRPC, Keyed, Plain},        // the second call to one endpoint was an error
+		{Fast, OneVanished, MUCP, Neither, Plain}, // a dial had the whole call's time
+		{Fast, OneFailing, GRPC, Safe, Proxy},     // 502 and UNAVAILABLE were not retried
+		{Fast, OneDead, MUCP, Safe, RoundRobin},   // node switching was off
+		{Fast, OneDead, HTTP, Neither, Plain},     // a refused dial was taken for a broken connection
+		{Fast, Moved, MUCP, Safe, Plain},          // the registry was not asked again
+	}
+}
+
 // Values returns the cell's values in the order of Dimensions.
 func (c Cell) Values() []string {
 	return []string{c.Workload, c.Fleet, c.Client, c.Safety, c.Around}

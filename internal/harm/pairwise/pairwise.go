@@ -30,19 +30,23 @@ type generator struct {
 // Generate returns combinations, each with the index of one value for every
 // dimension, whose number of values sizes gives. Every pair of values that
 // possible allows meets in at least one, and no combination has a pair that it
-// does not allow. possible(d, v, e, w) is asked about value v of dimension d and
-// value w of dimension e. A prefix is a good choice too: first come combinations
-// with values that none before them has, then those with most new pairs. The
-// same seed gives the same combinations. A pair that no whole combination can
-// have is an error.
-func Generate(sizes []int, possible func(d, v, e, w int) bool, seed uint64) ([][]int, error) {
+// does not allow. Those in first are the first of them; they must be possible.
+// possible(d, v, e, w) is asked about value v of dimension d and
+// value w of dimension e. A prefix is a good choice too: after first come
+// combinations with values that none before them has, then those with most new
+// pairs. The same seed gives the same combinations. A pair that no whole
+// combination can have is an error.
+func Generate(sizes []int, possible func(d, v, e, w int) bool, first [][]int, seed uint64) ([][]int, error) {
 	g := &generator{
 		sizes:    sizes,
 		possible: func(a, b value) bool { return possible(a.dimension, a.index, b.dimension, b.index) },
 		random:   rand.New(rand.NewPCG(seed, seed)),
 	}
 	order := g.fillOpen()
-	var chosen [][]int
+	chosen := slices.Clone(first)
+	for _, c := range first {
+		g.close(c)
+	}
 	for len(g.open) > 0 {
 		best, covered := g.bestFor(firstOpen(order, g.open))
 		if covered == 0 {
@@ -50,16 +54,22 @@ func Generate(sizes []int, possible func(d, v, e, w int) bool, seed uint64) ([][
 			return nil, fmt.Errorf("pairwise: value %d of dimension %d and value %d of dimension %d are in no possible combination",
 				p.a.index, p.a.dimension, p.b.index, p.b.dimension)
 		}
-		for _, p := range pairs(best) {
-			delete(g.open, p)
-		}
+		g.close(best)
 		chosen = append(chosen, best)
 	}
-	return newestFirst(chosen), nil
+	return newestFirst(chosen, len(first)), nil
 }
 
-// newestFirst orders combinations by how much they have that is in none before.
-func newestFirst(all [][]int) [][]int {
+// close takes the pairs of c off what has to meet still.
+func (g *generator) close(c []int) {
+	for _, p := range pairs(c) {
+		delete(g.open, p)
+	}
+}
+
+// newestFirst orders combinations, after some that keep their places, by how much
+// they have that is in none before.
+func newestFirst(all [][]int, keep int) [][]int {
 	values, met := make(map[value]bool), make(map[pair]bool)
 	news := func(c []int) (v, p int) {
 		for d, index := range c {
@@ -77,7 +87,7 @@ func newestFirst(all [][]int) [][]int {
 	ordered := slices.Clone(all)
 	for i := range ordered {
 		best, most, mostPairs := i, -1, -1
-		for j := i; j < len(ordered); j++ {
+		for j := i; j < len(ordered) && i >= keep; j++ {
 			if v, p := news(ordered[j]); v > most || v == most && p > mostPairs {
 				best, most, mostPairs = j, v, p
 			}

@@ -28,7 +28,7 @@ func TestEveryPossiblePairMeets(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for seed := range uint64(20) {
-				got, err := pairwise.Generate(tt.sizes, tt.possible, seed)
+				got, err := pairwise.Generate(tt.sizes, tt.possible, nil, seed)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -58,7 +58,7 @@ func checkPairs(t *testing.T, got [][]int, sizes []int, possible func(d, v, e, w
 }
 
 func TestFewCombinations(t *testing.T) {
-	got, err := pairwise.Generate([]int{7, 9, 3, 3, 5}, all, 1)
+	got, err := pairwise.Generate([]int{7, 9, 3, 3, 5}, all, nil, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestFewCombinations(t *testing.T) {
 // TestPrefixIsAChoice: a short form takes the first ones.
 func TestPrefixIsAChoice(t *testing.T) {
 	sizes := []int{7, 9, 3, 3, 5}
-	got, err := pairwise.Generate(sizes, all, 1)
+	got, err := pairwise.Generate(sizes, all, nil, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,16 +88,32 @@ func TestPrefixIsAChoice(t *testing.T) {
 
 func TestSameSeedSameCombinations(t *testing.T) {
 	sizes := []int{7, 9, 3, 3, 5}
-	first, err := pairwise.Generate(sizes, all, 7)
+	first, err := pairwise.Generate(sizes, all, nil, 7)
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := pairwise.Generate(sizes, all, 7)
+	second, err := pairwise.Generate(sizes, all, nil, 7)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !reflect.DeepEqual(first, second) {
 		t.Errorf("got %v and %v, want the same", first, second)
+	}
+}
+
+// TestFirstComeFirst, and what they cover is not covered again.
+func TestFirstComeFirst(t *testing.T) {
+	first := [][]int{{1, 1, 1}, {0, 1, 0}}
+	got, err := pairwise.Generate([]int{2, 2, 2}, all, first, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) < 2 || !reflect.DeepEqual(got[:2], first) {
+		t.Fatalf("got %v, want it to begin with %v", got, first)
+	}
+	checkPairs(t, got, []int{2, 2, 2}, all)
+	if len(got) > 5 {
+		t.Errorf("%d combinations, want at most 5", len(got))
 	}
 }
 
@@ -109,7 +125,7 @@ func TestImpossibleRest(t *testing.T) {
 		}
 		return e == 1 && w == 0 // value 0 of dimension 0 meets nothing of dimension 2
 	}
-	if got, err := pairwise.Generate([]int{2, 2, 2}, possible, 1); err == nil {
+	if got, err := pairwise.Generate([]int{2, 2, 2}, possible, nil, 1); err == nil {
 		t.Errorf("got %v, want an error", got)
 	}
 }
