@@ -115,7 +115,7 @@ func (c config) compare(ctx context.Context, out io.Writer, cells []numbered, di
 	j := judge.New(len(cells))
 	var pairs, unharmed []judge.Pair
 	for _, next := range cells {
-		p := c.run(ctx, next.cell, c.seed+uint64(next.number)<<32, filepath.Join(dir, strconv.Itoa(next.number)))
+		p := c.run(ctx, next.cell, filepath.Join(dir, strconv.Itoa(next.number)))
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}

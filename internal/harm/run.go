@@ -39,7 +39,8 @@ type side struct {
 }
 
 // run runs both arms of a cell side by side, with all their files in dir.
-func (c config) run(ctx context.Context, what cell.Cell, seed uint64, dir string) judge.Pair {
+func (c config) run(ctx context.Context, what cell.Cell, dir string) judge.Pair {
+	seed := c.seed ^ what.Hash()
 	bare := &side{name: "bare", spec: arm.Spec{Cell: what, Seed: seed, Length: c.length}}
 	wrapped := &side{name: "wrapped", spec: bare.spec}
 	wrapped.spec.Wrapped = !c.control

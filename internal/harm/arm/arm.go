@@ -116,8 +116,7 @@ func (f *fleet) run(ctx context.Context, l *load, start time.Time, p *program.Pr
 	if err != nil {
 		return outcome.Result{}, err
 	}
-	r.Count(journal)
-	return r, nil
+	return r.WithExecutions(journal), nil
 }
 
 // encode makes an argument of a spec.

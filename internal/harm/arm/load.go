@@ -2,6 +2,8 @@ package arm
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,7 +33,7 @@ type load struct {
 // same calls, however long theirs take. It returns when all have returned, or
 // hang.
 func (l *load) drive(ctx context.Context, start time.Time, length time.Duration) error {
-	n := int(l.workload.rate * length.Seconds())
+	n := uint64(l.workload.rate * length.Seconds())
 	l.calls, l.errors = make([]outcome.Call, n), make(map[string]int)
 	for i := range n {
 		moment := start.Add(time.Duration(float64(i) / l.workload.rate * float64(time.Second)))
@@ -50,7 +52,7 @@ func (l *load) drive(ctx context.Context, start time.Time, length time.Duration)
 }
 
 // call makes one call.
-func (l *load) call(ctx context.Context, i int, r request) {
+func (l *load) call(ctx context.Context, i uint64, r request) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, r.patience)
 	defer cancel()
@@ -84,17 +86,13 @@ func (l *load) settle(ctx context.Context) error {
 func (l *load) result() outcome.Result {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r := outcome.Result{Calls: append([]outcome.Call(nil), l.calls...), Errors: make(map[string]int)}
-	for text, n := range l.errors {
-		r.Errors[text] = n
-	}
-	return r
+	return outcome.Result{Calls: slices.Clone(l.calls), Errors: maps.Clone(l.errors)}
 }
 
 // warmUp makes a few calls that do not count, so that no arm pays for what is
 // done once.
 func warmUp(ctx context.Context, c client.Client, w workload) {
-	const calls = 6
+	const calls = uint64(6)
 	ctx, cancel := context.WithTimeout(ctx, callersTime)
 	defer cancel()
 	var all sync.WaitGroup

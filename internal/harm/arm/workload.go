@@ -19,7 +19,7 @@ type workload struct {
 	seed    uint64
 	// shape completes call i's order with numbers of its own, and says how long
 	// its caller waits and whether an answer is expected of it.
-	shape func(i int, random *rand.Rand, o *node.Order) (patience time.Duration, expected bool)
+	shape func(i uint64, random *rand.Rand, o *node.Order) (patience time.Duration, expected bool)
 }
 
 // request is one call.
@@ -52,35 +52,35 @@ func newWorkload(name string, seed uint64) workload {
 }
 
 // request returns call i.
-func (w workload) request(i int) request {
-	r := request{order: node.Order{ID: "call-" + strconv.Itoa(i)}}
-	r.patience, r.expected = w.shape(i, rand.New(rand.NewPCG(w.seed, uint64(i))), &r.order)
+func (w workload) request(i uint64) request {
+	r := request{order: node.Order{ID: "call-" + strconv.FormatUint(i, 10)}}
+	r.patience, r.expected = w.shape(i, rand.New(rand.NewPCG(w.seed, i)), &r.order)
 	return r
 }
 
-func fast(_ int, random *rand.Rand, o *node.Order) (time.Duration, bool) {
+func fast(_ uint64, random *rand.Rand, o *node.Order) (time.Duration, bool) {
 	o.Work = time.Duration(random.Float64() * float64(2*time.Millisecond))
 	return callersTime, true
 }
 
-func slow(_ int, random *rand.Rand, o *node.Order) (time.Duration, bool) {
+func slow(_ uint64, random *rand.Rand, o *node.Order) (time.Duration, bool) {
 	o.Work = time.Duration((0.3 + 0.6*random.Float64()) * float64(callersTime))
 	return callersTime, true
 }
 
-func mixed(i int, random *rand.Rand, o *node.Order) (time.Duration, bool) {
+func mixed(i uint64, random *rand.Rand, o *node.Order) (time.Duration, bool) {
 	if random.IntN(5) == 0 {
 		return slow(i, random, o)
 	}
 	return fast(i, random, o)
 }
 
-func steady(_ int, _ *rand.Rand, o *node.Order) (time.Duration, bool) {
+func steady(_ uint64, _ *rand.Rand, o *node.Order) (time.Duration, bool) {
 	o.Work = 60 * time.Millisecond
 	return callersTime, true
 }
 
-func impatient(i int, _ *rand.Rand, o *node.Order) (time.Duration, bool) {
+func impatient(i uint64, _ *rand.Rand, o *node.Order) (time.Duration, bool) {
 	o.Work = 50 * time.Millisecond
 	if i%3 == 0 {
 		return callersTime, true
@@ -88,7 +88,7 @@ func impatient(i int, _ *rand.Rand, o *node.Order) (time.Duration, bool) {
 	return 20 * time.Millisecond, false
 }
 
-func large(i int, random *rand.Rand, o *node.Order) (time.Duration, bool) {
+func large(i uint64, random *rand.Rand, o *node.Order) (time.Duration, bool) {
 	o.Size = 16<<10 + random.IntN(240<<10)
 	if i%16 == 15 {
 		o.Size = 1280 << 10 // more than a store keeps

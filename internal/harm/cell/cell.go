@@ -2,6 +2,7 @@ package cell
 
 import (
 	"fmt"
+	"hash/fnv"
 	"slices"
 	"strings"
 )
@@ -135,6 +136,13 @@ func (c Cell) Values() []string {
 
 // String names the cell by its values.
 func (c Cell) String() string { return strings.Join(c.Values(), ", ") }
+
+// Hash is a number for the cell, the same in every run.
+func (c Cell) Hash() uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(c.String())) // never an error
+	return h.Sum64()
+}
 
 // exclusion is a pair of values that cannot meet, and the reason.
 type exclusion struct{ a, b, reason string }

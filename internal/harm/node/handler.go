@@ -37,13 +37,16 @@ func (h handler) handle(ctx context.Context, req, rsp *wrapperspb.StringValue) e
 	return nil
 }
 
-// Leaf, Outer, Middle and Fan are the handlers of the services. They are exported
-// because go-micro names endpoints after them.
+// The handlers of the services, exported because go-micro names endpoints after them.
 type (
-	Leaf   struct{ handler }
-	Outer  struct{ handler }
+	// Leaf is the handler of LeafService.
+	Leaf struct{ handler }
+	// Outer is the handler of OuterService.
+	Outer struct{ handler }
+	// Middle is the handler of MiddleService.
 	Middle struct{ handler }
-	Fan    struct{ handler }
+	// Fan is the handler of FanService.
+	Fan struct{ handler }
 )
 
 // Work is the endpoint of LeafService.

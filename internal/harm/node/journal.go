@@ -35,7 +35,7 @@ func (j *journal) begin(endpoint, id string) error {
 func ReadJournal(path, except string) (map[string]int, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil // nothing was executed
+		return map[string]int{}, nil // nothing was executed
 	}
 	if err != nil {
 		return nil, fmt.Errorf("node: read the journal: %w", err)

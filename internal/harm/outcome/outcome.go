@@ -41,8 +41,8 @@ func Kind(err error) string {
 	return text[:min(len(text), 200)]
 }
 
-// Count adds executions, counted by endpoint and order.
-func (r *Result) Count(journal map[string]int) {
+// WithExecutions returns r and executions, counted by endpoint and order.
+func (r Result) WithExecutions(journal map[string]int) Result {
 	for _, n := range journal {
 		r.Executed++
 		r.Executions += n
@@ -50,6 +50,7 @@ func (r *Result) Count(journal map[string]int) {
 			r.Repeated++
 		}
 	}
+	return r
 }
 
 // Expected returns how many calls should be answered, and how many were.

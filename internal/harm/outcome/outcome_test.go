@@ -17,8 +17,7 @@ func TestResult(t *testing.T) {
 		{Expected: true, Took: 130, Late: 30},
 		{Answered: true, Took: 20, Late: 15},
 		{Expected: true, Hung: true},
-	}}
-	r.Count(map[string]int{"Leaf.Work call-1": 1, "Leaf.Work call-2": 3})
+	}}.WithExecutions(map[string]int{"Leaf.Work call-1": 1, "Leaf.Work call-2": 3})
 	calls, answered := r.Expected()
 	for name, tt := range map[string]struct{ got, want int }{
 		"expected":        {calls, 3},
@@ -28,7 +27,7 @@ func TestResult(t *testing.T) {
 		"latest":          {int(r.Latest()), 30},
 		"median":          {int(r.Took(0.5)), 130},
 		"fastest":         {int(r.Took(0)), 10},
-		"of none":         {int(new(outcome.Result).Took(0.5)), 0},
+		"of none":         {int(outcome.Result{}.Took(0.5)), 0},
 		"orders executed": {r.Executed, 2},
 		"executions":      {r.Executions, 4},
 		"repeated":        {r.Repeated, 1},
