@@ -4,7 +4,7 @@
 // ("wrapped"), against real services that are killed, frozen and moved, and
 // compares what their callers got.
 //
-//	go run . [-short] [-list] [-cells 3,17 | -cells slow,grpc] [-seed 1] [-control] [-digest FILE]
+//	go run . [-short] [-list] [-cells 3,17 | -cells slow,grpc] [-seed 1] [-length 8s] [-control]
 //
 // What is varied is in package cell: workloads, fleets, clients, safety of the
 // endpoint, and what else stands around the client. Cells are chosen so that

@@ -104,7 +104,7 @@ func (f *fleet) run(ctx context.Context, l *load, start time.Time, p *program.Pr
 		return outcome.Result{}, err
 	}
 	r := l.result()
-	if err := errors.Join(<-failed, f.thaw()); err != nil {
+	if err := errors.Join(<-failed, f.thaw(), f.crashed()); err != nil {
 		return outcome.Result{}, err
 	}
 	select { // what still runs, or was in a frozen process's sockets, counts too

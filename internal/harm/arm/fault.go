@@ -55,6 +55,7 @@ func (f *fleet) faults(length time.Duration, own registry.Registry) []fault {
 func kill(all ...*instance) func(context.Context) error {
 	return func(context.Context) error {
 		for _, n := range all {
+			n.killed = true
 			if err := n.process.Kill(); err != nil {
 				return err
 			}
@@ -68,6 +69,7 @@ func (f *fleet) restart(n *instance) func(context.Context) error {
 		if err := f.launch(n); err != nil {
 			return err
 		}
+		n.killed = false
 		return n.await(ctx)
 	}
 }

@@ -50,6 +50,7 @@ type instance struct {
 	spec    node.Spec
 	process *process.Process
 	service *registry.Service // as it registered itself
+	killed  bool              // by a fault
 }
 
 // startFleet starts what the cell needs. The fleet is to be ended, also after
@@ -291,6 +292,17 @@ func (f *fleet) addVanished(ctx context.Context) error {
 	gone.Nodes = append([]*registry.Node{&listed}, gone.Nodes...)
 	f.leaves[0].service = &gone
 	return nil
+}
+
+// crashed tells of instances that have ended by themselves.
+func (f *fleet) crashed() error {
+	var errs []error
+	for _, n := range slices.Concat(f.leaves, f.fronts) {
+		if n.process.Ended() && !n.killed {
+			errs = append(errs, fmt.Errorf("arm: %s ended by itself:\n%s", n.spec.Program.ID, n.process.Tail()))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // end ends all processes and gives the ports back.

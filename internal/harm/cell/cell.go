@@ -2,7 +2,7 @@ package cell
 
 import (
 	"fmt"
-	"hash/fnv"
+	"hash/crc64"
 	"slices"
 	"strings"
 )
@@ -139,9 +139,7 @@ func (c Cell) String() string { return strings.Join(c.Values(), ", ") }
 
 // Hash is a number for the cell, the same in every run.
 func (c Cell) Hash() uint64 {
-	h := fnv.New64a()
-	h.Write([]byte(c.String())) // never an error
-	return h.Sum64()
+	return crc64.Checksum([]byte(c.String()), crc64.MakeTable(crc64.ECMA))
 }
 
 // exclusion is a pair of values that cannot meet, and the reason.

@@ -161,6 +161,16 @@ func (p *Process) Tail() string {
 	return string(text[max(0, len(text)-logTail):])
 }
 
+// Ended tells whether the process has ended, by itself or by Kill.
+func (p *Process) Ended() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
+}
+
 // Freeze stops the process where it is.
 func (p *Process) Freeze() error { return p.signal(syscall.SIGSTOP) }
 

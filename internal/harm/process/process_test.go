@@ -81,8 +81,14 @@ func TestEnded(t *testing.T) {
 
 func TestKill(t *testing.T) {
 	p := start(t, "sh", "-c", "exec cat >&3")
+	if p.Ended() {
+		t.Error("it has ended before it was killed")
+	}
 	if err := p.Kill(); err != nil {
 		t.Error(err)
+	}
+	if !p.Ended() {
+		t.Error("it was killed and has not ended")
 	}
 	if err := p.Kill(); err != nil {
 		t.Errorf("second time: %v, want no error", err)
