@@ -88,7 +88,8 @@ func caller(ctx context.Context, f *fleet) (*program.Program, error) {
 		}
 	}
 	p, err := program.New(ctx, program.Spec{
-		Name: "caller", ID: "caller-0", Client: f.spec.Cell.Client, Around: f.spec.Cell.Around, Wrapped: f.spec.Wrapped,
+		Name: "caller", ID: "caller-0", Wrapped: f.spec.Wrapped,
+		Client: f.spec.Cell.Client, Around: f.spec.Cell.Around, Safety: f.spec.Cell.Safety,
 	})
 	if err != nil {
 		return nil, err

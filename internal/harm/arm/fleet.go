@@ -155,7 +155,8 @@ func (f *fleet) newInstance(service string, i int) *instance {
 	id := service + "-" + strconv.Itoa(i)
 	return &instance{spec: node.Spec{
 		Program: program.Spec{
-			Name: service, ID: id, Client: f.spec.Cell.Client, Around: f.spec.Cell.Around,
+			Name: service, ID: id,
+			Client: f.spec.Cell.Client, Around: f.spec.Cell.Around, Safety: f.spec.Cell.Safety,
 			Wrapped: f.spec.Wrapped, Redis: f.redis,
 		},
 		Safety:  f.spec.Cell.Safety,

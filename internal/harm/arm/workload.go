@@ -80,17 +80,19 @@ func steady(_ uint64, _ *rand.Rand, o *node.Order) (time.Duration, bool) {
 	return callersTime, true
 }
 
-func impatient(i uint64, _ *rand.Rand, o *node.Order) (time.Duration, bool) {
+// impatient callers come in no order, or a strategy with one would meet them with
+// always the same instance.
+func impatient(_ uint64, random *rand.Rand, o *node.Order) (time.Duration, bool) {
 	o.Work = 50 * time.Millisecond
-	if i%3 == 0 {
+	if random.IntN(3) == 0 {
 		return callersTime, true
 	}
 	return 20 * time.Millisecond, false
 }
 
-func large(i uint64, random *rand.Rand, o *node.Order) (time.Duration, bool) {
+func large(_ uint64, random *rand.Rand, o *node.Order) (time.Duration, bool) {
 	o.Size = 16<<10 + random.IntN(240<<10)
-	if i%16 == 15 {
+	if random.IntN(16) == 0 {
 		o.Size = 1280 << 10 // more than a store keeps
 	}
 	return callersTime, true

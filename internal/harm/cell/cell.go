@@ -24,7 +24,7 @@ const (
 	// Chain is a call through two services to a third.
 	Chain = "chain"
 	// Impatient callers give up after 20 ms where the endpoint needs 50 ms;
-	// every third caller is patient, and only those are expected to be answered.
+	// one in three callers is patient, and only those are expected to be answered.
 	Impatient = "impatient"
 	// Large replies have 16 KiB to 1.25 MiB.
 	Large = "large"

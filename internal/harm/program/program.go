@@ -24,6 +24,8 @@ import (
 	"github.com/oncemore-dev/oncemore"
 	"github.com/oncemore-dev/oncemore/idempotency/redisstore"
 	"github.com/oncemore-dev/oncemore/internal/harm/cell"
+	"github.com/oncemore-dev/oncemore/retryfunc"
+	"github.com/oncemore-dev/oncemore/wrapper"
 )
 
 // Spec says what the program is.
@@ -37,6 +39,9 @@ type Spec struct {
 	Client string `json:"client"`
 	// Around is a value of cell's dimension: what stands around the client.
 	Around string `json:"around"`
+	// Safety is a value of cell's dimension. Servers announce it; who calls
+	// through a proxy does not see that, and has to be told.
+	Safety string `json:"safety"`
 	// Wrapped installs oncemore.
 	Wrapped bool `json:"wrapped"`
 	// Redis is the host:port of a store for oncemore; empty means no store.
@@ -71,7 +76,7 @@ func New(ctx context.Context, s Spec) (*Program, error) {
 		service.Init(micro.WrapClient(roundrobin.NewClientWrapper()))
 	}
 	if s.Wrapped {
-		plugin, err := newPlugin(ctx, s.Redis)
+		plugin, err := newPlugin(ctx, s)
 		if err != nil {
 			return nil, err
 		}
@@ -108,13 +113,19 @@ func newServer(s Spec) server.Server {
 	}
 }
 
-func newPlugin(ctx context.Context, address string) (*oncemore.Plugin, error) {
-	if address == "" {
-		return oncemore.New()
+func newPlugin(ctx context.Context, s Spec) (*oncemore.Plugin, error) {
+	var opts []oncemore.Option
+	if s.Safety == cell.Safe && s.Around == cell.Proxy {
+		opts = append(opts, oncemore.WithClient(wrapper.WithSafety(allSafe)))
 	}
-	store, err := redisstore.New(ctx, redis.NewClient(&redis.Options{Addr: address, ContextTimeoutEnabled: true}))
-	if err != nil {
-		return nil, fmt.Errorf("program: %w", err)
+	if s.Redis != "" {
+		store, err := redisstore.New(ctx, redis.NewClient(&redis.Options{Addr: s.Redis, ContextTimeoutEnabled: true}))
+		if err != nil {
+			return nil, fmt.Errorf("program: %w", err)
+		}
+		opts = append(opts, oncemore.WithStore(store))
 	}
-	return oncemore.New(oncemore.WithStore(store))
+	return oncemore.New(opts...)
 }
+
+func allSafe(context.Context, client.Request) retryfunc.Safety { return retryfunc.SafetySafe }
