@@ -129,6 +129,11 @@ func Known() []Cell {
 	}
 }
 
+// Nested tells whether services call services in this cell. go-micro's own client
+// then repeats some calls: in a service it has more time than the caller, and
+// tries again after a 408.
+func (c Cell) Nested() bool { return c.Workload == Chain || c.Workload == Fan }
+
 // Values returns the cell's values in the order of Dimensions.
 func (c Cell) Values() []string {
 	return []string{c.Workload, c.Fleet, c.Client, c.Safety, c.Around}

@@ -7,12 +7,14 @@
 //   - returns more calls than the bare arm later than Grace after their deadline,
 //     or later than the bare arm's latest if that is more, by the same test; or a
 //     single one later than Stuck where the bare arm has fewer of those;
-//   - executes an order again that may run once: a single one where the bare arm
-//     has none, else more by the same test;
+//   - executes an order again that may run once: a single one more than the bare
+//     arm, or, where services call services, so that bare clients do it too, more
+//     by the same test;
 //   - ends otherwise than by itself.
 //
-// Over those cells of one value that show no harm, and over all such, fewer answers are tested once
-// more, by the test of Cochran, Mantel and Haenszel. A cell whose bare arm answers
+// Over those cells of one value that show no harm, and over all such, fewer answers
+// and more repetitions are tested once more, by the test of Cochran, Mantel and
+// Haenszel. A cell whose bare arm answers
 // less than a tenth of its calls shows nothing, which is a failure too.
 package judge
 
@@ -37,6 +39,9 @@ const (
 // testsPerCell are answers, lateness and repetition.
 const testsPerCell = 3
 
+// testsPerGroup are answers and repetition.
+const testsPerGroup = 2
+
 // Pair is the outcome of both arms of a cell.
 type Pair struct {
 	Cell          cell.Cell
@@ -54,7 +59,7 @@ func New(cells int) Judge {
 	for _, d := range cell.Dimensions() {
 		groups += len(d.Values)
 	}
-	return Judge{Level / float64(testsPerCell*cells+groups)}
+	return Judge{Level / float64(testsPerCell*cells+testsPerGroup*groups)}
 }
 
 // Cell returns what is wrong with a cell, nothing if it shows no harm.
@@ -115,15 +120,20 @@ func (j Judge) late(p Pair) string {
 		t.wrapped, t.wrappedCalls, limit.Round(time.Millisecond), t.bare)
 }
 
-func (j Judge) repeats(p Pair) string {
+// repeats is empty of a safe cell.
+func repeats(p Pair) table {
 	if p.Cell.Safety == cell.Safe {
-		return ""
+		return table{}
 	}
-	t := table{
+	return table{
 		wrapped: p.Wrapped.Repeated, wrappedCalls: p.Wrapped.Executed,
 		bare: p.Bare.Repeated, bareCalls: p.Bare.Executed,
 	}
-	if t.wrapped <= t.bare || t.bare > 0 && t.more() >= j.level {
+}
+
+func (j Judge) repeats(p Pair) string {
+	t := repeats(p)
+	if t.wrapped <= t.bare || p.Cell.Nested() && t.more() >= j.level {
 		return ""
 	}
 	return fmt.Sprintf("executes %d of %d orders again, bare %d of %d", t.wrapped, t.wrappedCalls, t.bare, t.bareCalls)
@@ -132,20 +142,22 @@ func (j Judge) repeats(p Pair) string {
 // Group returns what is wrong with cells that have something in common, nothing
 // if they show no harm together.
 func (j Judge) Group(name string, pairs []Pair) []string {
-	tables := make([]table, 0, len(pairs))
-	var sum table
+	var answered, once []table
 	for _, p := range pairs {
-		if p.Broken != "" {
-			continue
+		if p.Broken == "" {
+			answered, once = append(answered, answers(p)), append(once, repeats(p).others())
 		}
-		t := answers(p)
-		tables = append(tables, t)
-		sum.wrapped, sum.wrappedCalls = sum.wrapped+t.wrapped, sum.wrappedCalls+t.wrappedCalls
-		sum.bare, sum.bareCalls = sum.bare+t.bare, sum.bareCalls+t.bareCalls
 	}
-	if fewerInAll(tables) >= j.level {
-		return nil
+	var found []string
+	if fewerInAll(answered) < j.level {
+		t := sum(answered)
+		found = append(found, fmt.Sprintf("%s answers %d of %d, bare %d of %d",
+			name, t.wrapped, t.wrappedCalls, t.bare, t.bareCalls))
 	}
-	return []string{fmt.Sprintf("%s answers %d of %d, bare %d of %d",
-		name, sum.wrapped, sum.wrappedCalls, sum.bare, sum.bareCalls)}
+	if fewerInAll(once) < j.level {
+		t := sum(once).others()
+		found = append(found, fmt.Sprintf("%s executes %d of %d orders again, bare %d of %d",
+			name, t.wrapped, t.wrappedCalls, t.bare, t.bareCalls))
+	}
+	return found
 }

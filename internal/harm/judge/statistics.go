@@ -29,6 +29,21 @@ func (t table) more() float64 {
 
 func (t table) total() int { return t.wrapped + t.bare }
 
+// others is the table of the calls that did not.
+func (t table) others() table {
+	return table{t.wrappedCalls - t.wrapped, t.wrappedCalls, t.bareCalls - t.bare, t.bareCalls}
+}
+
+// sum adds tables up.
+func sum(tables []table) table {
+	var s table
+	for _, t := range tables {
+		s.wrapped, s.wrappedCalls = s.wrapped+t.wrapped, s.wrappedCalls+t.wrappedCalls
+		s.bare, s.bareCalls = s.bare+t.bare, s.bareCalls+t.bareCalls
+	}
+	return s
+}
+
 // probability is that of k in the wrapped arm, given both sums: hypergeometric.
 func (t table) probability(k int) float64 {
 	return math.Exp(logChoose(t.wrappedCalls, k) + logChoose(t.bareCalls, t.total()-k) -
