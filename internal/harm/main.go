@@ -121,6 +121,10 @@ func (c config) compare(ctx context.Context, out io.Writer, cells []numbered, di
 		}
 		harm := j.Cell(p)
 		printRow(out, next.number, p, harm)
+		if len(harm) > 0 || len(cells) == 1 {
+			printErrors(out, "bare", p.Bare)
+			printErrors(out, "wrapped", p.Wrapped)
+		}
 		if len(harm) == 0 {
 			unharmed = append(unharmed, p)
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/oncemore-dev/oncemore/internal/harm/outcome"
 )
 
-// mostErrors is how many kinds of errors are shown of an arm that shows harm.
+// mostErrors is how many kinds of errors are shown of an arm.
 const mostErrors = 3
 
 // printHeader begins the table. Its columns are wide enough for what comes, since
@@ -39,12 +39,9 @@ func printRow(out io.Writer, number int, p judge.Pair, harm []string) {
 	for _, h := range harm {
 		fmt.Fprintf(out, "      HARM: %s\n", strings.ReplaceAll(strings.TrimSpace(h), "\n", "\n            "))
 	}
-	if len(harm) > 0 {
-		printErrors(out, "bare", p.Bare)
-		printErrors(out, "wrapped", p.Wrapped)
-	}
 }
 
+// printErrors shows how calls failed, most frequent first.
 func printErrors(out io.Writer, name string, r outcome.Result) {
 	type kind struct {
 		text  string
