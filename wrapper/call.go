@@ -43,7 +43,6 @@ type call struct {
 	running int           // attempts that run beside the loop
 	latest  *attempt      // the one begun last, while it runs
 	wake    chan struct{} // an attempt has ended
-	timer   *time.Timer   // of the latest attempt's share
 	failed  error         // of the last attempt that failed
 
 	nodes selectorx.Call // shared; it has a lock of its own
@@ -71,7 +70,7 @@ func (s *call) open(ctx context.Context, opts []client.CallOption) (err error) {
 		return asOwn(ErrWrappedTwice)
 	}
 	s.options = opts
-	if s.overrides, err = s.client.overrides(opts); err != nil {
+	if err = s.overrides.read(s.client, opts); err != nil {
 		return asOwn(err)
 	}
 	if _, ok := ctx.Deadline(); !ok && !s.streaming {
@@ -165,27 +164,14 @@ func (s *call) runBeside(a *attempt, share time.Duration) {
 		s.wake = make(chan struct{}, 1)
 	}
 	if share > 0 {
-		if s.timer == nil {
-			s.timer = time.NewTimer(share)
-		} else {
-			s.timer.Reset(share)
-		}
+		a.timer = time.AfterFunc(share, a.expire)
 	}
 	ctx := s.ctx
 	if s.overrides.attemptTimeout > 0 || s.running > 0 {
 		ctx, a.cancel = context.WithCancel(s.ctx) //nolint:gosec // called by cut or close
 	}
 	s.running++
-	go func() {
-		a.err = a.send(ctx)
-		s.mu.Lock()
-		s.ended = append(s.ended, a)
-		s.mu.Unlock()
-		select {
-		case s.wake <- struct{}{}:
-		default:
-		}
-	}()
+	go a.sendBeside(ctx)
 }
 
 // await returns the next attempt that ended, the latest one if it has had its
@@ -195,19 +181,16 @@ func (s *call) await() *attempt {
 		s.latest = nil
 		return a
 	}
-	var share <-chan time.Time
-	if s.timer != nil && s.latest != nil && !s.latest.overdue {
-		share = s.timer.C
-	}
 	for {
 		if a := s.takeEnded(); a != nil {
 			return a
 		}
+		if a := s.latest; a != nil && !a.overdue && a.expired.Load() {
+			a.overdue = true
+			return a
+		}
 		select {
 		case <-s.wake:
-		case <-share:
-			s.latest.overdue = true
-			return s.latest
 		case <-s.ctx.Done():
 			return s.takeEnded()
 		}
@@ -224,10 +207,21 @@ func (s *call) takeEnded() *attempt {
 	s.ended = s.ended[1:]
 	s.running--
 	a.done = true
+	if a.timer != nil {
+		a.timer.Stop()
+	}
 	if s.latest == a {
 		s.latest = nil
 	}
 	return a
+}
+
+// rouse wakes the loop, to look at what has changed.
+func (s *call) rouse() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
 }
 
 // outOfTime is the error of a call whose caller's time ended, or who left.
@@ -377,8 +371,8 @@ func (s *call) close() {
 	s.mu.Lock()
 	s.over = true
 	s.mu.Unlock()
-	if s.timer != nil {
-		s.timer.Stop()
+	if s.latest != nil && s.latest.timer != nil {
+		s.latest.timer.Stop()
 	}
 	if s.cancel != nil {
 		s.cancel()

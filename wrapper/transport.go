@@ -187,11 +187,14 @@ func (d *dialing) testify(ev *retryfunc.Evidence, returned bool) {
 func watchDial(
 	ctx context.Context, over transport, o *client.CallOptions, limit time.Duration,
 ) (context.Context, *dialing, func()) {
+	if over != overGRPC && over != overHTTP {
+		return ctx, nil, func() {}
+	}
 	d := &dialing{over: over}
 	switch over {
 	case overGRPC:
 		o.Context = withGRPCOptions(o.Context, d)
-	case overHTTP:
+	default:
 		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 			GetConn: func(string) { d.asked.Store(true) },
 			GotConn: func(httptrace.GotConnInfo) {
@@ -200,8 +203,6 @@ func watchDial(
 				}
 			},
 		})
-	default:
-		return ctx, nil, func() {}
 	}
 	if limit <= 0 {
 		return ctx, d, func() {}
