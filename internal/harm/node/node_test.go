@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -76,7 +77,11 @@ type answering struct {
 }
 
 func (a answering) Call(_ context.Context, _ client.Request, rsp any, _ ...client.CallOption) error {
-	rsp.(*wrapperspb.StringValue).Value = a.reply
+	reply, ok := rsp.(*wrapperspb.StringValue)
+	if !ok {
+		return fmt.Errorf("response of type %T", rsp)
+	}
+	reply.Value = a.reply
 	return nil
 }
 
