@@ -65,10 +65,10 @@ type seen struct {
 // entry is an attempt's part of the story. It is guarded by the call's mu.
 type entry struct {
 	Attempt
-	began  time.Time
-	again  bool // the call had tried this address before
-	ended  bool // its outcome is known
-	judged bool // it was counted
+	began   time.Time
+	again   bool // the call had tried this address before
+	ended   bool // its outcome is known
+	counted bool // among those that the call may make
 }
 
 func (e *entry) end(class retryfunc.Class) {
@@ -203,6 +203,17 @@ func (a *attempt) sendBeside(ctx context.Context) {
 	s.ended = append(s.ended, a)
 	s.mu.Unlock()
 	s.rouse()
+}
+
+// stop ends an attempt that nobody waits for, if it has not ended. mucp cannot be
+// told, and goes on until its own timeout.
+func (a *attempt) stop() {
+	if a.cancel != nil {
+		a.cancel()
+	}
+	if d := a.call.view(a).dialing; d != nil && d.cancel != nil {
+		d.cancel(errOutrun)
+	}
 }
 
 // expire ends the attempt's share.
@@ -434,7 +445,7 @@ func (s *call) report(e *entry, event breaker.Event) {
 
 // patience is how long an attempt must have waited to speak against its node.
 func (s *call) patience() time.Duration {
-	if known := s.endpoint.latency.quantile(time.Now(), usual); known > 0 {
+	if known := s.endpoint.latency.usual(); known > 0 {
 		return known
 	}
 	return untold

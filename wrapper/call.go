@@ -39,8 +39,11 @@ type call struct {
 	look     time.Duration // of the search for another instance
 	until    time.Time     // when it is given up
 
-	first   attempt
-	running int           // attempts that run beside the loop
+	first      attempt
+	beside     []*attempt // those that were made beside the loop
+	besideRoom [1]*attempt
+
+	running int           // how many of them have not ended
 	latest  *attempt      // the one begun last, while it runs
 	wake    chan struct{} // an attempt has ended
 	failed  error         // of the last attempt that failed
@@ -169,8 +172,12 @@ func (s *call) runBeside(a *attempt, share time.Duration) {
 	}
 	ctx := s.ctx
 	if s.overrides.attemptTimeout > 0 || s.running > 0 {
-		ctx, a.cancel = context.WithCancel(s.ctx) //nolint:gosec // called by cut or close
+		ctx, a.cancel = context.WithCancel(s.ctx) //nolint:gosec // called by stop
 	}
+	if s.beside == nil {
+		s.beside = s.besideRoom[:0]
+	}
+	s.beside = append(s.beside, a)
 	s.running++
 	go a.sendBeside(ctx)
 }
@@ -238,11 +245,10 @@ func (s *call) overdue(a *attempt) (next bool) {
 	if perr != nil || !d.Retry {
 		return false
 	}
-	s.countAttempt(shown, false, false)
+	s.countAttempt(i, shown, false)
 	if s.admit(&d, false); !d.Retry {
 		return false
 	}
-	s.markJudged(i)
 	d.Delay, d.Reason = 0, retryfunc.ReasonOverdue
 	if s.overrides.attemptTimeout > 0 {
 		d.Reason = retryfunc.ReasonGranted
@@ -255,15 +261,13 @@ func (s *call) overdue(a *attempt) (next bool) {
 // cut ends an attempt at the timeout that the user has set.
 func (s *call) cut(a *attempt, i int, err error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	e := &s.attempts[i]
 	e.end(retryfunc.Timeout)
 	s.report(e, breaker.Timeout)
-	s.failed = err
 	a.abandoned = true
-	if a.cancel != nil {
-		a.cancel()
-	}
+	s.mu.Unlock()
+	s.failed = err
+	a.stop()
 }
 
 // judge decides about an attempt that failed: whether the next may begin, or the
@@ -278,17 +282,18 @@ func (s *call) judge(a *attempt) (next, final bool) {
 	}
 	s.failed = a.err
 	i, shown := s.shown(a)
-	counted := s.markJudged(i)
-	if s.latest != nil && !s.latest.overdue && shown.Class != retryfunc.Application {
-		s.enter(i, retryfunc.Decision{Attempt: shown, Reason: retryfunc.ReasonRunning, Err: a.err})
-		return false, false // the attempt beside it may be answered yet
-	}
 	d, perr := s.explain(shown, a.err)
 	if perr != nil {
 		s.failed, d.Retry = perr, false
 	}
+	answered := shown.Class == retryfunc.Application && !d.Retry
+	if s.latest != nil && !s.latest.overdue && !answered {
+		d.Retry, d.Reason, d.Delay = false, retryfunc.ReasonRunning, 0
+		s.enter(i, d)
+		return false, false // the attempt beside it may be answered yet
+	}
 	if d.Retry {
-		s.admit(&d, !counted && s.countAttempt(shown, s.triedBefore(i), !v.dialTimedOut))
+		s.admit(&d, s.countAttempt(i, shown, !v.dialTimedOut))
 	}
 	s.enter(i, d)
 	switch {
@@ -297,7 +302,7 @@ func (s *call) judge(a *attempt) (next, final bool) {
 	case shown.Class == retryfunc.NotSent && d.Reason == retryfunc.ReasonAttempts:
 		return s.lookAgain(a.err)
 	default:
-		return false, s.running == 0 || shown.Class == retryfunc.Application
+		return false, answered || s.running == 0
 	}
 }
 
@@ -364,13 +369,16 @@ func (s *call) lookAgain(err error) (next, final bool) {
 }
 
 // close ends what the call has begun: no attempt is sent from here on, and no
-// reply delivered.
+// reply delivered. Attempts that were outrun end where the transport can end them.
 func (s *call) close() {
 	s.mu.Lock()
 	s.over = true
 	s.mu.Unlock()
-	if s.latest != nil {
-		s.client.shares.remove(s.latest)
+	for _, a := range s.beside {
+		if !a.done {
+			s.client.shares.remove(a)
+		}
+		a.stop()
 	}
 	if s.cancel != nil {
 		s.cancel()
