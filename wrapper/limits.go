@@ -50,22 +50,16 @@ type limits struct {
 }
 
 // left is how long the call has, from now on.
-func (s *call) left() time.Duration {
-	deadline, ok := s.ctx.Deadline()
-	if !ok {
-		return min(s.overrides.RequestTimeout, longest)
-	}
-	return min(max(time.Until(deadline), 1), longest) // 0 would mean that there is no limit
-}
+func (s *call) left() time.Duration { return leftOf(s.ctx, s.overrides.RequestTimeout) }
 
-// leftOf is how long the call has by the context that an attempt was given. Where
-// another wrapper has taken the deadline away, that is the time of a whole call.
-func (s *call) leftOf(ctx context.Context, whole time.Duration) time.Duration {
+// leftOf is how long a context has; one without a deadline, which another wrapper
+// may have taken away, has the time of a whole call.
+func leftOf(ctx context.Context, whole time.Duration) time.Duration {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return min(cmp.Or(whole, client.DefaultRequestTimeout), longest)
 	}
-	return min(max(time.Until(deadline), 1), longest)
+	return min(max(time.Until(deadline), 1), longest) // 0 would mean that there is no limit
 }
 
 // attemptTime is how long an attempt may take of what is left: all of it, unless
@@ -129,7 +123,7 @@ func isNested(ctx context.Context) bool {
 
 // dialShare is how long a dial may take. elsewhere says that there is another
 // node to go to.
-func (s *call) dialShare(left time.Duration, elsewhere bool) time.Duration {
+func dialShare(left time.Duration, elsewhere bool) time.Duration {
 	if !elsewhere {
 		return left
 	}
@@ -149,24 +143,11 @@ func (s *call) countAttempt(i int, a retryfunc.Attempt, refused bool) (free bool
 		return false
 	case a.Class != retryfunc.NotSent:
 		s.limits.counted++
-	case !refused || again || s.limits.free >= freeDials || !s.nodeLeft():
+	case !refused || again || s.limits.free >= freeDials || !s.nodes.Elsewhere():
 		s.limits.unsent++
 	default:
 		s.limits.free++
 		return true
-	}
-	return false
-}
-
-// nodeLeft tells whether there is a node that this call has not tried, ejected
-// or not.
-func (s *call) nodeLeft() bool {
-	for _, service := range s.nodes.Services() {
-		for _, node := range service.Nodes {
-			if node != nil && !s.nodes.Tried(node.Address) {
-				return true
-			}
-		}
 	}
 	return false
 }

@@ -108,7 +108,10 @@ func (c *retryClient) frameDecoder(contentType string, rsp any) func([]byte, any
 
 func unmarshalProto(raw []byte, rsp any) error {
 	m, _ := rsp.(proto.Message) // frameDecoder has looked
-	return asClientError(".codec", proto.Unmarshal(raw, m))
+	if err := proto.Unmarshal(raw, m); err != nil {
+		return asClientError(".codec", err)
+	}
+	return nil
 }
 
 // jsonDecoder is how the wire would decode the request's JSON answer; nil: it is

@@ -182,9 +182,13 @@ func (s *call) endKey(err error) {
 	if s.traits.done == nil {
 		return
 	}
+	if err == nil {
+		s.traits.done(false)
+		return
+	}
 	answered := len(s.attempts) > 0 && s.attempts[len(s.attempts)-1].Class == retryfunc.Application
 	mark, _ := retryfunc.ParseMark(err)
-	s.traits.done(err != nil && (!answered || mark.Kind == retryfunc.MarkUnknown))
+	s.traits.done(!answered || mark.Kind == retryfunc.MarkUnknown)
 }
 
 // ask runs a function of the user's, which is for the caller's goroutine to wait
