@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go-micro.dev/v4/client"
+	frame "go-micro.dev/v4/codec/bytes"
 	merrors "go-micro.dev/v4/errors"
 	"go-micro.dev/v4/registry"
 	"go-micro.dev/v4/selector"
@@ -24,7 +25,8 @@ type attempt struct {
 	onlyNew bool // it may go only where the call has not been
 	last    bool // no other may follow it
 	picked  string
-	address string // where a stream goes whose caller gave addresses
+	body    *frame.Frame // encoded, for an attempt beside another
+	address string       // where a stream goes whose caller gave addresses
 
 	expired atomic.Bool // it has had its share
 
@@ -231,7 +233,10 @@ func (a *attempt) exchange(
 	}
 	over := wireOf(next)
 	direct := over != ""
-	got := a.room()
+	got := a.room(over)
+	if a.body != nil && (over == overGRPC || over == overMucp && node.Metadata["protocol"] != "") {
+		req = encodedRequest{req, a.body}
+	}
 	got.receive(s.client, over, req, node, rsp)
 	left := leftOf(ctx, opts.RequestTimeout)
 	dial := dialShare(left, s.nodes.Elsewhere())
@@ -252,11 +257,13 @@ func (a *attempt) exchange(
 	return a.ended(i, class, class == retryfunc.NotSent && dialTimedOut(err, d), got, err)
 }
 
-// room is for a reply. A wrapper inside ours may send the request more than once.
-func (a *attempt) room() *reply {
+// room is for a reply from the given wire. A wrapper inside ours may send the
+// request more than once.
+func (a *attempt) room(over transport) *reply {
 	s := a.call
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.wire = over
 	if a.inUse {
 		return new(reply)
 	}

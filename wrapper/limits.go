@@ -15,10 +15,11 @@ import (
 
 const (
 	// leastShare is the least time that an attempt has before another is begun
-	// beside it, and leastNestedShare that of a call made within another:
-	// shares of shares would leave nothing to the last of a chain.
-	leastShare       = 10 * time.Millisecond
-	leastNestedShare = 100 * time.Millisecond
+	// beside it. It is longer where nothing is known of the endpoint, and for a
+	// call made within another: shares of shares would leave nothing to the last
+	// of a chain.
+	leastShare        = 10 * time.Millisecond
+	leastUnknownShare = 100 * time.Millisecond
 
 	// A dial may take a third of what the call has left, within these bounds,
 	// and all of it where there is nowhere else to go. The upper one leaves time
@@ -93,8 +94,7 @@ func (s *call) share() time.Duration {
 	left := s.left()
 	share := s.overrides.attemptTimeout
 	if share == 0 {
-		share = s.leastShare(left / time.Duration(s.attemptsLeft()))
-		share = max(share, s.endpoint.latency.usual())
+		share = s.atLeast(left / time.Duration(s.attemptsLeft()))
 	}
 	if share >= left {
 		return 0
@@ -102,15 +102,17 @@ func (s *call) share() time.Duration {
 	return share
 }
 
-// leastShare raises a share to the least.
-func (s *call) leastShare(share time.Duration) time.Duration {
-	if share >= leastNestedShare {
-		return share
+// atLeast raises a share to the least, and to what the endpoint has needed.
+func (s *call) atLeast(share time.Duration) time.Duration {
+	needed := s.endpoint.latency.usual()
+	least := leastShare
+	if share < leastUnknownShare {
+		_, within := idempotency.ExecutionFrom(s.ctx)
+		if needed == 0 || within || isNested(s.ctx) {
+			least = leastUnknownShare
+		}
 	}
-	if _, within := idempotency.ExecutionFrom(s.ctx); within || isNested(s.ctx) {
-		return leastNestedShare
-	}
-	return max(share, leastShare)
+	return max(share, needed, least)
 }
 
 // isNested tells whether a call is made within a handler of go-micro's servers:

@@ -249,8 +249,12 @@ func (s *call) ask(quick bool, f func()) error {
 	return within(s.ctx, f)
 }
 
-// within runs f and waits for it as long as ctx lasts. What f panics with is
-// raised in the goroutine of the caller, who may recover from it.
+// lastMoment is how long a function that is running when the call's time ends may
+// take to return: one that is quick is always waited for.
+const lastMoment = 25 * time.Millisecond
+
+// within runs f and waits for it as long as ctx lasts, and a moment longer. What f
+// panics with is raised in the goroutine of the caller, who may recover from it.
 func within(ctx context.Context, f func()) error {
 	done := make(chan any, 1)
 	go func() {
@@ -265,15 +269,22 @@ func within(ctx context.Context, f func()) error {
 		f()
 		returned = true
 	}()
+	var end any
 	select {
-	case end := <-done:
-		if p, ok := end.(raised); ok {
-			panic(p.value) //nolint:forbidigo // it is the user's own
-		}
-		return nil
+	case end = <-done:
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		timer := time.NewTimer(lastMoment)
+		defer timer.Stop()
+		select {
+		case end = <-done:
+		case <-timer.C:
+			return context.Cause(ctx)
+		}
 	}
+	if p, ok := end.(raised); ok {
+		panic(p.value) //nolint:forbidigo // it is the user's own
+	}
+	return nil
 }
 
 // raised is what a function panicked with.
