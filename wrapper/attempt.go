@@ -177,18 +177,23 @@ func (a *attempt) exchange(
 		return err
 	}
 	over := wireOf(next)
+	direct := over != ""
 	got := s.client.receiver(over, req, node, rsp)
 	left := s.leftOf(ctx, opts.RequestTimeout)
 	dial := s.dialShare(left, s.nodes.Untried())
 	setTimeouts(&opts, s.attemptTime(left), dial)
-	if over == "" {
+	if !direct {
 		over, dial = s.client.transport, 0 // another wrapper's: nothing is known of its dial
 	}
 	ctx, d, end := watchDial(s.metadataOf(ctx, i+1, node), over, &opts, dial)
 	a.watch(d)
 	err = next(ctx, node, req, got.target, opts)
+	ev := s.evidence()
+	if err != nil {
+		d.testify(&ev, direct && ctx.Err() == nil)
+	}
 	end()
-	return a.ended(i, d, got, err)
+	return a.ended(i, ev, d, got, err)
 }
 
 // watch lets the loop see what the wire has seen, should the attempt not end in time.
@@ -285,10 +290,8 @@ func (a *attempt) begin(ctx context.Context, node *registry.Node) (int, error) {
 
 // ended enters how the exchange ended, and moves the reply into place if the
 // caller is still there to read it.
-func (a *attempt) ended(i int, d *dialing, got *reply, err error) error {
+func (a *attempt) ended(i int, ev retryfunc.Evidence, d *dialing, got *reply, err error) error {
 	s := a.call
-	ev := s.evidence()
-	d.testify(&ev)
 	class := retryfunc.None
 	if err != nil {
 		class = s.classify(err, ev)
@@ -347,7 +350,7 @@ func eventOf(class retryfunc.Class, err error, dialTimedOut bool) breaker.Event 
 		return breaker.Success
 	case retryfunc.NotSent:
 		if dialTimedOut {
-			return breaker.Timeout
+			return breaker.Unreachable
 		}
 		return breaker.Refused
 	case retryfunc.Broken:
@@ -360,10 +363,12 @@ func eventOf(class retryfunc.Class, err error, dialTimedOut bool) breaker.Event 
 }
 
 // report tells the breaker what an attempt showed of its node. That a caller's
-// time ended counts only where the attempt had what the endpoint usually takes:
-// less is impatience. The call must be locked.
+// time ended, or that another attempt was faster, counts only where the attempt
+// had what the endpoint usually takes: less is impatience. The call must be
+// locked.
 func (s *call) report(e *entry, event breaker.Event) {
-	if event == breaker.Timeout && s.left() <= e.Duration/8 && e.Duration < s.patience() {
+	impatient := event == breaker.Outrun || event == breaker.Timeout && s.left() <= e.Duration/8
+	if impatient && e.Duration < s.patience() {
 		event = breaker.Ignored
 	}
 	s.client.breaker.Report(e.Address, event, e.began, e.Duration)

@@ -196,7 +196,11 @@ func (s *call) abandonRunning(err error) {
 		if e.Reason == "" {
 			e.Reason = reason
 		}
-		s.report(e, eventOf(class, nil, false))
+		event := eventOf(class, nil, false)
+		if err == nil {
+			event = breaker.Outrun
+		}
+		s.report(e, event)
 	}
 }
 
@@ -235,7 +239,7 @@ func (s *call) shown(a *attempt) (int, retryfunc.Attempt) {
 		shown.Class, shown.Duration = retryfunc.Timeout, time.Since(e.began)
 	case !e.ended: // go-micro returned when the context ended
 		ev := s.evidence()
-		a.dialing.testify(&ev)
+		a.dialing.testify(&ev, false)
 		e.end(s.classify(a.err, ev))
 		s.report(e, eventOf(e.Class, a.err, false))
 		shown.Class, shown.Duration = e.Class, e.Duration

@@ -83,10 +83,7 @@ func (a *attempt) open(ctx context.Context, opts []client.CallOption) error {
 func (a *attempt) openingFailed(err error) error {
 	s := a.call
 	ev := s.evidence()
-	a.dialing.testify(&ev)
-	if a.dialing != nil && a.dialing.over == overGRPC && a.dialing.asked.Load() && a.dialing.state.Load() == dialPending {
-		ev.Unsent = true // there was never a connection
-	}
+	a.dialing.testify(&ev, false)
 	class := s.classify(err, ev)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -110,11 +107,7 @@ func (a *attempt) watchOpening(ctx context.Context) (context.Context, func(faile
 	ctx, cancel := context.WithCancelCause(ctx)
 	d := &dialing{over: overGRPC}
 	a.watch(d)
-	timer := time.AfterFunc(s.dialShare(s.left(), !a.last), func() {
-		if d.asked.Load() && d.giveUp() {
-			cancel(errDialTimeout)
-		}
-	})
+	timer := time.AfterFunc(s.dialShare(s.left(), !a.last), func() { d.expire(cancel) })
 	return ctx, func(failed bool) {
 		timer.Stop()
 		if failed {
