@@ -52,8 +52,10 @@ func (e *handlerError) Unsettled() bool {
 	if _, marked := retryfunc.ParseMark(e.error); marked {
 		return true
 	}
-	if unanswered(retryfunc.Classify(e.error, retryfunc.Evidence{})) {
-		return true
+	for _, kind := range [...]string{"mucp", ""} { // whichever client the handler called with
+		if unanswered(retryfunc.Classify(e.error, retryfunc.Evidence{Client: kind})) {
+			return true
+		}
 	}
 	inner, ok := errors.AsType[idempotency.Unsettled](e.error)
 	return ok && inner.Unsettled()
