@@ -264,8 +264,9 @@ func (e *run) afterUnknownCommit(cause error) error {
 	case err == nil && out.State == Acquired:
 		return e.rolledBack(Repeatable(errors.Join(cause, e.tellStore(out.Execution.Release))))
 	}
-	e.report(e.caller, e.request, Event{Kind: EventUnresolved, Record: e.record(), Err: errors.Join(cause, err)})
-	return e.answer(unsettled(ErrCommitUnknown, errors.Join(cause, err)))
+	unknown := unsettled(ErrCommitUnknown, errors.Join(cause, err))
+	e.report(e.caller, e.request, Event{Kind: EventUnresolved, Record: e.record(), Err: unknown})
+	return e.answer(unknown)
 }
 
 // tellStore runs one operation of the store, on no caller's time.
