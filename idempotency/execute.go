@@ -303,7 +303,7 @@ func (g *Guard) executeUnrecorded(
 func (e *run) finishUnrecorded() error {
 	e.endHandler()
 	if e.err != nil && e.verdict(e.err, false, e.outOfTime) == VerdictRelease {
-		if e.request.doubt {
+		if e.request.claimUncertain {
 			e.settleLater(e.caller, e.request, nil)
 		}
 		return withoutMark(e.err)
@@ -311,7 +311,7 @@ func (e *run) finishUnrecorded() error {
 	e.settleAnswer()
 	record := e.record()
 	e.flights.settle(e.request.claim.Key, e.flight, record, nil, false)
-	if e.request.doubt {
+	if e.request.claimUncertain {
 		e.settleLater(e.caller, e.request, record)
 	}
 	return withoutMark(e.err)

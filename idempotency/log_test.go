@@ -50,7 +50,7 @@ func TestWhatIsLogged(t *testing.T) {
 			name: "store down, open", wrap: func(s idempotency.Store) idempotency.Store {
 				return storetest.Faulty(s, script(storetest.OpBegin, cut))
 			},
-			options: []idempotency.Option{idempotency.WithOutage(idempotency.FailOpen)},
+			options: []idempotency.Option{idempotency.WithStoreFailure(idempotency.FailOpen)},
 			want:    []string{"level=WARN", "executed without a claim", "connection cut"},
 		},
 		{
