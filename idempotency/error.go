@@ -23,7 +23,8 @@ const retrySoon = time.Second
 // answer. Every one comes as an [*Error], which says what to tell the client.
 var (
 	// ErrMismatch: the key was used with another request.
-	ErrMismatch error = &reasonError{422, 0, "this idempotency key was used with another request; mint a new key for a new request"}
+	ErrMismatch error = &reasonError{422, 0, "this idempotency key was used with another request; " +
+		"mint a new key for a new request, and where several calls share one, name each with idempotency.WithStep"}
 	// ErrRunning: a duplicate is running, and waiting was not allowed.
 	ErrRunning error = &reasonError{409, retrySoon, "a request with this idempotency key is still running; ask again"}
 	// ErrWaitTimeout: a duplicate is running, and the wait for it ended.
