@@ -54,16 +54,11 @@ var (
 	ErrCanceled error = &reasonError{408, 0, "the caller left before anything was executed"}
 	// ErrDraining: this process is stopping and executes nothing new.
 	ErrDraining error = &reasonError{503, retrySoon, "this instance is stopping; nothing was executed"}
-	// ErrNoReply: the call was executed once, but its reply could not be
-	// kept, because it is too large or has no faithful encoding.
+	// ErrNoReply: the call was executed once, but its reply was not kept, because
+	// it is too large or does not come back equal from a record.
 	ErrNoReply error = &reasonError{410, 0, "the request was executed, but its reply was not kept"}
 	// ErrForeignKey: the key was made for another call and leaked into this one.
 	ErrForeignKey error = &reasonError{400, 0, "this idempotency key was made for another call"}
-	// ErrReplyType: the handler's type of reply would not come back equal from
-	// a record.
-	ErrReplyType error = &reasonError{500, 0, "this type of reply cannot be recorded"}
-	// ErrBody: the request has no fingerprint, see [FingerprintOf].
-	ErrBody error = &reasonError{400, 0, "this request cannot be told from another under the same key"}
 	// ErrCorrupt: the record in the store is damaged.
 	ErrCorrupt error = &reasonError{500, 0, "the record of the request with this idempotency key is damaged; look the outcome up"}
 )

@@ -33,6 +33,12 @@ const (
 	// key will be orphaned. Record is what should be stored, or nil if the key
 	// should be released.
 	EventUnresolved
+	// EventIgnored: a call carried a key that was made for another one, and ran as one
+	// without a key. Err says for which, and is [ErrForeignKey].
+	EventIgnored
+	// EventUnidentified: a message came to a subscription that handles each message
+	// once, and nothing told it from others. It was handled.
+	EventUnidentified
 )
 
 // String names the kind.
@@ -40,8 +46,9 @@ func (k EventKind) String() string {
 	names := [...]string{
 		"executed", "released", "replayed", "refused", "taken over",
 		"unrecorded", "lease lost", "panicked", "unresolved",
+		"ignored", "unidentified",
 	}
-	if k < EventExecuted || k > EventUnresolved {
+	if k < EventExecuted || k > EventUnidentified {
 		return fmt.Sprintf("EventKind(%d)", uint8(k))
 	}
 	return names[k-1]

@@ -48,6 +48,50 @@ func TestDefaultHookLogs(t *testing.T) {
 	}
 }
 
+// TestWhatCannotBeKeptIsExecuted, and one warning for each type says what to change.
+func TestWhatCannotBeKeptIsExecuted(t *testing.T) {
+	var text bytes.Buffer
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&text, nil)))
+	t.Cleanup(func() { slog.SetDefault(before) })
+
+	guard, _ := newGuard(t, newStore(t))
+	secret := &struct{ X any }{struct{ Word string }{"sesame"}}
+	for name, tt := range map[string]struct {
+		change func(*idempotency.Call)
+		second error // what a duplicate is answered
+		warned string
+	}{
+		"reply": {func(c *idempotency.Call) { c.Reply = secret }, idempotency.ErrNoReply, "410"},
+		"body":  {func(c *idempotency.Call) { c.Body = func() {} }, nil, "cannot be told from one another"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text.Reset()
+			runs := 0
+			for _, key := range []string{name + "-1", name + "-2"} {
+				call, _ := tip(key)
+				tt.change(&call)
+				handle := func(context.Context) error { runs++; return nil }
+				if _, err := guard.Do(t.Context(), call, handle); err != nil {
+					t.Errorf("%s: %v", key, err)
+				}
+				if _, err := guard.Do(t.Context(), call, handle); !errors.Is(err, tt.second) {
+					t.Errorf("duplicate of %s: error %v, want %v", key, err, tt.second)
+				}
+			}
+			if runs != 2 {
+				t.Errorf("%d executions of two keys", runs)
+			}
+			if n := strings.Count(text.String(), tt.warned); n != 1 || !strings.Contains(text.String(), "endpoint=Wallet.Tip") {
+				t.Errorf("%d warnings, want 1: %s", n, &text)
+			}
+			if strings.Contains(text.String(), "sesame") {
+				t.Errorf("the payload is in the log: %s", &text)
+			}
+		})
+	}
+}
+
 // script makes the operations of a kind fail with one fault.
 func script(op storetest.Op, fault storetest.Fault) storetest.Inject {
 	return func(_ context.Context, got storetest.Op) storetest.Fault {
@@ -60,13 +104,13 @@ func script(op storetest.Op, fault storetest.Fault) storetest.Inject {
 
 func TestNames(t *testing.T) {
 	names := map[string]bool{}
-	for kind := idempotency.EventExecuted; kind <= idempotency.EventUnresolved; kind++ {
+	for kind := idempotency.EventExecuted; kind <= idempotency.EventUnidentified; kind++ {
 		names[kind.String()] = true
 	}
 	for state := idempotency.Acquired; state <= idempotency.Superseded; state++ {
 		names[state.String()] = true
 	}
-	if len(names) != 9+5 {
+	if len(names) != 11+5 {
 		t.Errorf("names %v", names)
 	}
 	if got := idempotency.State(0).String() + idempotency.EventKind(99).String(); got != "State(0)EventKind(99)" {

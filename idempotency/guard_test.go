@@ -168,8 +168,6 @@ func TestBadCallsRunNothing(t *testing.T) {
 		{"malformed key", func(c *idempotency.Call) { c.Key.Value = "a b" }, idempotency.ErrInvalidKey, 400},
 		{"leaked key", func(c *idempotency.Call) { c.Key.For = "shop/Order.Place" }, idempotency.ErrForeignKey, 400},
 		{"old key", func(c *idempotency.Call) { c.Key.Issued = now.Add(-25 * time.Hour) }, idempotency.ErrExpired, 412},
-		{"body", func(c *idempotency.Call) { c.Body = func() {} }, idempotency.ErrBody, 400},
-		{"reply type", func(c *idempotency.Call) { c.Reply = &struct{ X any }{} }, idempotency.ErrReplyType, 500},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			store := newStore(t)
@@ -825,6 +823,8 @@ func TestOptions(t *testing.T) {
 		{idempotency.WithMaxWait(-1), "WithMaxWait(-1ns): must be at least 0s"},
 		{idempotency.WithExecutionTimeout(0), "WithExecutionTimeout(0s): must be at least 1ns"},
 		{idempotency.WithRetention(-time.Hour), "WithRetention(-1h0m0s)"},
+		{idempotency.WithRetention(30*time.Second - 1), "WithRetention(29.999999999s): must be at least the execution timeout, 30s"},
+		{idempotency.WithExecutionTimeout(24*time.Hour + 1), "WithRetention(24h0m0s): must be at least the execution timeout"},
 		{idempotency.WithClockMargin(-time.Hour), "WithClockMargin(-1h0m0s)"},
 		{idempotency.WithReleaseMemory(-1), "WithReleaseMemory(-1ns)"},
 		{idempotency.WithStoreTimeout(0), "WithStoreTimeout(0s)"},

@@ -71,7 +71,9 @@ func WithExecutionTimeout(d time.Duration) Option {
 }
 
 // WithRetention sets how long a record answers duplicates. A key that was
-// issued longer ago is refused ([ErrExpired]). Default 24 h; more than 0.
+// issued longer ago is refused ([ErrExpired]). Default 24 h; at least as long as
+// one execution may take, see [WithExecutionTimeout]: a key that is forgotten while
+// it runs, or as soon as it has run, is executed again.
 func WithRetention(d time.Duration) Option { return func(o *Options) { o.retention = d } }
 
 // WithClockMargin sets how much longer than the retention records are kept, so
@@ -147,6 +149,7 @@ func (o *Options) apply(options []Option) (Options, error) {
 		within("WithMaxWait", chosen.maxWait, 0),
 		within("WithExecutionTimeout", chosen.executionTimeout, 1),
 		within("WithRetention", chosen.retention, 1),
+		chosen.checkRetention(),
 		within("WithClockMargin", chosen.clockMargin, 0),
 		within("WithReleaseMemory", chosen.releaseMemory, 0),
 		within("WithStoreTimeout", chosen.storeTimeout, 1),
@@ -154,6 +157,14 @@ func (o *Options) apply(options []Option) (Options, error) {
 		chosen.checkPolicies(),
 	)
 	return chosen, err
+}
+
+func (o *Options) checkRetention() error {
+	if o.retention < 1 || o.retention >= o.executionTimeout {
+		return nil
+	}
+	return fmt.Errorf("idempotency: WithRetention(%v): must be at least the execution timeout, %v: see WithExecutionTimeout",
+		o.retention, o.executionTimeout)
 }
 
 func (o *Options) checkPolicies() error {

@@ -1,0 +1,28 @@
+package idempotency
+
+import (
+	"fmt"
+	"log/slog"
+	"reflect"
+	"sync"
+)
+
+// bodyTypes remembers which types of request have been warned about. The zero value
+// remembers none.
+type bodyTypes struct{ warned sync.Map } // reflect.Type → nothing
+
+// fingerprint returns the fingerprint of a call's body. A body that has none is
+// executed all the same, since its handler could do with it: then its key alone
+// tells what it is.
+func (b *bodyTypes) fingerprint(c Call) Fingerprint {
+	fingerprint, err := FingerprintOf(c.Body)
+	if err == nil {
+		return fingerprint
+	}
+	if _, warned := b.warned.LoadOrStore(reflect.TypeOf(c.Body), nil); !warned {
+		slog.Default().Warn("idempotency: requests of this type cannot be told from one another: "+
+			"another one with the same key is taken for a repetition",
+			"service", c.Service, "endpoint", c.Endpoint, "type", fmt.Sprintf("%T", c.Body), "reason", err)
+	}
+	return Fingerprint{}
+}
