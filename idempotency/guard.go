@@ -29,6 +29,7 @@ type core struct {
 	claims  atomic.Uint64
 
 	settling atomic.Int64 // claims in doubt that are being looked after
+	repeats  logLimit
 }
 
 // New returns a guard over store. The error names the option that is wrong,
@@ -124,7 +125,7 @@ func (g *Guard) Do(ctx context.Context, c Call, handler func(ctx context.Context
 	r, err := g.newRequest(c)
 	if err != nil {
 		refused := Scope{Service: c.Service, Endpoint: c.Endpoint, Caller: c.Caller}
-		g.hook(ctx, Event{Kind: EventRefused, Scope: refused, Err: err})
+		g.tell(ctx, &Event{Kind: EventRefused, Scope: refused, Err: err})
 		return Result{}, err
 	}
 	result, err := g.do(ctx, r, handler)
@@ -198,12 +199,15 @@ func (g *Guard) newRequest(c Call) (*request, error) {
 	if !c.Key.Issued.IsZero() && time.Since(c.Key.Issued) > g.retention {
 		return nil, refusal(ErrExpired, nil)
 	}
-	fingerprint := g.bodies.fingerprint(c)
+	fingerprint := g.fingerprint(c)
 	r := &request{call: c, scope: Scope{Service: c.Service, Endpoint: c.Endpoint, Caller: c.Caller, Key: value}}
 	r.claim = Claim{
 		Key: r.scope.StoreKey(), Owner: g.newOwner(), Fingerprint: fingerprint, Attempt: c.Attempt,
 		Lease: g.lease, Timeout: g.executionTimeout + g.storeTimeout, Retention: g.kept(), ReleaseMemory: g.releaseMemory,
-		Takeover: g.takeover.wanted(), Declared: c.Declared,
+		Takeover: g.takeover.wanted(), Declared: c.Declared, Instance: g.instance,
+	}
+	if !g.hashedOnly {
+		r.claim.Scope = r.scope
 	}
 	if r.claim.Attempt <= 0 {
 		r.isHere()
@@ -218,15 +222,10 @@ func (c *core) newOwner() Owner {
 	return owner
 }
 
-// Report shows an event to the guard's hook. It is for those who call [Guard.Do]
-// for others, and saw what the guard itself did not: see [EventIgnored] and
-// [EventUnidentified].
-func (g *Guard) Report(ctx context.Context, e Event) { g.hook(ctx, e) }
-
-func (g *Guard) report(ctx context.Context, r *request, e Event) {
-	e.Scope, e.StoreKey, e.Owner, e.Fence = r.scope, r.claim.Key, r.claim.Owner, r.fence
-	g.hook(ctx, e)
-}
+// Report logs an event, where it is one to be logged, and shows it to the hooks. It
+// is for those who call [Guard.Do] for others, and saw what the guard itself did not:
+// see [EventIgnored] and [EventUnidentified].
+func (g *Guard) Report(ctx context.Context, e Event) { g.tell(ctx, &e) }
 
 // lead deals with the store for all duplicates in this process.
 func (g *Guard) lead(ctx context.Context, r *request, f *flight, handler func(context.Context) error) (Result, error) {
@@ -249,7 +248,9 @@ func (g *Guard) lead(ctx context.Context, r *request, f *flight, handler func(co
 		g.flights.settle(r.claim.Key, f, nil, err, false)
 		return Result{}, err
 	default: // Superseded: those who follow may be later attempts
-		return Result{}, refusal(ErrSuperseded, nil)
+		late := refusal(ErrSuperseded, nil)
+		late.SentAfter = time.UnixMicro(out.Attempt).UTC()
+		return Result{}, late
 	}
 }
 

@@ -3,7 +3,6 @@ package wrapper
 import (
 	"context"
 	"fmt"
-	"log/slog"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
 )
@@ -32,7 +31,7 @@ func (d *deduper) reportForeign(ctx context.Context, endpoint string, key idempo
 	if !d.warned.first(pair) {
 		return
 	}
-	slog.WarnContext(ctx, "oncemore: a key that was made for another call does not count here: if that is another name of this "+
+	d.guard.Logger().WarnContext(ctx, "oncemore: a key that was made for another call does not count here: if that is another name of this "+
 		"service, say so with wrapper.WithAlias, else something between hands the metadata of its own caller on",
 		"made_for", madeFor, "service", d.service, "endpoint", endpoint, "executed", executed)
 }

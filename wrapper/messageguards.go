@@ -28,11 +28,11 @@ type enteredSubscription struct {
 func (m *messageGuards) init(guard *idempotency.Guard) (err error) {
 	m.entered = make(map[subscribedName]enteredSubscription)
 	m.base, err = guard.With(
-		idempotency.WithRecord(releaseErrors), idempotency.WithTakeover(idempotency.TakeoverRerun()), idempotency.WithReleaseMemory(0))
+		idempotency.WithErrorPolicy(releaseErrors), idempotency.WithTakeover(idempotency.TakeoverRerun()), idempotency.WithReleaseMemory(0))
 	return err
 }
 
-func releaseErrors(error) idempotency.Decision { return idempotency.DecideRelease }
+func releaseErrors(error) idempotency.Verdict { return idempotency.VerdictRelease }
 
 // enter makes the guard of a subscription to a topic, before there are messages. The
 // error says what is wrong with the subscription, or that its name is taken.

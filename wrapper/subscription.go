@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"log/slog"
 	"reflect"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
@@ -199,7 +198,7 @@ func asKey(s string) string {
 func (d *deduper) reportUnidentified(ctx context.Context, scope idempotency.Scope) {
 	d.guard.Report(ctx, idempotency.Event{Kind: idempotency.EventUnidentified, Scope: scope})
 	if d.warned.first(scope) {
-		slog.WarnContext(ctx, "oncemore: nothing tells this message from others, so it is handled as often as it comes: "+
+		d.guard.Logger().WarnContext(ctx, "oncemore: nothing tells this message from others, so it is handled as often as it comes: "+
 			"publish it through a wrapped client, or find its identity with wrapper.WithMessageKey",
 			"service", scope.Service, "subscription", scope.Endpoint)
 	}
