@@ -12,6 +12,8 @@ import (
 	"go-micro.dev/v4"
 	"go-micro.dev/v4/broker"
 	"go-micro.dev/v4/client"
+	"go-micro.dev/v4/metadata"
+	"go-micro.dev/v4/registry"
 	"go-micro.dev/v4/server"
 	"go-micro.dev/v4/transport"
 
@@ -34,14 +36,15 @@ type town struct {
 func eachTown(t *testing.T, test func(t *testing.T, at *town)) {
 	t.Helper()
 	for _, name := range fixture.Transports() {
-		t.Run(name, func(t *testing.T) {
-			memory := broker.NewMemoryBroker()
-			if err := memory.Connect(); err != nil {
-				t.Fatal(err)
-			}
-			test(t, &town{t: t, transport: name, registry: fixture.NewRegistry(nil), broker: memory, events: new(events)})
-		})
+		t.Run(name, func(t *testing.T) { test(t, newTown(t, name)) })
 	}
+}
+
+func newTown(t *testing.T, transport string) *town {
+	t.Helper()
+	memory := broker.NewMemoryBroker()
+	must(t, memory.Connect())
+	return &town{t: t, transport: transport, registry: fixture.NewRegistry(nil), broker: memory, events: new(events)}
 }
 
 // events are what guards report.
@@ -164,4 +167,16 @@ func must(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// stockWith is a client without a plugin, whose calls carry a key of the user's.
+func (at *town) stockWith(key, madeFor string) client.Client {
+	at.t.Helper()
+	carry := func(next client.CallFunc) client.CallFunc {
+		return func(ctx context.Context, n *registry.Node, req client.Request, rsp any, opts client.CallOptions) error {
+			ctx = metadata.MergeContext(ctx, metadata.Metadata{idempotency.HeaderKey: key, idempotency.HeaderFor: madeFor}, true)
+			return next(ctx, n, req, rsp, opts)
+		}
+	}
+	return at.stock(client.WrapCall(carry))
 }

@@ -236,6 +236,32 @@ func TestTwoPublicationsUnderOneKey(t *testing.T) {
 	})
 }
 
+// TestPublicationsOfOneExecution: a handler that runs again publishes the same
+// messages again.
+func TestPublicationsOfOneExecution(t *testing.T) {
+	eachTown(t, func(t *testing.T, at *town) {
+		p, in, shop, runs := at.plugin(memory(t)), newInbox(), at.openShop(), 0
+		at.run("mailer", p, func(s micro.Service) {
+			subscribe(t, s, "orders", oncemore.Subscriber(p, "mail", in.of("mail")))
+		})
+		shop.order = func(ctx context.Context) error {
+			for _, text := range []string{"paid", "shipped", "shipped"} {
+				publish(t, shop.client, ctx, "orders", text)
+			}
+			if runs++; runs == 1 {
+				return idempotency.NotDone(errors.New("once more, please"))
+			}
+			return nil
+		}
+		c := at.stockWith("order-7", "shop/Shop.Order")
+		if err := call(t.Context(), c, "shop", "Shop.Order", "x"); err == nil {
+			t.Fatal("the first run ended well")
+		}
+		must(t, call(t.Context(), c, "shop", "Shop.Order", "x"))
+		in.want(t, "mail", 3)
+	})
+}
+
 // TestWhatIsFoundIsNeverMistaken for another: what is no key becomes one.
 func TestWhatIsFoundIsNeverMistaken(t *testing.T) {
 	eachTown(t, func(t *testing.T, at *town) {

@@ -44,6 +44,7 @@ type retryClient struct {
 	described retryfunc.Rule // what descriptions and verbs say of an endpoint
 	calls     callPool
 	streams   streamIDs
+	warned    warnings
 }
 
 func newRetryClient(inner client.Client, o ClientOptions) *retryClient {

@@ -21,6 +21,7 @@ func (c *retryClient) Publish(ctx context.Context, msg client.Message, opts ...c
 	if err != nil {
 		return &CallError{err: err}
 	}
+	c.warnUnordered(ctx, key)
 	err = c.Client.Publish(withMessageKey(ctx, key), msg, opts...)
 	done(err != nil)
 	return err

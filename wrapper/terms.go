@@ -46,6 +46,7 @@ func (s *call) takeKey(ctx context.Context, req client.Request, t *terms) (err e
 	_, within := idempotency.ExecutionFrom(ctx)
 	t.minted = !own && !within
 	t.key, t.done, err = idempotency.CallKey(ctx, req.Service(), req.Endpoint(), s.funcs.fingerprint, s.client.generate)
+	s.client.warnUnordered(ctx, t.key)
 	return err
 }
 

@@ -46,9 +46,12 @@ func (e *handlerError) Unwrap() error { return e.error }
 
 // ofHandler keeps what a handler returns apart from what the guard answers in
 // its place, such as that nothing ran.
-func (wireErrors) ofHandler(err error) error {
+func (w wireErrors) ofHandler(err error) error {
 	if err == nil {
 		return nil
+	}
+	if isMismatch(w.micro(err)) {
+		return &unsettledError{err}
 	}
 	if errors.As(err, new(*idempotency.RecordedError)) || errors.As(err, new(*idempotency.Error)) ||
 		errors.Is(err, idempotency.ErrInvalidKey) {
