@@ -15,9 +15,9 @@ import (
 	"github.com/oncemore-dev/oncemore/idempotency"
 )
 
-// ErrWrappedTwice is the error of WrapServer for a server that it has returned: with
+// ErrServerWrappedTwice is the error of WrapServer for a server that it has returned: with
 // it, or with the plugin installed twice, each call would be deduplicated by two guards.
-var ErrWrappedTwice = errors.New("wrapper: the server is wrapped already: wrap it, or install the plugin, only once")
+var ErrServerWrappedTwice = errors.New("wrapper: the server is wrapped already: wrap it, or install the plugin, only once")
 
 // ErrServerShared is what a server does not start with that was wrapped again, under
 // another service, since it was wrapped.
@@ -33,7 +33,7 @@ var ErrServerShared = errors.New("wrapper: the server was wrapped for another se
 // one is made wrongly. With server.WithRouter names are not checked.
 //
 // The error names every option that is wrong, its value and what is allowed, or is
-// ErrWrappedTwice. Of two services that share a server, as they do go-micro's default
+// ErrServerWrappedTwice. Of two services that share a server, as they do go-micro's default
 // one, the last that is wrapped counts; the other does not start (ErrServerShared).
 // The server is safe for concurrent use. The caller drains guard before it stops.
 func WrapServer(s server.Server, guard *idempotency.Guard, opts ...ServerOption) (server.Server, error) {
@@ -41,7 +41,7 @@ func WrapServer(s server.Server, guard *idempotency.Guard, opts ...ServerOption)
 		return nil, errors.New("wrapper: WrapServer(nil): must be given a server")
 	}
 	if _, twice := s.(*wrappedServer); twice {
-		return nil, ErrWrappedTwice
+		return nil, ErrServerWrappedTwice
 	}
 	d, err := newDeduper(s.Options().Name, guard, opts)
 	if err != nil {
