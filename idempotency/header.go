@@ -26,6 +26,11 @@ const (
 	// was frozen, is known for it. The retry count would not do: another call
 	// with the same key begins to count from 0.
 	HeaderSent = "Idempotency-Sent"
+	// HeaderReleased carries, in an attempt that follows one that was refused for
+	// being late, the time that the refusal told: when the attempt that was released
+	// was sent, RFC 3339 in UTC. It proves that this attempt was sent after that
+	// release, where clocks do not.
+	HeaderReleased = "Idempotency-Released"
 	// HeaderReplayed is "true" on an answer that was recorded earlier.
 	HeaderReplayed = "Idempotent-Replayed"
 )

@@ -115,7 +115,7 @@ func (d *deduper) handle(ctx context.Context, req server.Request, rsp any, next 
 	in.key.For = "" // accepted by whatever name, and recorded by one
 	result, err := d.guardOf(endpoint).Do(ctx, idempotency.Call{
 		Service: d.service, Endpoint: d.names.recordedAs(endpoint), Caller: caller,
-		Key: in.key, Attempt: in.attempt, Declared: d.isDeclared(mode, endpoint), Body: req.Body(), Reply: rsp,
+		Key: in.key, Attempt: in.attempt, Released: in.released, Declared: d.isDeclared(mode, endpoint), Body: req.Body(), Reply: rsp,
 	}, func(ctx context.Context) error { return d.errors.ofHandler(next(ctx, req, rsp)) })
 	if result.Replayed {
 		sayReplayed(ctx)

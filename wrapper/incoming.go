@@ -14,6 +14,8 @@ import (
 type incoming struct {
 	key     idempotency.Key // zero: none
 	attempt int64
+	// released is the attempt of whose release the sender knows; 0: none.
+	released int64
 }
 
 // take reads what the metadata of ctx says of the call, and returns the context
@@ -39,8 +41,23 @@ func read(md metadata.Metadata) (in incoming, err error) {
 	if in.key.Issued, err = idempotency.ParseIssued(md[idempotency.HeaderIssued]); err != nil {
 		return incoming{}, badRequestError{err}
 	}
-	in.attempt, err = parseSent(md[idempotency.HeaderSent], in.key.Issued, time.Now())
+	if in.attempt, err = parseSent(md[idempotency.HeaderSent], in.key.Issued, time.Now()); err != nil {
+		return in, err
+	}
+	in.released, err = parseReleased(md[idempotency.HeaderReleased])
 	return in, err
+}
+
+// parseReleased reads the attempt of whose release the sender knows.
+func parseReleased(s string) (int64, error) {
+	released, err := idempotency.ParseIssued(s)
+	if err != nil {
+		return 0, badRequestError{fmt.Errorf("wrapper: %s must be an RFC 3339 time: %w", idempotency.HeaderReleased, err)}
+	}
+	if released.IsZero() {
+		return 0, nil
+	}
+	return max(0, released.UnixMicro()), nil
 }
 
 // parseSent orders attempts by the time at which they were sent, in
