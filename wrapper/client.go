@@ -44,6 +44,7 @@ type retryClient struct {
 	endpoints endpoints
 	requests  requestIDs
 	warned    warnings
+	shares    shares
 }
 
 func newRetryClient(inner client.Client, o ClientOptions) *retryClient {

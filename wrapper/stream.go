@@ -105,9 +105,9 @@ func (a *attempt) watchOpening(ctx context.Context) (context.Context, func(faile
 		return ctx, func(bool) {}
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	d := &dialing{over: overGRPC}
+	d := &dialing{over: overGRPC, cancel: cancel}
 	a.watch(d)
-	timer := time.AfterFunc(s.dialShare(s.left(), !a.last), func() { d.expire(cancel) })
+	timer := time.AfterFunc(s.dialShare(s.left(), !a.last), d.expire)
 	return ctx, func(failed bool) {
 		timer.Stop()
 		if failed {
