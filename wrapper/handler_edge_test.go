@@ -29,7 +29,6 @@ func TestHandlersErrorsAreNotTheGuards(t *testing.T) {
 		"malformed key":       fmt.Errorf("pay: %w", malformed),
 		"recorded":            fmt.Errorf("pay: %w", &idempotency.RecordedError{ID: "other", Code: 402, Detail: "no money"}),
 		"panicked elsewhere":  fmt.Errorf("pay: %w", &idempotency.PanicError{Value: "secret"}),
-		"step needed":         &idempotency.StepError{Service: "bank", Endpoint: "Bank.Pay"},
 		"without an id":       &merrors.Error{Code: 400, Detail: "no"},
 		"refused by a callee": retryfunc.NewMarked(503, "busy", retryfunc.Mark{Kind: retryfunc.MarkRefused, Service: "hello-srv"}),
 	} {
