@@ -22,7 +22,7 @@ type logEntry struct {
 // loggedAs returns how an event is logged, if it is.
 func loggedAs(e *Event) (entry logEntry, logged bool) {
 	switch e.Kind {
-	case EventExecuted, EventReleased, EventReplayed, EventLookedUp:
+	case EventExecuted, EventReleased, EventReplayed, EventLookedUp, EventIgnored, EventUnidentified:
 		return entry, false
 	case EventRefused:
 		return refusalLoggedAs(e.Err)

@@ -161,14 +161,14 @@ func (w *wrappedServer) Start() error {
 	first := &firstRegistration{Registry: w.Server.Options().Registry, check: func(s *registry.Service) error {
 		return missing.notAmong(endpointNames(s.Endpoints), w.known())
 	}}
-	if err := w.Server.Init(server.Registry(first)); err != nil {
+	if err := w.Init(server.Registry(first)); err != nil {
 		return err
 	}
 	if err := w.Server.Start(); err != nil {
 		return err
 	}
 	if err := first.refused(); err != nil {
-		return errors.Join(fmt.Errorf("wrapper: the server was stopped at once: %w", err), w.Server.Stop())
+		return errors.Join(fmt.Errorf("wrapper: the server was stopped at once: %w", err), w.Stop())
 	}
 	return nil
 }
