@@ -183,3 +183,29 @@ func ExampleNew() {
 	// <nil>
 	// oncemore: wrapper: WithAttempts(0): must be 1 to 100, the first try included
 }
+
+// Calls that may come in another order the next time are told apart by their steps.
+func Example_steps() {
+	tip := func(ctx context.Context, wallet hello.WalletService, order []*hello.TipRequest) error {
+		for _, line := range order {
+			ctx := idempotency.WithStep(ctx, line.Student)
+			if _, err := wallet.Tip(ctx, line); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	_ = tip
+}
+
+// A subscription opts in by name; all others handle every message.
+func Example_subscriber() {
+	enter := func(context.Context, *hello.TipRequest) error { return nil }
+	subscribe := func(plugin *oncemore.Plugin, service micro.Service) error {
+		audit := oncemore.Subscriber(plugin, "audit", func(ctx context.Context, tip *hello.TipRequest) error {
+			return enter(ctx, tip)
+		})
+		return micro.RegisterSubscriber("tips", service.Server(), audit)
+	}
+	_ = subscribe
+}

@@ -22,7 +22,7 @@ type logEntry struct {
 // loggedAs returns how an event is logged, if it is.
 func loggedAs(e *Event) (entry logEntry, logged bool) {
 	switch e.Kind {
-	case EventExecuted, EventReleased, EventReplayed, EventLookedUp:
+	case EventExecuted, EventReleased, EventReplayed, EventLookedUp, EventIgnored, EventUnidentified:
 		return entry, false
 	case EventRefused:
 		return refusalLoggedAs(e.Err)
@@ -127,6 +127,15 @@ func (g *Guard) logTo() *slog.Logger {
 		return g.logger
 	}
 	return slog.Default()
+}
+
+// Logger returns where the guard logs, see [WithLogger], for those who call [Guard.Do]
+// for others and have something to say of it.
+func (g *Guard) Logger() *slog.Logger {
+	if g.silent {
+		return slog.New(slog.DiscardHandler)
+	}
+	return g.logTo()
 }
 
 func (g *Guard) logHookPanic(ctx context.Context, kind EventKind, value any, stack []byte) {

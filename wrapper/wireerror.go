@@ -50,7 +50,7 @@ func (e *handlerError) Unwrap() error { return e.error }
 // that a callee has refused the request, still runs it or does not know its
 // outcome, or could not be reached or heard. Then the handler has no answer either.
 func (e *handlerError) Unsettled() bool {
-	if _, marked := retryfunc.ParseMark(e.error); marked {
+	if _, marked := retryfunc.ParseMark(e.error); marked || isMismatch(e.error) {
 		return true
 	}
 	if e.is(retryfunc.NotSent, retryfunc.Refused, retryfunc.NoNode, retryfunc.Broken) {
@@ -73,6 +73,14 @@ func (e *handlerError) is(classes ...retryfunc.Class) bool {
 		}
 	}
 	return false
+}
+
+// isMismatch reports whether a handler's own call found the record of another one
+// under its key: it made its calls in another order than in a former run. Nothing was
+// done, and the handler may do better the next time.
+func isMismatch(err error) bool {
+	e := wireErrors{}.micro(err)
+	return e.Id == retryfunc.MarkID && e.Code == http.StatusUnprocessableEntity
 }
 
 // ofHandler keeps what a handler returns apart from what the guard answers in
