@@ -28,18 +28,20 @@ func take(ctx context.Context) (context.Context, incoming, error) {
 }
 
 func read(md metadata.Metadata) (in incoming, err error) {
-	raw, ok := md[idempotency.HeaderKey]
+	raw, ok := lookUp(md, idempotency.HeaderKey)
 	if !ok {
 		return incoming{}, nil
 	}
 	if in.key.Value, err = idempotency.ParseKey(raw); err != nil {
 		return incoming{}, err
 	}
-	in.key.For = md[idempotency.HeaderFor]
-	if in.key.Issued, err = idempotency.ParseIssued(md[idempotency.HeaderIssued]); err != nil {
+	in.key.For, _ = lookUp(md, idempotency.HeaderFor)
+	issued, _ := lookUp(md, idempotency.HeaderIssued)
+	if in.key.Issued, err = idempotency.ParseIssued(issued); err != nil {
 		return incoming{}, badRequestError{err}
 	}
-	in.attempt, err = parseSent(md[idempotency.HeaderSent], in.key.Issued, time.Now())
+	sent, _ := lookUp(md, idempotency.HeaderSent)
+	in.attempt, err = parseSent(sent, in.key.Issued, time.Now())
 	return in, err
 }
 

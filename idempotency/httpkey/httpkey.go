@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
 )
@@ -67,7 +68,7 @@ func New(options ...Option) (func(http.Handler) http.Handler, error) {
 
 func (o Options) wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !slices.Contains(o.methods, r.Method) || (o.optional && len(r.Header[idempotency.HeaderKey]) == 0) {
+		if !slices.Contains(o.methods, r.Method) || (o.optional && len(valuesOf(r.Header, idempotency.HeaderKey)) == 0) {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -86,9 +87,10 @@ func (o Options) wrap(next http.Handler) http.Handler {
 
 // Parse reads the key of a request from its header, and the time at which it
 // was issued, if the header has it. For frameworks whose middleware is no
-// http.Handler. The error is an [*idempotency.KeyError].
+// http.Handler, and whose names may be in any case. The error is an
+// [*idempotency.KeyError].
 func Parse(header http.Header) (idempotency.Key, error) {
-	values := header[idempotency.HeaderKey]
+	values := valuesOf(header, idempotency.HeaderKey)
 	if len(values) == 0 {
 		return idempotency.Key{}, &idempotency.KeyError{Reason: "the " + idempotency.HeaderKey + " header is missing"}
 	}
@@ -99,11 +101,26 @@ func Parse(header http.Header) (idempotency.Key, error) {
 	if err != nil {
 		return idempotency.Key{}, err
 	}
-	issued, err := idempotency.ParseIssued(header.Get(idempotency.HeaderIssued))
+	var issued time.Time
+	if times := valuesOf(header, idempotency.HeaderIssued); len(times) > 0 {
+		issued, err = idempotency.ParseIssued(times[0])
+	}
 	if err != nil {
 		return idempotency.Key{}, &idempotency.KeyError{Reason: "its " + idempotency.HeaderIssued + " header is not an RFC 3339 time"}
 	}
 	return idempotency.Key{Value: value, Issued: issued}, nil
+}
+
+// valuesOf returns the values of a name in any case. net/http brings names into
+// one; other servers and their adapters need not.
+func valuesOf(header http.Header, name string) []string {
+	var values []string
+	for other, its := range header {
+		if len(other) == len(name) && strings.EqualFold(other, name) {
+			values = append(values, its...)
+		}
+	}
+	return values
 }
 
 // writeProblem answers with the rule that the key breaks. If the client has
