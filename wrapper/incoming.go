@@ -2,7 +2,6 @@ package wrapper
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"go-micro.dev/v4/metadata"
@@ -41,26 +40,10 @@ func read(md metadata.Metadata) (in incoming, err error) {
 		return incoming{}, badRequestError{err}
 	}
 	sent, _ := lookUp(md, idempotency.HeaderSent)
-	in.attempt, err = parseSent(sent, in.key.Issued, time.Now())
-	return in, err
-}
-
-// parseSent orders attempts by the time at which they were sent, in
-// microseconds. The first attempt of a call whose key was minted for it is sent
-// when the key is issued. An attempt that does not say is as late as it arrives,
-// and a clock that is fast must not make all that follow look late.
-func parseSent(s string, issued, now time.Time) (int64, error) {
-	sent, err := idempotency.ParseIssued(s)
-	if err != nil {
-		return 0, badRequestError{fmt.Errorf("wrapper: %s must be an RFC 3339 time: %w", idempotency.HeaderSent, err)}
+	if in.attempt, err = idempotency.ParseSent(sent, in.key.Issued, time.Now()); err != nil {
+		return incoming{}, badRequestError{err}
 	}
-	if sent.IsZero() {
-		sent = issued
-	}
-	if sent.IsZero() || sent.After(now) {
-		sent = now
-	}
-	return max(0, sent.UnixMicro()), nil
+	return in, nil
 }
 
 // badRequestError is an error that is the caller's fault.

@@ -11,7 +11,6 @@
 package httpkey
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -20,6 +19,7 @@ import (
 	"time"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
+	"github.com/oncemore-dev/oncemore/idempotency/internal/problem"
 )
 
 // Options are the settings of [New].
@@ -68,7 +68,7 @@ func New(options ...Option) (func(http.Handler) http.Handler, error) {
 
 func (o Options) wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !slices.Contains(o.methods, r.Method) || (o.optional && len(valuesOf(r.Header, idempotency.HeaderKey)) == 0) {
+		if !slices.Contains(o.methods, r.Method) || (o.optional && !Carries(r.Header)) {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -84,6 +84,9 @@ func (o Options) wrap(next http.Handler) http.Handler {
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
+
+// Carries reports whether a request has a key, be it malformed.
+func Carries(header http.Header) bool { return len(valuesOf(header, idempotency.HeaderKey)) > 0 }
 
 // Parse reads the key of a request from its header, and the time at which it
 // was issued, if the header has it. For frameworks whose middleware is no
@@ -108,7 +111,11 @@ func Parse(header http.Header) (idempotency.Key, error) {
 	if err != nil {
 		return idempotency.Key{}, &idempotency.KeyError{Reason: "its " + idempotency.HeaderIssued + " header is not an RFC 3339 time"}
 	}
-	return idempotency.Key{Value: value, Issued: issued}, nil
+	key := idempotency.Key{Value: value, Issued: issued}
+	if calls := valuesOf(header, idempotency.HeaderFor); len(calls) > 0 {
+		key.For = calls[0]
+	}
+	return key, nil
 }
 
 // valuesOf returns the values of a name in any case. net/http brings names into
@@ -123,19 +130,9 @@ func valuesOf(header http.Header, name string) []string {
 	return values
 }
 
-// writeProblem answers with the rule that the key breaks. If the client has
-// left there is nobody to tell.
+// writeProblem answers with the rule that the key breaks.
 func writeProblem(w http.ResponseWriter, err error) {
-	problem, encodeErr := json.Marshal(map[string]any{
-		"title": "Bad idempotency key", "status": http.StatusBadRequest, "detail": err.Error(),
+	problem.Write(w, problem.Details{
+		Name: "bad-key", Title: "Bad idempotency key", Status: http.StatusBadRequest, Detail: err.Error(),
 	})
-	if encodeErr != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(http.StatusBadRequest)
-	if _, err := w.Write(problem); err != nil {
-		return
-	}
 }
