@@ -10,8 +10,8 @@ import (
 	"go-micro.dev/v4/metadata"
 	"go-micro.dev/v4/server"
 
-	"github.com/oncemore-dev/oncemore/examples/hello-srv/proto/hello"
 	"github.com/oncemore-dev/oncemore/idempotency"
+	"github.com/oncemore-dev/oncemore/internal/fixture/hello"
 	"github.com/oncemore-dev/oncemore/wrapper"
 )
 

@@ -2,6 +2,7 @@ package httpguard_test
 
 import (
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -28,7 +29,8 @@ func newStore(t testing.TB) *memstore.Store {
 // newGuard returns a guard with a memory of its own.
 func newGuard(t testing.TB, settings ...idempotency.Option) *idempotency.Guard {
 	t.Helper()
-	guard, err := idempotency.New(newStore(t), settings...)
+	quiet := idempotency.WithLogger(slog.New(slog.DiscardHandler))
+	guard, err := idempotency.New(newStore(t), append([]idempotency.Option{quiet}, settings...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

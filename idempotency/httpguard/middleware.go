@@ -160,6 +160,13 @@ func encode(err error) *idempotency.RecordedError {
 	return recorded
 }
 
+// decode returns the response that is recorded in an error, if there is one.
+func decode(recorded *idempotency.RecordedError) (*Response, bool) {
+	response := new(Response)
+	ok := recorded.ID == errorID && json.Unmarshal([]byte(recorded.Extra), response) == nil
+	return response, ok
+}
+
 // exchange is a request on its way through the guard.
 type exchange struct {
 	*Middleware
@@ -195,6 +202,9 @@ func (x *exchange) handle(ctx context.Context, response *Response) error {
 		return nil
 	}
 	x.answered = &ResponseError{Response: *response}
+	if err := x.mark(x.answered); err != nil {
+		return err
+	}
 	return x.answered
 }
 
@@ -218,11 +228,11 @@ func (x *exchange) finish(err error) {
 // answer answers with an error that was recorded, or that the guard gave in the
 // handler's place.
 func (x *exchange) answer(err error, replayed bool) {
-	var response Response
-	recorded, ok := errors.AsType[*idempotency.RecordedError](err)
-	if ok && recorded.ID == errorID && json.Unmarshal([]byte(recorded.Extra), &response) == nil {
-		response.replay(x.client)
-		return
+	if recorded, ok := errors.AsType[*idempotency.RecordedError](err); ok {
+		if response, ok := decode(recorded); ok {
+			response.replay(x.client)
+			return
+		}
 	}
 	if replayed {
 		x.client.Header().Set(idempotency.HeaderReplayed, "true")

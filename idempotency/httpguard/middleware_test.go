@@ -459,6 +459,7 @@ func TestNewRefuses(t *testing.T) {
 		{"shop", guard, httpguard.WithCaller(nil), "WithCaller"},
 		{"shop", guard, httpguard.WithEndpoint(nil), "WithEndpoint"},
 		{"shop", guard, httpguard.WithHeaders(""), "WithHeaders"},
+		{"shop", guard, httpguard.WithMark(nil), "WithMark"},
 	} {
 		if _, err := httpguard.New(test.service, test.guard, test.option); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("error %v, want %q", err, test.want)

@@ -16,6 +16,7 @@ type Options struct {
 	caller     func(*http.Request) (string, error)
 	endpoint   func(*http.Request) string
 	headers    []string // in canonical form; nil for all that may be replayed
+	mark       func(*ResponseError) error
 }
 
 // Option changes one setting of [New].
@@ -27,6 +28,7 @@ func defaults() Options {
 		maxRequest: 1 << 20,
 		caller:     func(*http.Request) (string, error) { return "", nil },
 		endpoint:   func(r *http.Request) string { return r.Method + " " + r.URL.Path },
+		mark:       func(e *ResponseError) error { return e },
 	}
 }
 
@@ -76,6 +78,15 @@ func WithHeaders(names ...string) Option {
 	return func(o *Options) { o.headers = canonical }
 }
 
+// WithMark sees each response with a status of 400 or more before the guard does,
+// and returns it as it is, or marked by [idempotency.Final],
+// [idempotency.FinalKeepWrites] or [idempotency.NotDone], which a handler of this
+// kind cannot return: for a 402, say, whose row is to stay. It must not return nil.
+// The default marks nothing.
+func WithMark(f func(*ResponseError) error) Option {
+	return func(o *Options) { o.mark = f }
+}
+
 func (o Options) check() error {
 	var errs []error
 	reject := func(option string, value any, allowed string) {
@@ -97,6 +108,9 @@ func (o Options) check() error {
 	}
 	if o.endpoint == nil {
 		reject("WithEndpoint", nil, "a function")
+	}
+	if o.mark == nil {
+		reject("WithMark", nil, "a function")
 	}
 	if slices.Contains(o.headers, "") {
 		reject("WithHeaders", `""`, "names of headers")
