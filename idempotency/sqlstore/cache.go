@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"crypto/sha256"
 	"log/slog"
 	"time"
 
@@ -16,6 +17,10 @@ const cacheTimeout = 100 * time.Millisecond
 // forget at any time, must not keep a record beyond its retention, and is safe
 // for concurrent use. A failing cache fails no call. Each method has 100 ms,
 // and must return when its ctx ends.
+//
+// One cache may serve several stores: the keys that it is given are hashes of
+// the record's key and the identity of the store's tables, so that a record is
+// found by none but the stores on those tables.
 type Cache interface {
 	// GetRecord returns what PutRecord kept; found is false if there is nothing.
 	// The record must not be changed by anyone.
@@ -26,6 +31,14 @@ type Cache interface {
 		record []byte, fingerprint idempotency.Fingerprint, retention time.Duration) error
 }
 
+// cacheKey is what the cache knows a key by.
+func (s *Store) cacheKey(key idempotency.StoreKey) idempotency.StoreKey {
+	var both [2 * sha256.Size]byte
+	copy(both[:], s.place[:])
+	copy(both[sha256.Size:], key[:])
+	return sha256.Sum256(both[:])
+}
+
 // cached returns the record of a key that the cache knows.
 func (s *Store) cached(ctx context.Context, key idempotency.StoreKey) (idempotency.Outcome, bool) {
 	if s.cache == nil {
@@ -33,7 +46,7 @@ func (s *Store) cached(ctx context.Context, key idempotency.StoreKey) (idempoten
 	}
 	bounded, cancel := context.WithTimeout(ctx, cacheTimeout)
 	defer cancel()
-	record, fingerprint, found, err := s.cache.GetRecord(bounded, key)
+	record, fingerprint, found, err := s.cache.GetRecord(bounded, s.cacheKey(key))
 	if err != nil {
 		s.logger.LogAttrs(ctx, slog.LevelWarn, "sqlstore: read the cache", slog.Any("error", err))
 		return idempotency.Outcome{}, false
@@ -50,7 +63,7 @@ func (s *Store) remember(
 	}
 	bounded, cancel := context.WithTimeout(ctx, cacheTimeout)
 	defer cancel()
-	if err := s.cache.PutRecord(bounded, key, record, fingerprint, retention); err != nil {
+	if err := s.cache.PutRecord(bounded, s.cacheKey(key), record, fingerprint, retention); err != nil {
 		s.logger.LogAttrs(ctx, slog.LevelWarn, "sqlstore: fill the cache", slog.Any("error", err))
 	}
 }

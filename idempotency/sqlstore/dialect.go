@@ -41,23 +41,28 @@ var migrations embed.FS
 
 // dialect is what databases do differently.
 type dialect interface {
-	wording
+	sqlText
 	transacting
 }
 
-// wording is how a database is talked to.
-type wording interface {
+// sqlText is how a database is talked to.
+type sqlText interface {
 	// folder is where the migrations are.
 	folder() string
 	// rewrite puts a text of [statements] into the database's own words.
 	rewrite(text string) string
+	// quote quotes an identifier.
+	quote(name string) string
+	// schema is where a table is that is called by its name alone, or would be
+	// created.
+	schema(ctx context.Context, db *sql.DB, table string) (string, error)
 	// prepares says whether statements should be prepared once per connection.
 	prepares() bool
 	// check returns an error that says what the database lacks.
 	check(ctx context.Context, db *sql.DB) error
-	// lockSchema waits on the connection until no other instance migrates;
-	// unlock ends that.
-	lockSchema(ctx context.Context, conn *sql.Conn) (unlock func(context.Context) error, err error)
+	// lockSchema waits on the connection until no other instance migrates the
+	// tables in the schema; unlock ends that.
+	lockSchema(ctx context.Context, conn *sql.Conn, schema string) (unlock func(context.Context) error, err error)
 }
 
 // transacting is how a key is claimed for the time of a transaction.

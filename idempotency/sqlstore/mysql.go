@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -37,6 +38,20 @@ func (mysql) rewrite(text string) string {
 	).Replace(text)
 }
 
+func (mysql) quote(name string) string { return quoteWith("`", name) }
+
+func (mysql) schema(ctx context.Context, db *sql.DB, _ string) (string, error) {
+	var name sql.NullString
+	err := db.QueryRowContext(ctx, "SELECT DATABASE()").Scan(&name)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("sqlstore: reach the database: %w", err)
+	case name.String == "":
+		return "", errors.New("sqlstore: connections have no database; name one in the data source name, or by WithSchema")
+	}
+	return name.String, nil
+}
+
 func (mysql) prepares() bool { return true }
 
 func (mysql) check(ctx context.Context, db *sql.DB) error {
@@ -50,8 +65,8 @@ func (mysql) check(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-func (mysql) lockSchema(ctx context.Context, conn *sql.Conn) (func(context.Context) error, error) {
-	const name = "CONCAT('oncemore/', LEFT(SHA2(DATABASE(), 256), 40))"
+func (mysql) lockSchema(ctx context.Context, conn *sql.Conn, schema string) (func(context.Context) error, error) {
+	name := fmt.Sprintf("'oncemore/%.20x'", sha256.Sum256([]byte(schema)))
 	var got sql.NullInt64
 	// The wait is bounded by ctx, not by the server.
 	if err := conn.QueryRowContext(ctx, "SELECT GET_LOCK("+name+", 86400)").Scan(&got); err != nil {

@@ -24,6 +24,23 @@ func (postgres) rewrite(text string) string {
 	).Replace(text))
 }
 
+func (postgres) quote(name string) string { return quoteWith(`"`, name) }
+
+// schema takes a name that needs no quotes in a literal.
+func (d postgres) schema(ctx context.Context, db *sql.DB, table string) (string, error) {
+	var name sql.NullString
+	err := db.QueryRowContext(ctx, `SELECT COALESCE((SELECT n.nspname FROM pg_catalog.pg_class c
+		JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+		WHERE c.oid = pg_catalog.to_regclass('`+d.quote(table)+`')), pg_catalog.current_schema())`).Scan(&name)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("sqlstore: reach the database: %w", err)
+	case !name.Valid:
+		return "", errors.New("sqlstore: no schema of the search_path exists; create one, or name another by WithSchema")
+	}
+	return name.String, nil
+}
+
 func (postgres) prepares() bool { return false }
 
 func (postgres) check(ctx context.Context, db *sql.DB) error {
@@ -43,7 +60,7 @@ const schemaLock = 0x6f6e63656d6f7265
 // lockSchema begins a transaction, because a lock of the session would stay
 // behind in a proxy that shares connections between transactions. It must see
 // what others have done while it waited.
-func (postgres) lockSchema(ctx context.Context, conn *sql.Conn) (func(context.Context) error, error) {
+func (postgres) lockSchema(ctx context.Context, conn *sql.Conn, _ string) (func(context.Context) error, error) {
 	end := func(ctx context.Context) error {
 		_, err := conn.ExecContext(ctx, "COMMIT") // which rolls back if a statement has failed
 		return err

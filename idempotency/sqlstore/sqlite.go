@@ -24,6 +24,12 @@ func (sqlite) rewrite(text string) string {
 	).Replace(text)
 }
 
+func (sqlite) quote(name string) string { return quoteWith(`"`, name) }
+
+var errNoSchema = errors.New("sqlstore: WithSchema: SQLite has no schemas; open another file, or tell stores apart by WithTablePrefix")
+
+func (sqlite) schema(context.Context, *sql.DB, string) (string, error) { return "main", nil }
+
 func (sqlite) prepares() bool { return true }
 
 func (sqlite) check(ctx context.Context, db *sql.DB) (err error) {
@@ -50,7 +56,7 @@ func (sqlite) check(ctx context.Context, db *sql.DB) (err error) {
 }
 
 // lockSchema takes the write lock.
-func (sqlite) lockSchema(ctx context.Context, conn *sql.Conn) (func(context.Context) error, error) {
+func (sqlite) lockSchema(ctx context.Context, conn *sql.Conn, _ string) (func(context.Context) error, error) {
 	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return nil, err
 	}

@@ -20,7 +20,8 @@ type statement struct {
 
 // statements are all that the store says about rows. Parameters are ?, the
 // database's clock is {now}, what makes an INSERT of a key that is there
-// change nothing is {onconflict}, and what locks a row {forupdate}.
+// change nothing is {onconflict}, and what locks a row {forupdate}. Tables are
+// called as in [naming].
 type statements struct {
 	look, hold, insert, replace, renew, complete, release, forget, expired, sweep statement
 }
@@ -31,33 +32,33 @@ func (s *statements) all() []*statement {
 	}
 }
 
-func newStatements(d dialect) *statements {
+func newStatements(d dialect, n naming) *statements {
 	const look = `SELECT state, owner, fence, taken_over, attempt, fingerprint,
-		lease_until, expires_at, record, {now} FROM oncemore_record WHERE store_key = ?`
+		lease_until, expires_at, record, {now} FROM {record} WHERE store_key = ?`
 	s := &statements{
 		look: statement{text: look},
 		hold: statement{text: look + " {forupdate}"},
-		insert: statement{text: `INSERT INTO oncemore_record
+		insert: statement{text: `INSERT INTO {record}
 			(store_key, state, owner, fence, taken_over, attempt, fingerprint, lease_until, expires_at, sweep_at)
 			VALUES (?, ?, ?, 1, 0, ?, ?, {now} + ?, {now} + ?, {now} + ?) {onconflict}`},
 		// The row must still be the one that was looked at.
-		replace: statement{text: `UPDATE oncemore_record
+		replace: statement{text: `UPDATE {record}
 			SET state = 1, owner = ?, fence = ?, taken_over = ?, attempt = ?, fingerprint = ?,
 				lease_until = {now} + ?, expires_at = {now} + ?, sweep_at = {now} + ?, record = NULL
 			WHERE store_key = ? AND state = ? AND owner = ? AND fence = ? AND lease_until = ? AND expires_at = ?`},
-		renew: statement{text: `UPDATE oncemore_record SET lease_until = {now} + ?, expires_at = {now} + ?
+		renew: statement{text: `UPDATE {record} SET lease_until = {now} + ?, expires_at = {now} + ?
 			WHERE store_key = ? AND owner = ? AND state = 1`},
-		complete: statement{text: `UPDATE oncemore_record SET state = 2, record = ?, expires_at = {now} + ?
+		complete: statement{text: `UPDATE {record} SET state = 2, record = ?, expires_at = {now} + ?
 			WHERE store_key = ? AND owner = ? AND state = 1`},
-		release: statement{text: `UPDATE oncemore_record SET state = 3, expires_at = {now} + ?
+		release: statement{text: `UPDATE {record} SET state = 3, expires_at = {now} + ?
 			WHERE store_key = ? AND owner = ? AND state = 1`},
-		forget: statement{text: `DELETE FROM oncemore_record WHERE store_key = ? AND owner = ? AND state = 1`},
-		expired: statement{text: `SELECT store_key FROM oncemore_record WHERE sweep_at <= {now} AND expires_at <= {now}
+		forget: statement{text: `DELETE FROM {record} WHERE store_key = ? AND owner = ? AND state = 1`},
+		expired: statement{text: `SELECT store_key FROM {record} WHERE sweep_at <= {now} AND expires_at <= {now}
 			ORDER BY sweep_at, store_key LIMIT ` + strconv.Itoa(sweepBatch)},
-		sweep: statement{text: `DELETE FROM oncemore_record WHERE store_key = ? AND expires_at <= {now}`},
+		sweep: statement{text: `DELETE FROM {record} WHERE store_key = ? AND expires_at <= {now}`},
 	}
 	for _, st := range s.all() {
-		st.text = d.rewrite(st.text)
+		st.text = n.expand.Replace(d.rewrite(st.text))
 	}
 	return s
 }

@@ -2,9 +2,9 @@ package sqlstore
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"errors"
-	"fmt"
 	"sync"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
@@ -14,11 +14,12 @@ import (
 // concurrent use.
 type Store struct {
 	settings
+	tables
 	db         *sql.DB
-	dialect    dialect
 	statements *statements
 	waiters    waiters
 	id         string
+	place      [sha256.Size]byte // tells the tables from all others
 
 	closeOnce sync.Once
 	closed    error
@@ -49,7 +50,7 @@ func New(ctx context.Context, db *sql.DB, options ...Option) (*Store, error) {
 			"give it more (sql.DB.SetMaxOpenConns), 2 at least")
 	}
 	s := &Store{settings: o, db: db, waiters: newWaiters(o.waiterSlots(pool))}
-	if s.dialect, err = o.dialect.implementation(ctx, db); err != nil {
+	if s.tables, err = o.findTables(ctx, db); err != nil {
 		return nil, err
 	}
 	if err := s.prepare(ctx); err != nil {
@@ -78,44 +79,19 @@ func (s *Store) prepare(ctx context.Context) error {
 	if err := s.dialect.check(ctx, s.db); err != nil {
 		return err
 	}
-	if s.migrate {
-		if err := migrate(ctx, s.db, s.dialect); err != nil {
+	if s.migrated {
+		if err := s.migrate(ctx, s.db); err != nil {
 			return err
 		}
 	}
-	if err := s.checkSchema(ctx); err != nil {
+	var err error
+	if s.id, err = s.identify(ctx, s.db); err != nil {
 		return err
 	}
-	s.statements = newStatements(s.dialect)
+	s.place = s.naming.place(s.id)
+	s.statements = newStatements(s.dialect, s.naming)
 	if s.dialect.prepares() {
 		return s.statements.prepare(ctx, s.db)
-	}
-	return nil
-}
-
-func (s *Store) checkSchema(ctx context.Context) error {
-	list, err := readMigrations(s.dialect.folder())
-	if err != nil {
-		return err
-	}
-	have, err := schemaVersion(ctx, s.db)
-	_, said := codeOf(err)
-	switch {
-	case err != nil && !said:
-		return fmt.Errorf("sqlstore: reach the database: %w", err)
-	case err != nil:
-		return fmt.Errorf("sqlstore: read the table oncemore_meta: %w; create the tables with Migrate or WithMigrate", err)
-	case have < len(list):
-		return fmt.Errorf("sqlstore: the tables are of version %d of %d; upgrade them with Migrate or WithMigrate",
-			have, len(list))
-	case have > len(list):
-		return fmt.Errorf("sqlstore: %w", tooNew(have, len(list)))
-	}
-	if s.id, err = meta(ctx, s.db, metaID); err != nil {
-		return fmt.Errorf("sqlstore: read the table oncemore_meta: %w", err)
-	}
-	if s.id == "" {
-		return errors.New("sqlstore: the table oncemore_meta has no id; run Migrate")
 	}
 	return nil
 }
