@@ -201,7 +201,10 @@ func (g *Guard) newRequest(c Call) (*request, error) {
 	r.claim = Claim{
 		Key: r.scope.StoreKey(), Owner: g.newOwner(), Fingerprint: fingerprint, Attempt: c.Attempt,
 		Lease: g.lease, Timeout: g.executionTimeout + g.storeTimeout, Retention: g.kept(), ReleaseMemory: g.releaseMemory,
-		Takeover: g.takeover.wanted(),
+		Takeover: g.takeover.wanted(), Instance: g.instance,
+	}
+	if !g.hashedOnly {
+		r.claim.Scope = r.scope
 	}
 	if r.claim.Attempt <= 0 {
 		r.isHere()

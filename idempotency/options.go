@@ -3,8 +3,12 @@ package idempotency
 import (
 	"errors"
 	"fmt"
+	"os"
 	"time"
 )
+
+// MaxInstanceLength is the greatest length of the name of an instance, in bytes.
+const MaxInstanceLength = 255
 
 // Options are the settings of a [Guard], made by the functions of type
 // [Option].
@@ -24,6 +28,8 @@ type Options struct {
 	decide           func(error) Decision
 	encodeError      func(error) *RecordedError
 	hook             Hook
+	instance         string
+	hashedOnly       bool
 }
 
 // settings lets a type embed its options without exporting them.
@@ -49,7 +55,18 @@ func defaults() *Options {
 		decide:           func(error) Decision { return DecideByStore },
 		encodeError:      recordedError,
 		hook:             logEvent,
+		instance:         thisProcess(),
 	}
+}
+
+// thisProcess names this process among those of all hosts.
+func thisProcess() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown host"
+	}
+	process := fmt.Sprintf(":%d", os.Getpid())
+	return host[:min(len(host), MaxInstanceLength-len(process))] + process
 }
 
 // WithLease sets how long a claim lasts on a detached store after its owner
@@ -127,6 +144,16 @@ func WithErrorEncoder(encode func(error) *RecordedError) Option {
 // attention with slog.Default, and with it the record that could not be stored.
 func WithHook(hook Hook) Option { return func(o *Options) { o.hook = hook } }
 
+// WithInstance sets the name of this process that the store keeps with each claim,
+// so that an operator who finds one that is stuck knows whom to ask. Default the
+// host's name and the number of the process, as in "host-7:4711"; not empty.
+func WithInstance(name string) Option { return func(o *Options) { o.instance = name } }
+
+// WithHashesOnly makes the store keep the hash of a [Scope] and not the scope
+// itself, for those to whom a key or a caller is a secret. Whoever has a scope can
+// still look it up; an operator can search by state, instance and age only.
+func WithHashesOnly() Option { return func(o *Options) { o.hashedOnly = true } }
+
 // apply returns the settings with the options applied, checked.
 func (o *Options) apply(options []Option) (Options, error) {
 	chosen := *o
@@ -170,6 +197,8 @@ func (o *Options) checkPolicies() error {
 		return errors.New("idempotency: WithErrorEncoder(nil): must be given a function")
 	case o.hook == nil:
 		return errors.New("idempotency: WithHook(nil): must be given a function")
+	case o.instance == "" || len(o.instance) > MaxInstanceLength:
+		return fmt.Errorf("idempotency: WithInstance(%q): must have 1 to %d bytes", o.instance, MaxInstanceLength)
 	}
 	return nil
 }
