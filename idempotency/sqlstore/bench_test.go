@@ -105,10 +105,7 @@ func executeDetached(ctx context.Context, s *Store, c idempotency.Claim) error {
 func bareLook(ctx context.Context, s *Store, name string) error {
 	key := storeKey(name)
 	var record []byte
-	query := "SELECT record FROM oncemore_record WHERE store_key = ?"
-	if !s.dialect.prepares() {
-		query = numbered(query)
-	}
+	query := "SELECT record FROM oncemore_record WHERE store_key = " + s.tables.dialect.parameter(1)
 	return s.db.QueryRowContext(ctx, query, key[:]).Scan(&record)
 }
 

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/oncemore-dev/oncemore/idempotency"
 )
 
 // mysql is MySQL and MariaDB. A second INSERT of a key must not be what makes a
@@ -51,6 +53,8 @@ func (mysql) schema(ctx context.Context, db *sql.DB, _ string) (string, error) {
 	}
 	return name.String, nil
 }
+
+func (mysql) parameter(int) string { return "?" }
 
 func (mysql) prepares() bool { return true }
 
@@ -124,9 +128,62 @@ func (mysql) patience(left time.Duration) time.Duration { return min(left, 500*t
 
 func (mysql) claimed(context.Context, *session) error { return nil }
 
+// sessionNumbers are variables of a session that can make the store's own
+// statements fail or mean something else.
+func (d mysql) sessionNumbers() []string {
+	if d.mariadb {
+		return []string{"tx_read_only", "sql_select_limit", "max_statement_time"}
+	}
+	return []string{"transaction_read_only", "sql_select_limit"}
+}
+
+func (d mysql) capture(ctx context.Context, s *session) error {
+	var text string
+	query := "SELECT CONCAT('SET timestamp = DEFAULT, sql_mode = ', QUOTE(@@SESSION.sql_mode), " +
+		"', completion_type = ', QUOTE(@@SESSION.completion_type), '"
+	for _, name := range d.sessionNumbers() {
+		query += ", " + name + " = ', @@SESSION." + name + ", '"
+	}
+	var schema, role sql.NullString
+	if err := s.tx.QueryRowContext(ctx, query+"'), DATABASE(), CURRENT_ROLE()").Scan(&text, &schema, &role); err != nil {
+		return err
+	}
+	s.putBack = []string{"SET ROLE " + d.roles(role.String), text}
+	if schema.String != "" {
+		s.putBack = append(s.putBack, "USE "+d.quote(schema.String))
+	}
+	return nil
+}
+
+// roles is what SET ROLE calls what CURRENT_ROLE has returned: on MariaDB the name
+// of one role, on MySQL a list of names in quotes.
+func (d mysql) roles(current string) string {
+	switch {
+	case current == "":
+		return "NONE"
+	case d.mariadb:
+		return d.quote(current)
+	}
+	return current
+}
+
+func (mysql) settle(
+	ctx context.Context, s *session, t table, c *idempotency.Claim, record []byte,
+) (mine bool, err error) {
+	if err := s.resume(ctx); err != nil {
+		return false, err
+	}
+	return t.finish(ctx, c, record)
+}
+
+func (mysql) isolation() sql.IsolationLevel { return sql.LevelReadCommitted }
+
 // undo begins anew: the lock, which the session keeps, lets nobody between.
 func (mysql) undo(ctx context.Context, s *session, reclaim func(context.Context) error) error {
 	if _, err := s.tx.ExecContext(ctx, "ROLLBACK"); err != nil {
+		return err
+	}
+	if err := s.resume(ctx); err != nil {
 		return err
 	}
 	// autocommit=0 begins a transaction with the next statement.
@@ -150,6 +207,9 @@ func (d mysql) commit(ctx context.Context, s *session) (over bool, err error) {
 
 func (d mysql) rollback(ctx context.Context, s *session) (over bool, err error) {
 	if _, err := s.tx.ExecContext(ctx, "ROLLBACK"); err != nil {
+		return false, err
+	}
+	if err := s.resume(ctx); err != nil {
 		return false, err
 	}
 	return d.end(ctx, s)

@@ -74,8 +74,9 @@ func WithCache(front Cache) Option {
 // WithMaxWaiters bounds how many claims of this store may wait in the database
 // at a time, each on a connection of its own, for executions in other
 // processes. Further ones queue in this process, without a connection. Default
-// half of the pool (see sql.DB.SetMaxOpenConns), or 32 where it has no limit;
-// at least 1. A detached store does not wait in the database.
+// half of the pool without one (see sql.DB.SetMaxOpenConns), or 32 where it has no limit;
+// at least 1. Two connections are left to others, one of them to executions. A
+// detached store does not wait in the database.
 func WithMaxWaiters(n int) Option {
 	return func(o *Options) { o.maxWaiters, o.waitersSet = n, true }
 }

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
@@ -15,6 +16,7 @@ import (
 // statement is one SQL text, prepared where that saves round trips.
 type statement struct {
 	text     string
+	parts    []string // what is around the parameters
 	prepared *sql.Stmt
 }
 
@@ -58,23 +60,23 @@ func newStatements(d dialect, n naming) *statements {
 		sweep: statement{text: `DELETE FROM {record} WHERE store_key = ? AND expires_at <= {now}`},
 	}
 	for _, st := range s.all() {
-		st.text = n.expand.Replace(d.rewrite(st.text))
+		st.spell(d, n)
 	}
 	return s
 }
 
-// numbered gives the parameters of a text numbers, as PostgreSQL wants them.
-func numbered(text string) string {
+// spell puts the statement into the database's own words.
+func (s *statement) spell(d dialect, n naming) {
 	var b strings.Builder
-	n := 0
-	for part := range strings.SplitSeq(text, "?") {
-		if n > 0 {
-			b.WriteString("$" + strconv.Itoa(n))
+	for part := range strings.SplitSeq(s.text, "?") {
+		if len(s.parts) > 0 {
+			b.WriteString(d.parameter(len(s.parts)))
 		}
+		part = n.expand.Replace(d.rewrite(part))
+		s.parts = append(s.parts, part)
 		b.WriteString(part)
-		n++
 	}
-	return b.String()
+	s.text = b.String()
 }
 
 // prepare has each connection prepare a statement once. PostgreSQL's drivers do
@@ -98,6 +100,26 @@ func (s *statements) close() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// written returns a statement of PostgreSQL with its parameters, which are numbers
+// and bytes, written out.
+func (t table) written(s *statement, args ...any) string {
+	var b strings.Builder
+	for i, part := range s.parts {
+		if i > 0 {
+			switch arg := args[i-1].(type) {
+			case int64:
+				b.WriteString(strconv.FormatInt(arg, 10))
+			case []byte:
+				b.WriteString("pg_catalog.decode('")
+				b.WriteString(hex.EncodeToString(arg))
+				b.WriteString("', 'hex')")
+			}
+		}
+		b.WriteString(part)
+	}
+	return b.String()
 }
 
 // table is where statements are executed: in a transaction, or, without one,

@@ -15,11 +15,12 @@ import (
 type Store struct {
 	settings
 	tables
-	db         *sql.DB
-	statements *statements
-	waiters    waiters
-	id         string
-	place      [sha256.Size]byte // tells the tables from all others
+	db          *sql.DB
+	statements  *statements
+	connections connections
+	waiters     waiters
+	id          string
+	place       [sha256.Size]byte // tells the tables from all others
 
 	closeOnce sync.Once
 	closed    error
@@ -49,7 +50,7 @@ func New(ctx context.Context, db *sql.DB, options ...Option) (*Store, error) {
 		return nil, errors.New("sqlstore: the pool has 1 connection, which one execution holds; " +
 			"give it more (sql.DB.SetMaxOpenConns), 2 at least")
 	}
-	s := &Store{settings: o, db: db, waiters: newWaiters(o.waiterSlots(pool))}
+	s := &Store{settings: o, db: db, connections: newConnections(pool), waiters: newWaiters(o.waiterSlots(pool))}
 	if s.tables, err = o.findTables(ctx, db); err != nil {
 		return nil, err
 	}
@@ -64,14 +65,20 @@ func New(ctx context.Context, db *sql.DB, options ...Option) (*Store, error) {
 	return s, nil
 }
 
+// waiterSlots leaves a connection to the executions: with 2 connections nobody
+// waits in the database.
 func (o *Options) waiterSlots(pool int) int {
+	n := 32
 	switch {
 	case o.waitersSet:
-		return o.maxWaiters
+		n = o.maxWaiters
 	case pool > 0:
-		return max(1, pool/2)
+		n = max(1, (pool-1)/2)
 	}
-	return 32
+	if pool > 0 {
+		n = min(n, max(0, pool-2))
+	}
+	return n
 }
 
 // prepare checks the database and reads what will be needed of it.
