@@ -11,7 +11,7 @@ import (
 // Running, or the wait ends. It enters the guard's work, and leaves it while
 // the request waits; r.entered tells where it stands at the end.
 func (g *Guard) acquire(ctx context.Context, r *request) (Outcome, error) {
-	look := lookout{guard: g, key: r.claim.Key, delay: firstLook}
+	look := lookout{guard: g, request: r, delay: firstLook}
 	defer look.end()
 	for overtaken := 0; ; {
 		if r.entered = g.work.enter(); !r.entered {
@@ -84,7 +84,9 @@ func (g *Guard) begin(ctx context.Context, r *request) (Outcome, error) {
 		return Outcome{}, r.left(ctx)
 	case r.joined && g.work.stopping.Err() != nil:
 		return Outcome{}, r.stopped()
-	case r.joined: // what it saw running may have ended, and not with nothing
+	}
+	g.storeFailed(ctx, r, "claim", err)
+	if r.joined { // what it saw running may have ended, and not with nothing
 		return Outcome{}, unsettled(ErrWaitTimeout, err)
 	}
 	return Outcome{}, refusal(ErrUnavailable, err)
@@ -167,9 +169,9 @@ const firstLook = 5 * time.Millisecond
 
 // lookout paces the looks at a key that another process runs.
 type lookout struct {
-	guard *Guard
-	key   StoreKey
-	delay time.Duration
+	guard   *Guard
+	request *request
+	delay   time.Duration
 
 	asked bool // whether the store can watch
 	wake  <-chan struct{}
@@ -211,10 +213,13 @@ func (l *lookout) watch(ctx context.Context) bool {
 	if !ok {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(ctx, l.guard.storeTimeout)
+	bounded, cancel := context.WithTimeout(ctx, l.guard.storeTimeout)
 	defer cancel()
-	wake, stop, err := watcher.Watch(ctx, l.key)
+	wake, stop, err := watcher.Watch(bounded, l.request.claim.Key)
 	if err != nil {
+		if !hasLeft(ctx) {
+			l.guard.storeFailed(ctx, l.request, "watch", err)
+		}
 		return false
 	}
 	l.wake, l.stop, l.delay = wake, stop, l.guard.pollInterval

@@ -12,9 +12,9 @@ import (
 	"github.com/oncemore-dev/oncemore/idempotency/storetest"
 )
 
-// Without a hook, what needs somebody's attention is logged with all that it
-// takes to mend it by hand, and nothing else is logged.
-func TestDefaultHookLogs(t *testing.T) {
+// What needs somebody's attention is logged with all that it takes to find it, and
+// nothing else is logged.
+func TestDefaultLog(t *testing.T) {
 	var text bytes.Buffer
 	before := slog.Default()
 	slog.SetDefault(slog.New(slog.NewTextHandler(&text, nil)))
@@ -41,7 +41,7 @@ func TestDefaultHookLogs(t *testing.T) {
 	if _, _, err := w.call(t.Context(), guard, "loud"); !errors.Is(err, idempotency.ErrLeaseLost) {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"lease lost", "service=bank", "key=loud", "owner=", "store_key=", "fence=1", "record="} {
+	for _, want := range []string{"lease lost", "service=bank", "key=loud", "owner=", "store_key=", "fence=1", "record_bytes="} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("the log lacks %q: %s", want, &text)
 		}
@@ -60,13 +60,13 @@ func script(op storetest.Op, fault storetest.Fault) storetest.Inject {
 
 func TestNames(t *testing.T) {
 	names := map[string]bool{}
-	for kind := idempotency.EventExecuted; kind <= idempotency.EventUnresolved; kind++ {
-		names[kind.String()] = true
+	for kind := idempotency.EventExecuted; kind <= idempotency.EventForgotten; kind++ {
+		names["event "+kind.String()] = true
 	}
-	for state := idempotency.Acquired; state <= idempotency.Superseded; state++ {
-		names[state.String()] = true
+	for state := idempotency.Acquired; state <= idempotency.Absent; state++ {
+		names["state "+state.String()] = true
 	}
-	if len(names) != 9+5 {
+	if len(names) != 14+7 {
 		t.Errorf("names %v", names)
 	}
 	if got := idempotency.State(0).String() + idempotency.EventKind(99).String(); got != "State(0)EventKind(99)" {

@@ -28,6 +28,7 @@ type core struct {
 	claims  atomic.Uint64
 
 	settling atomic.Int64 // claims in doubt that are being looked after
+	repeats  logLimit
 }
 
 // New returns a guard over store. The error names the option that is wrong,
@@ -116,7 +117,7 @@ func (g *Guard) Do(ctx context.Context, c Call, handler func(ctx context.Context
 	r, err := g.newRequest(c)
 	if err != nil {
 		refused := Scope{Service: c.Service, Endpoint: c.Endpoint, Caller: c.Caller}
-		g.hook(ctx, Event{Kind: EventRefused, Scope: refused, Err: err})
+		g.tell(ctx, &Event{Kind: EventRefused, Scope: refused, Err: err})
 		return Result{}, err
 	}
 	result, err := g.do(ctx, r, handler)
@@ -219,11 +220,6 @@ func (c *core) newOwner() Owner {
 	return owner
 }
 
-func (g *Guard) report(ctx context.Context, r *request, e Event) {
-	e.Scope, e.StoreKey, e.Owner, e.Fence = r.scope, r.claim.Key, r.claim.Owner, r.fence
-	g.hook(ctx, e)
-}
-
 // lead deals with the store for all duplicates in this process.
 func (g *Guard) lead(ctx context.Context, r *request, f *flight, handler func(context.Context) error) (Result, error) {
 	defer g.flights.settle(r.claim.Key, f, nil, nil, false) // unless it was settled before
@@ -245,7 +241,9 @@ func (g *Guard) lead(ctx context.Context, r *request, f *flight, handler func(co
 		g.flights.settle(r.claim.Key, f, nil, err, false)
 		return Result{}, err
 	default: // Superseded: those who follow may be later attempts
-		return Result{}, refusal(ErrSuperseded, nil)
+		late := refusal(ErrSuperseded, nil)
+		late.SentAfter = time.UnixMicro(out.Attempt).UTC()
+		return Result{}, late
 	}
 }
 

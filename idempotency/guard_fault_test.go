@@ -405,15 +405,20 @@ func TestRecoveryThatPanicsIsUnknown(t *testing.T) {
 	})
 }
 
+// orphanClaim is a claim of the call with key "k".
+func orphanClaim() idempotency.Claim {
+	scope := idempotency.Scope{Service: "bank", Endpoint: "Wallet.Tip", Caller: "alice", Key: "k"}
+	return idempotency.Claim{
+		Key: scope.StoreKey(), Scope: scope, Owner: idempotency.Owner{1}, Instance: "dead:1",
+		Lease: time.Second, Timeout: time.Minute, Retention: time.Hour,
+	}
+}
+
 // orphan leaves a claim on the call with key "k" as a process that died does,
 // and returns it.
 func orphan(t *testing.T, store idempotency.Store) idempotency.Claim {
 	t.Helper()
-	scope := idempotency.Scope{Service: "bank", Endpoint: "Wallet.Tip", Caller: "alice", Key: "k"}
-	claim := idempotency.Claim{
-		Key: scope.StoreKey(), Owner: idempotency.Owner{1},
-		Lease: time.Second, Timeout: time.Minute, Retention: time.Hour,
-	}
+	claim := orphanClaim()
 	if out, err := store.Begin(t.Context(), claim); err != nil || out.State != idempotency.Acquired {
 		t.Fatalf("outcome %v, %v", out.State, err)
 	}
@@ -428,9 +433,10 @@ func TestRolledBackIsNotAcknowledged(t *testing.T) {
 		reason error
 		code   int
 	}{
-		{"rolled back", idempotency.NotApplied(errCut), idempotency.ErrRolledBack, 503},
+		{"rolled back", idempotency.Repeatable(errCut), idempotency.ErrRolledBack, 503},
 		{"not the owner", idempotency.ErrLost, idempotency.ErrRolledBack, 503},
-		{"with a status", idempotency.NotApplied(&idempotency.KeyError{}), idempotency.ErrRolledBack, 400},
+		{"with a status", idempotency.Repeatable(&idempotency.KeyError{}), idempotency.ErrRolledBack, 400},
+		{"for good", idempotency.NotApplied(errCut), idempotency.ErrNotCommitted, 500},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			guard, _ := newGuard(t, transactional{storetest.Faulty(newStore(t), func(_ context.Context, op storetest.Op) storetest.Fault {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"runtime"
 	"strings"
@@ -55,7 +56,9 @@ func (e *events) count(kind idempotency.EventKind) (n int) {
 func newGuard(t *testing.T, store idempotency.Store, options ...idempotency.Option) (*idempotency.Guard, *events) {
 	t.Helper()
 	seen := &events{}
-	guard, err := idempotency.New(store, append([]idempotency.Option{idempotency.WithHook(seen.hook)}, options...)...)
+	guard, err := idempotency.New(store, append([]idempotency.Option{
+		idempotency.WithHook(seen.hook), idempotency.WithLogger(slog.New(slog.DiscardHandler)),
+	}, options...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -295,13 +298,13 @@ func TestNotDoneIsReleased(t *testing.T) {
 	}
 }
 
-func TestRecordDecides(t *testing.T) {
+func TestErrorPolicyDecides(t *testing.T) {
 	mine := errors.New("mine")
-	guard, _ := newGuard(t, newStore(t), idempotency.WithRecord(func(err error) idempotency.Decision {
+	guard, _ := newGuard(t, newStore(t), idempotency.WithErrorPolicy(func(err error) idempotency.Verdict {
 		if errors.Is(err, mine) {
-			return idempotency.DecideRelease
+			return idempotency.VerdictRelease
 		}
-		return idempotency.DecideRecord
+		return idempotency.VerdictRecord
 	}))
 	w := &worker{do: func(_ context.Context, n int) error {
 		if n == 1 {
@@ -660,7 +663,7 @@ func TestClocksAnHourApart(t *testing.T) {
 }
 
 func TestNestedCallsDeriveTheirKeys(t *testing.T) {
-	guard, _ := newGuard(t, newStore(t), idempotency.WithRecord(func(error) idempotency.Decision { return idempotency.DecideRelease }))
+	guard, _ := newGuard(t, newStore(t), idempotency.WithErrorPolicy(func(error) idempotency.Verdict { return idempotency.VerdictRelease }))
 	var keys []idempotency.Key
 	w := &worker{do: func(ctx context.Context, _ int) error {
 		if info, ok := idempotency.ExecutionFrom(ctx); !ok || info.Key.Value != "k" || info.Caller != "alice" || info.Fence < 1 {
@@ -825,6 +828,8 @@ func TestOptions(t *testing.T) {
 		{idempotency.WithMaxWait(-1), "WithMaxWait(-1ns): must be at least 0s"},
 		{idempotency.WithExecutionTimeout(0), "WithExecutionTimeout(0s): must be at least 1ns"},
 		{idempotency.WithRetention(-time.Hour), "WithRetention(-1h0m0s)"},
+		{idempotency.WithRetention(29 * time.Second), "WithRetention(29s): must be at least the execution timeout, which is 30s"},
+		{idempotency.WithInstance(""), `WithInstance(""): must have 1 to 255 bytes`},
 		{idempotency.WithClockMargin(-time.Hour), "WithClockMargin(-1h0m0s)"},
 		{idempotency.WithReleaseMemory(-1), "WithReleaseMemory(-1ns)"},
 		{idempotency.WithStoreTimeout(0), "WithStoreTimeout(0s)"},
@@ -837,7 +842,7 @@ func TestOptions(t *testing.T) {
 		{idempotency.WithMaxReply(0), "WithMaxReply(0): must be at least 1"},
 		{idempotency.WithOutage(7), "WithOutage(7): must be FailClosed or FailOpen"},
 		{idempotency.WithTakeover(idempotency.TakeoverRecover(nil)), "TakeoverRecover(nil)"},
-		{idempotency.WithRecord(nil), "WithRecord(nil)"},
+		{idempotency.WithErrorPolicy(nil), "WithErrorPolicy(nil)"},
 		{idempotency.WithErrorEncoder(nil), "WithErrorEncoder(nil)"},
 		{idempotency.WithHook(nil), "WithHook(nil)"},
 	} {

@@ -76,7 +76,7 @@ func TestPanicsOfTheUsersFunctions(t *testing.T) {
 	t.Run("decision", func(t *testing.T) {
 		handle := wrapHandler(t, func(context.Context, server.Request, any) error { return errors.New("no") },
 			wrapper.WithEndpointSettings("Wallet.Tip",
-				idempotency.WithRecord(func(error) idempotency.Decision { panic("secret") })))
+				idempotency.WithErrorPolicy(func(error) idempotency.Verdict { panic("secret") })))
 		wantPanicAnswered(t, handle)
 	})
 }

@@ -31,7 +31,7 @@ import (
 // The wrapper is safe for concurrent use.
 func NewSubscriberWrapper(service string, guard *idempotency.Guard, opts ...ServerOption) (server.SubscriberWrapper, error) {
 	if guard != nil {
-		released, err := guard.With(idempotency.WithRecord(releaseErrors))
+		released, err := guard.With(idempotency.WithErrorPolicy(releaseErrors))
 		if err != nil {
 			return nil, err
 		}
@@ -48,7 +48,7 @@ func NewSubscriberWrapper(service string, guard *idempotency.Guard, opts ...Serv
 	}, nil
 }
 
-func releaseErrors(error) idempotency.Decision { return idempotency.DecideRelease }
+func releaseErrors(error) idempotency.Verdict { return idempotency.VerdictRelease }
 
 // consume handles one message.
 func (d *deduper) consume(ctx context.Context, msg server.Message, next server.SubscriberFunc) (answer error) {
