@@ -29,6 +29,9 @@ type Cache interface {
 	// PutRecord keeps a record, for the retention at most.
 	PutRecord(ctx context.Context, key idempotency.StoreKey,
 		record []byte, fingerprint idempotency.Fingerprint, retention time.Duration) error
+	// ForgetRecord forgets what PutRecord kept, if anything, because an operator
+	// has resolved the key anew.
+	ForgetRecord(ctx context.Context, key idempotency.StoreKey) error
 }
 
 // cacheKey is what the cache knows a key by.
@@ -65,6 +68,19 @@ func (s *Store) remember(
 	defer cancel()
 	if err := s.cache.PutRecord(bounded, s.cacheKey(key), record, fingerprint, retention); err != nil {
 		s.logger.LogAttrs(ctx, slog.LevelWarn, "sqlstore: fill the cache", slog.Any("error", err))
+	}
+}
+
+// forgetCached takes a key out of the cache.
+func (s *Store) forgetCached(ctx context.Context, key idempotency.StoreKey) {
+	if s.cache == nil {
+		return
+	}
+	bounded, cancel := context.WithTimeout(ctx, cacheTimeout)
+	defer cancel()
+	if err := s.cache.ForgetRecord(bounded, s.cacheKey(key)); err != nil {
+		s.logger.LogAttrs(ctx, slog.LevelWarn, "sqlstore: have the cache forget a key: it may repeat what was resolved",
+			slog.Any("error", err))
 	}
 }
 

@@ -130,6 +130,13 @@ func TestBrokenCacheFailsNoCall(t *testing.T) {
 	}
 }
 
+func (f *front) ForgetRecord(_ context.Context, key idempotency.StoreKey) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.records, key)
+	return f.broken
+}
+
 // hung is a cache that answers nothing, in any time.
 type hung struct{}
 
@@ -139,6 +146,11 @@ func (hung) GetRecord(ctx context.Context, _ idempotency.StoreKey) ([]byte, idem
 }
 
 func (hung) PutRecord(ctx context.Context, _ idempotency.StoreKey, _ []byte, _ idempotency.Fingerprint, _ time.Duration) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (hung) ForgetRecord(ctx context.Context, _ idempotency.StoreKey) error {
 	<-ctx.Done()
 	return ctx.Err()
 }

@@ -60,6 +60,10 @@ type sqlText interface {
 	// schema is where a table is that is called by its name alone, or would be
 	// created.
 	schema(ctx context.Context, db *sql.DB, table string) (string, error)
+	// asciiOnly says whether the database may be unable to keep other text.
+	asciiOnly(ctx context.Context, db *sql.DB) (bool, error)
+	// alter executes a statement of a migration under lockSchema.
+	alter(ctx context.Context, conn *sql.Conn, text string) error
 	// prepares says whether statements should be prepared once per connection.
 	prepares() bool
 	// check returns an error that says what the database lacks.

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // The rows of the table meta.
@@ -52,6 +53,7 @@ type tables struct {
 	naming
 	dialect    dialect
 	migrations []migration
+	asciiOnly  bool // the database may not know other characters
 }
 
 // findTables finds out what the database is and where the tables are.
@@ -60,6 +62,9 @@ func (o *Options) findTables(ctx context.Context, db *sql.DB) (t tables, err err
 		return t, err
 	}
 	if t.naming, err = o.findNaming(ctx, db, t.dialect); err != nil {
+		return t, err
+	}
+	if t.asciiOnly, err = t.dialect.asciiOnly(ctx, db); err != nil {
 		return t, err
 	}
 	t.migrations, err = readMigrations(t.dialect.folder())
@@ -147,11 +152,30 @@ func (t *tables) applyMigrations(ctx context.Context, conn *sql.Conn) error {
 
 func (t *tables) apply(ctx context.Context, conn *sql.Conn, m migration) error {
 	for _, text := range m.statements {
-		if _, err := conn.ExecContext(ctx, t.expand.Replace(text)); err != nil {
+		if err := t.dialect.alter(ctx, conn, t.expand.Replace(text)); err != nil {
 			return fmt.Errorf("%s: %w", m.name, err)
 		}
 	}
 	return nil
+}
+
+// unlessBusy makes a change to a table give way to the executions that use the
+// table, whose successors would otherwise queue behind it: it waits for a moment,
+// then lets them pass, and then for twice as long.
+func unlessBusy(ctx context.Context, change func(wait time.Duration) error) error {
+	for wait := 100 * time.Millisecond; ; wait *= 2 {
+		err := change(wait)
+		if classify(err) != contended {
+			return err
+		}
+		pause := time.NewTimer(wait)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		}
+	}
 }
 
 func (t *tables) tooNew(needed int) error {

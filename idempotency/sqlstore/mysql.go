@@ -54,6 +54,29 @@ func (mysql) schema(ctx context.Context, db *sql.DB, _ string) (string, error) {
 	return name.String, nil
 }
 
+func (mysql) asciiOnly(context.Context, *sql.DB) (bool, error) { return false, nil }
+
+// alter gives way to executions. A column that is there was added by a migration
+// that did not get to say so.
+func (mysql) alter(ctx context.Context, conn *sql.Conn, text string) error {
+	const duplicateColumn = 1060
+	if _, err := conn.ExecContext(ctx, "SET @oncemore_wait = @@SESSION.lock_wait_timeout"); err != nil {
+		return err
+	}
+	err := unlessBusy(ctx, func(wait time.Duration) error {
+		_, err := conn.ExecContext(ctx, "SET SESSION lock_wait_timeout = "+strconv.FormatInt(seconds(wait), 10))
+		if err == nil {
+			_, err = conn.ExecContext(ctx, text)
+		}
+		return err
+	})
+	if c, _ := codeOf(err); c.mysql == duplicateColumn {
+		err = nil
+	}
+	_, errBack := conn.ExecContext(context.WithoutCancel(ctx), "SET SESSION lock_wait_timeout = @oncemore_wait")
+	return errors.Join(err, errBack)
+}
+
 func (mysql) parameter(int) string { return "?" }
 
 func (mysql) prepares() bool { return true }

@@ -62,7 +62,8 @@ func WithMigrate() Option { return func(o *Options) { o.migrated = true } }
 
 // WithTxOptional accepts handlers that succeed without a statement on [Tx], as
 // if each had called [NoWrites]. Then nothing tells a handler that writes past
-// its transaction from one that writes nothing. Default: [ErrTxUnused].
+// its transaction from one that writes nothing. Default: [ErrTxUnused] for an
+// endpoint that was declared to be keyed, a warning for others.
 func WithTxOptional() Option { return func(o *Options) { o.txOptional = true } }
 
 // WithCache puts a cache of records in front of the database: replays that it

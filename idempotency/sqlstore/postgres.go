@@ -43,6 +43,30 @@ func (d postgres) schema(ctx context.Context, db *sql.DB, table string) (string,
 	return name.String, nil
 }
 
+func (postgres) asciiOnly(ctx context.Context, db *sql.DB) (bool, error) {
+	var encoding string
+	err := db.QueryRowContext(ctx, "SELECT pg_catalog.current_setting('server_encoding')").Scan(&encoding)
+	if err != nil {
+		return false, fmt.Errorf("sqlstore: reach the database: %w", err)
+	}
+	return encoding != "UTF8", nil
+}
+
+// alter gives way to executions, up to the savepoint.
+func (postgres) alter(ctx context.Context, conn *sql.Conn, text string) error {
+	if _, err := conn.ExecContext(ctx, "SAVEPOINT oncemore"); err != nil {
+		return err
+	}
+	return unlessBusy(ctx, func(wait time.Duration) error {
+		_, err := conn.ExecContext(ctx, "SET LOCAL lock_timeout = "+strconv.FormatInt(milliseconds(wait), 10)+"; "+text)
+		if classify(err) == contended {
+			_, errBack := conn.ExecContext(ctx, "ROLLBACK TO SAVEPOINT oncemore")
+			err = errors.Join(err, errBack)
+		}
+		return err
+	})
+}
+
 func (postgres) parameter(n int) string { return "$" + strconv.Itoa(n) }
 
 func (postgres) prepares() bool { return false }

@@ -32,6 +32,14 @@ var errNoSchema = errors.New("sqlstore: WithSchema: SQLite has no schemas; open 
 
 func (sqlite) schema(context.Context, *sql.DB, string) (string, error) { return "main", nil }
 
+func (sqlite) asciiOnly(context.Context, *sql.DB) (bool, error) { return false, nil }
+
+// alter has the write lock.
+func (sqlite) alter(ctx context.Context, conn *sql.Conn, text string) error {
+	_, err := conn.ExecContext(ctx, text)
+	return err
+}
+
 func (sqlite) parameter(int) string { return "?" }
 
 func (sqlite) prepares() bool { return true }

@@ -19,6 +19,7 @@ type Store struct {
 	statements  *statements
 	connections connections
 	waiters     waiters
+	unused      unusedWarnings
 	id          string
 	place       [sha256.Size]byte // tells the tables from all others
 
@@ -138,7 +139,7 @@ func (s *Store) Begin(ctx context.Context, c idempotency.Claim) (idempotency.Out
 }
 
 // table is where each statement is a transaction.
-func (s *Store) table() table { return table{statements: s.statements, db: s.db} }
+func (s *Store) table() table { return table{statements: s.statements, tables: &s.tables, db: s.db} }
 
 // look finds a key's row outside of any transaction. Where the server's default
 // is SERIALIZABLE even that can lose against others.
@@ -151,5 +152,5 @@ func (s *Store) look(ctx context.Context, key idempotency.StoreKey) (r *row, err
 }
 
 func (s *Store) tableIn(ss *session) table {
-	return table{statements: s.statements, db: s.db, tx: ss.tx}
+	return table{statements: s.statements, tables: &s.tables, db: s.db, tx: ss.tx}
 }

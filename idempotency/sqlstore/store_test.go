@@ -53,7 +53,7 @@ func migrateAtOnce(t *testing.T, p *place) {
 		have, _, err := tables.version(t.Context(), db)
 		return have, err
 	}()
-	if err != nil || version != 1 {
+	if err != nil || version != 2 {
 		t.Errorf("version %d, %v", version, err)
 	}
 }
@@ -127,12 +127,13 @@ func testNew(t *testing.T, b *backend) {
 	wantError("narrow pool", "the pool has 1 connection", narrow, WithMigrate())
 	must(t, storeOn(t, narrow, WithDetached(), WithDialect(b.dialect)).Close())
 
-	must(t, execIn(t, db, "UPDATE oncemore_meta SET value = '0' WHERE name = 'schema'"))
-	wantError("old tables", "of version 0 of 1; upgrade them", db)
+	must(t, execIn(t, db, "UPDATE oncemore_meta SET value = '1' WHERE name = 'revision'"))
+	wantError("old tables", "of version 1 of 2; upgrade them", db)
 	must(t, execIn(t, db, "UPDATE oncemore_meta SET value = '9' WHERE name = 'schema'"))
-	wantError("new tables", "of version 9, and this program knows 1; run a newer one", db)
+	wantError("new tables", "of version 9, and this program knows 2; run a newer one", db)
 	wantError("new tables, to be migrated", "run a newer one", db, WithMigrate())
 	must(t, execIn(t, db, "UPDATE oncemore_meta SET value = '1' WHERE name = 'schema'"))
+	must(t, execIn(t, db, "UPDATE oncemore_meta SET value = '2' WHERE name = 'revision'"))
 	must(t, execIn(t, db, "DELETE FROM oncemore_meta WHERE name = 'id'"))
 	wantError("no id", "has no id; run Migrate", db)
 

@@ -12,11 +12,13 @@ import (
 	"github.com/oncemore-dev/oncemore/idempotency"
 )
 
-// ErrTxUnused is returned by Complete when a handler has succeeded without a
+// ErrTxUnused is returned by Complete when the handler of an endpoint that was
+// declared to be keyed ([idempotency.Claim].Declared) has succeeded without a
 // statement on [Tx], and without having said [NoWrites]. It probably wrote on
 // a connection of its own, where a rollback does not reach, and a second
 // execution would write again. So that there is none, the key becomes done,
-// with an error as its record that says the same.
+// with an error as its record that says the same. Of other endpoints it is taken
+// to write nothing, and a warning says so, once for each.
 var ErrTxUnused = errors.New("sqlstore: the handler did not use its transaction: " +
 	"write through sqlstore.Tx(ctx), or declare sqlstore.NoWrites(ctx); what was written elsewhere is not undone")
 
@@ -248,7 +250,7 @@ func (e *execution) Complete(ctx context.Context, record []byte) error {
 	if err := e.endHandler(ctx); err != nil {
 		return e.fail(ctx, err)
 	}
-	if e.store.mustUse(e.handler, record) {
+	if e.mustUse(ctx, record) {
 		unused, record = ErrTxUnused, unusedRecord()
 	}
 	mine, err := e.store.dialect.settle(ctx, e.session, e.store.tableIn(e.session), &e.claim, record)
@@ -291,14 +293,20 @@ func (e *execution) commit(ctx context.Context) error {
 	return fmt.Errorf("sqlstore: commit, its outcome is unknown: %w", err)
 }
 
-// mustUse reports whether a handler that wrote nothing must say so. One that
-// has failed need not.
-func (s *Store) mustUse(t *transaction, record []byte) bool {
-	if s.txOptional || t.used {
+// mustUse reports whether it is an error that the handler has not used its
+// transaction. One that has failed need not; nor one of an endpoint that nobody has
+// declared to be keyed, whose calls may carry keys without its knowing.
+func (e *execution) mustUse(ctx context.Context, record []byte) bool {
+	if e.store.txOptional || e.handler.used {
 		return false
 	}
-	answer, err := idempotency.DecodeRecord(record)
-	return err != nil || answer.Content != idempotency.ContentError
+	if answer, err := idempotency.DecodeRecord(record); err == nil && answer.Content == idempotency.ContentError {
+		return false
+	}
+	if !e.claim.Declared {
+		e.store.unused.warn(ctx, e.store.logger, &e.claim.Scope)
+	}
+	return e.claim.Declared
 }
 
 func unusedRecord() []byte {
