@@ -12,8 +12,8 @@ LINT := $(TOOLS)/golangci-lint
 BENCHSTAT := $(TOOLS)/benchstat
 PROTOC_PLUGINS := $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-micro
 
-# Every folder with a go.mod of its own; bench holds code, tools/* only pins.
-MODULES := $(patsubst %/,%,$(dir $(wildcard go.mod bench/go.mod tools/*/go.mod)))
+# Every folder with a go.mod of its own; tools/* hold no code, only pins.
+MODULES := $(patsubst %/,%,$(dir $(wildcard go.mod */go.mod */*/go.mod */*/*/go.mod)))
 CODE := $(filter-out tools/%,$(MODULES))
 
 # What a caller may set: make run-hello PORT=9002 ARGS="--server grpc".
@@ -32,22 +32,22 @@ help: ## List the targets (the default)
 
 .PHONY: demo
 demo: $(if $(filter consul,$(REGISTRY)),$(CONSUL)) ## Kill, restart and freeze instances under load; REGISTRY, STORE, TRANSPORT, INSTANCES, CALLS, RUNS change it
-	CONSUL_BIN="$${CONSUL_BIN:-$(CURDIR)/$(CONSUL)}" go run ./examples/failover
+	CONSUL_BIN="$${CONSUL_BIN:-$(CURDIR)/$(CONSUL)}" go -C examples run ./failover
 
 # The programs replace the shell, so that kill -9 meets them and nothing else.
 .PHONY: run-hello
 run-hello: ## Start one hello-srv on 127.0.0.1:PORT (9001); REGISTRY=consul and ARGS="--flags" change it
-	@go build -o bin/ ./examples/hello-srv
+	@go build -C examples -o "$(CURDIR)/bin/" ./hello-srv
 	@exec bin/hello-srv --registry $(or $(REGISTRY),memory) --server_address "127.0.0.1:$(PORT)" $(ARGS)
 
 .PHONY: run-api
 run-api: ## Start user-api, which calls HELLO_NODES (ports 9001 and 9002); REGISTRY=consul and ARGS="--flags" change it
-	@go build -o bin/ ./examples/user-api
+	@go build -C examples -o "$(CURDIR)/bin/" ./user-api
 	@$(if $(filter-out memory,$(REGISTRY)),,HELLO_NODES="$(HELLO_NODES)") exec bin/user-api --registry $(or $(REGISTRY),memory) $(ARGS)
 
 .PHONY: test
 test: deps ## Run every test, with the race detector, against real servers
-	go test -race -p 2 -timeout 30m ./...
+	@for m in $(CODE); do echo "test $$m"; go -C "$$m" test -race -p 2 -timeout 30m ./...; done
 
 .PHONY: lint
 lint: $(LINT) ## Check style, imports, formatting, vet and module files
@@ -60,6 +60,7 @@ lint: $(LINT) ## Check style, imports, formatting, vet and module files
 bench: deps $(BENCHSTAT) ## Run the benchmarks COUNT times and print what they compare; BASE=old.txt compares with an earlier .cache/bench.txt
 	@{ go -C bench run ./table -machine; \
 		go test $(BENCHFLAGS) -benchtime 20ms ./breaker/... ./idempotency/... ./retryfunc/... ./selectorx/... ./wrapper/...; \
+		go -C internal/e2e test $(BENCHFLAGS) -benchtime 20ms ./sqlstore; \
 		go -C bench test $(BENCHFLAGS) -benchtime 300ms ./...; } | tee .cache/bench.txt
 	@$(BENCHSTAT) $(BASE) .cache/bench.txt
 	@go -C bench run ./table <.cache/bench.txt

@@ -7,13 +7,12 @@ import (
 	"fmt"
 	"log"
 
-	_ "github.com/jackc/pgx/v5/stdlib"
 	"go-micro.dev/v4"
 
 	"github.com/oncemore-dev/oncemore"
-	"github.com/oncemore-dev/oncemore/examples/hello-srv/proto/hello"
 	"github.com/oncemore-dev/oncemore/idempotency"
 	"github.com/oncemore-dev/oncemore/idempotency/sqlstore"
+	"github.com/oncemore-dev/oncemore/internal/fixture/hello"
 	"github.com/oncemore-dev/oncemore/retryfunc"
 	"github.com/oncemore-dev/oncemore/wrapper"
 )

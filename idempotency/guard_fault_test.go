@@ -730,3 +730,21 @@ func benchKeys(first bool, calls int) []string {
 	}
 	return keys
 }
+
+// TestClaimThatCannotBeRead: a store that cannot read what is under a key says
+// so with an error that has changed nothing.
+func TestClaimThatCannotBeRead(t *testing.T) {
+	damaged := fails{newStore(t), idempotency.NotApplied(errors.New("damaged"))}
+	guard, _ := newGuard(t, damaged)
+	w := &worker{}
+	_, _, err := w.call(t.Context(), guard, "k")
+	wantError(t, err, idempotency.ErrUnavailable, 503, true)
+	w.want(t, 0)
+	open, err := guard.With(idempotency.WithOutage(idempotency.FailOpen))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if reply, _, err := w.call(t.Context(), open, "k"); err != nil || reply != "run 1" {
+		t.Errorf("open: %q, %v", reply, err)
+	}
+}

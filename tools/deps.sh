@@ -14,8 +14,10 @@ PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 have_cc() { echo '#include <stdlib.h>' | $(go env CC) -E -x c - >/dev/null 2>&1; }
 have_redis() { command -v redis-server >/dev/null && command -v redis-cli >/dev/null; }
-have_mariadb() { command -v mariadbd >/dev/null && command -v mariadb-install-db >/dev/null; }
-have_postgres() { compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || command -v postgres >/dev/null; }
+have_mariadb() { command -v mariadbd >/dev/null && command -v mariadb-install-db >/dev/null && command -v mariadb >/dev/null; }
+have_postgres() {
+	{ compgen -G '/usr/lib/postgresql/*/bin/postgres' || command -v postgres; } >/dev/null && command -v psql >/dev/null
+}
 have_protoc() { command -v protoc >/dev/null; }
 
 # MariaDB's core package is the server without the system service.

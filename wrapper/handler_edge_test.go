@@ -11,9 +11,9 @@ import (
 	"go-micro.dev/v4/metadata"
 	"go-micro.dev/v4/server"
 
-	"github.com/oncemore-dev/oncemore/examples/hello-srv/proto/hello"
 	"github.com/oncemore-dev/oncemore/idempotency"
 	"github.com/oncemore-dev/oncemore/idempotency/memstore"
+	"github.com/oncemore-dev/oncemore/internal/fixture/hello"
 	"github.com/oncemore-dev/oncemore/retryfunc"
 	"github.com/oncemore-dev/oncemore/wrapper"
 )

@@ -9,7 +9,7 @@ import (
 	"go-micro.dev/v4/server"
 	"go-micro.dev/v4/transport/headers"
 
-	"github.com/oncemore-dev/oncemore/examples/hello-srv/proto/hello"
+	"github.com/oncemore-dev/oncemore/internal/fixture/hello"
 	"github.com/oncemore-dev/oncemore/wrapper"
 )
 

@@ -4,7 +4,7 @@
 // ran twice and what was lost. It does so with oncemore, and with what is
 // compared with it.
 //
-//	go run ./examples/failover
+//	go -C examples run ./failover
 //
 // REGISTRY=memory|consul|mdns, TRANSPORT=mucp|grpc, INSTANCES, CALLS and RUNS (of
 // oncemore's arm; a control has up to three to show its harm) change it, and so

@@ -5,14 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-
-	gomysql "github.com/go-sql-driver/mysql"
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// ErrNo, ErrNoExtended and Error are as in github.com/mattn/go-sqlite3, which
-// needs C.
+// The errors have the shape that those of the drivers have, which this module
+// does not require: MySQLError is that of github.com/go-sql-driver/mysql, PgError
+// that of github.com/jackc/pgx/v5/pgconn; ErrNo, ErrNoExtended and Error are those
+// of github.com/mattn/go-sqlite3, which needs C. The tests on databases see the
+// real ones.
 type (
+	MySQLError struct {
+		Number   uint16
+		SQLState [5]byte
+		Message  string
+	}
+	PgError       struct{ Code string }
 	ErrNo         int
 	ErrNoExtended int
 	Error         struct {
@@ -21,6 +27,11 @@ type (
 		err          string
 	}
 )
+
+func (e *MySQLError) Error() string { return e.Message }
+
+func (e *PgError) Error() string    { return e.Code }
+func (e *PgError) SQLState() string { return e.Code }
 
 func (e Error) Error() string { return e.err }
 
@@ -31,21 +42,21 @@ func TestClassify(t *testing.T) {
 		err  error
 		want failure
 	}{
-		{"MySQL: deadlock", &gomysql.MySQLError{Number: 1213}, conflict},
-		{"MySQL: lock wait timeout", &gomysql.MySQLError{Number: 1205}, contended},
-		{"MySQL: shutdown", &gomysql.MySQLError{Number: 1053}, broken},
-		{"MySQL: no such table", &gomysql.MySQLError{Number: 1146}, failed},
-		{"PostgreSQL: serialization", &pgconn.PgError{Code: "40001"}, conflict},
-		{"PostgreSQL: lock timeout", &pgconn.PgError{Code: "55P03"}, contended},
-		{"PostgreSQL: connection", &pgconn.PgError{Code: "08006"}, broken},
-		{"PostgreSQL: no such table", &pgconn.PgError{Code: "42P01"}, failed},
+		{"MySQL: deadlock", &MySQLError{Number: 1213}, conflict},
+		{"MySQL: lock wait timeout", &MySQLError{Number: 1205}, contended},
+		{"MySQL: shutdown", &MySQLError{Number: 1053}, broken},
+		{"MySQL: no such table", &MySQLError{Number: 1146}, failed},
+		{"PostgreSQL: serialization", &PgError{Code: "40001"}, conflict},
+		{"PostgreSQL: lock timeout", &PgError{Code: "55P03"}, contended},
+		{"PostgreSQL: connection", &PgError{Code: "08006"}, broken},
+		{"PostgreSQL: no such table", &PgError{Code: "42P01"}, failed},
 		{"SQLite in C: busy", Error{Code: 5, ExtendedCode: 5}, contended},
 		{"SQLite in C: busy snapshot", Error{Code: 5, ExtendedCode: 517}, conflict},
 		{"SQLite in C: no such function", Error{Code: 1, ExtendedCode: 1}, failed},
 		{"SQLite in C, by pointer", &Error{Code: 5, ExtendedCode: 5}, contended},
 		{"bad connection", driver.ErrBadConn, broken},
 		{"of nobody's", errors.New("EOF"), broken},
-		{"nil pointer", (*gomysql.MySQLError)(nil), broken},
+		{"nil pointer", (*MySQLError)(nil), broken},
 	} {
 		for _, err := range []error{c.err, fmt.Errorf("wrapped: %w", c.err), errors.Join(errors.New("beside"), c.err)} {
 			if got := classify(err); got != c.want {

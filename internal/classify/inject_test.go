@@ -72,7 +72,7 @@ func TestInjectInCallWrapper(t *testing.T) {
 // Options of other plugins, and the plugin's dial options, are as they were.
 func TestInjectedContextPassesOtherValues(t *testing.T) {
 	type otherKey struct{}
-	ctx := injected{Context: context.WithValue(t.Context(), otherKey{}, "other"), options: []grpc.CallOption{grpc.StaticMethod()}}
+	ctx := injected{Context: context.WithValue(t.Context(), otherKey{}, "other"), options: []grpc.CallOption{grpc.WaitForReady(true)}}
 	if got := ctx.Value(otherKey{}); got != "other" {
 		t.Errorf("Value = %v, want other", got)
 	}

@@ -4,15 +4,12 @@ package servertest
 
 import (
 	"context"
-	"database/sql"
-	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"testing"
-
-	"github.com/go-sql-driver/mysql"
 
 	"github.com/oncemore-dev/oncemore/internal/proctest"
 )
@@ -33,30 +30,23 @@ func StartMariaDB(tb testing.TB, args ...string) *Server {
 	run(tb, exec.Command(program(tb, "mariadb-install-db"), append(install, asRoot...)...))
 
 	port := proctest.ReservePort(tb)
-	config := mariadbConfig(port)
+	address, client := proctest.Address(port), program(tb, "mariadb")
 	process := proctest.Start(tb, proctest.Command{
-		Name: "MariaDB at " + config.Addr,
+		Name: "MariaDB at " + address,
 		Path: program(tb, "mariadbd"),
 		Args: append(append([]string{
 			"--no-defaults", "--datadir=" + data, "--bind-address=127.0.0.1", "--port=" + strconv.Itoa(port),
 			"--socket=" + filepath.Join(dir, "socket"), "--pid-file=" + filepath.Join(dir, "pid"),
 			"--skip-name-resolve", "--max-connections=1000",
 		}, asRoot...), args...),
-		Ready: func(ctx context.Context) error { return createDatabase(ctx, config.Clone()) },
+		Ready: func(ctx context.Context) error { return createDatabase(ctx, client, port) },
 	})
 	return &Server{
 		Process: process,
-		address: config.Addr,
-		url:     "mysql://root@" + config.Addr + "/" + mariadbDatabase,
-		dsn:     config.FormatDSN(),
+		address: address,
+		url:     "mysql://root@" + address + "/" + mariadbDatabase,
+		dsn:     "root@tcp(" + address + ")/" + mariadbDatabase + "?parseTime=true",
 	}
-}
-
-func mariadbConfig(port int) *mysql.Config {
-	config := mysql.NewConfig()
-	config.User, config.Net, config.Addr = "root", "tcp", proctest.Address(port)
-	config.DBName, config.ParseTime = mariadbDatabase, true
-	return config
 }
 
 // rootMayServe is what mariadbd wants to hear before it runs as root.
@@ -68,15 +58,13 @@ func rootMayServe() []string {
 }
 
 // createDatabase makes sure that the database is there, which also tells that
-// the server serves.
-func createDatabase(ctx context.Context, config *mysql.Config) (err error) {
-	config.DBName, config.Logger = "", new(mysql.NopLogger)
-	connector, err := mysql.NewConnector(config)
+// the server serves. MariaDB's own client does it, so that no test needs a
+// driver for the sake of this package.
+func createDatabase(ctx context.Context, client string, port int) error {
+	output, err := exec.CommandContext(ctx, client, "--no-defaults", "--host=127.0.0.1", "--port="+strconv.Itoa(port),
+		"--protocol=tcp", "--user=root", "--execute=CREATE DATABASE IF NOT EXISTS "+mariadbDatabase).CombinedOutput()
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %s", err, output)
 	}
-	db := sql.OpenDB(connector)
-	defer func() { err = errors.Join(err, db.Close()) }()
-	_, err = db.ExecContext(ctx, "CREATE DATABASE IF NOT EXISTS "+mariadbDatabase)
-	return err
+	return nil
 }

@@ -16,8 +16,6 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/oncemore-dev/oncemore/internal/proctest"
 )
 
@@ -58,7 +56,7 @@ func StartPostgres(tb testing.TB, args ...string) *Server {
 		Dir:        dir,
 		Credential: owner,
 		StopSignal: syscall.SIGINT, // end the sessions too
-		Ready:      func(ctx context.Context) error { return connectPostgres(ctx, url) },
+		Ready:      func(ctx context.Context) error { return connectPostgres(ctx, bin, port) },
 	})
 	return &Server{Process: process, address: address, url: url, dsn: url}
 }
@@ -107,14 +105,16 @@ func tempDir(tb testing.TB, name string, owner *syscall.Credential) string {
 	return dir
 }
 
-// connectPostgres tells whether the server accepts sessions.
-func connectPostgres(ctx context.Context, url string) (err error) {
-	conn, err := pgx.Connect(ctx, url)
+// connectPostgres tells whether the server accepts sessions, in the words of
+// PostgreSQL's own program, so that no test needs a driver for the sake of this
+// package.
+func connectPostgres(ctx context.Context, bin string, port int) error {
+	output, err := exec.CommandContext(ctx, filepath.Join(bin, "pg_isready"),
+		"--host=127.0.0.1", "--port="+strconv.Itoa(port), "--username=postgres", "--dbname=postgres").CombinedOutput()
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %s", err, output)
 	}
-	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
-	return conn.Ping(ctx)
+	return nil
 }
 
 // removeSharedMemory removes the System V segment by which a PostgreSQL that

@@ -60,7 +60,7 @@ func (f *Fleet) AddAt(tb testing.TB, place *Place, c Config) *fixture.Node {
 	}
 	node := fixture.Start(tb, fixture.Config{
 		Transport: f.transport, Service: f.service, Setup: setupName, Env: []string{environment},
-		Consul: c.Consul, RegisterTTL: c.RegisterTTL, RegisterInterval: c.RegisterInterval,
+		RegisterTTL: c.RegisterTTL, RegisterInterval: c.RegisterInterval,
 	})
 	f.Nodes = append(f.Nodes, node)
 	return node

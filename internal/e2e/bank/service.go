@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-micro/plugins/v4/registry/consul"
+	"go-micro.dev/v4/registry"
 	"go-micro.dev/v4/server"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -80,6 +82,9 @@ func (c Config) serverOptions(ctx context.Context, b *Bank) ([]server.Option, er
 		return nil, err
 	}
 	options := []server.Option{server.WrapHandler(b.observe), server.WrapHandler(wrap)}
+	if c.Consul != "" {
+		options = append(options, server.Registry(consul.NewRegistry(registry.Addrs(c.Consul))))
+	}
 	if c.Version != "" {
 		options = append(options, server.Version(c.Version))
 	}

@@ -1,6 +1,10 @@
-package sqlstore
+package sqlstore_test
 
-import "testing"
+import (
+	"testing"
+
+	. "github.com/oncemore-dev/oncemore/idempotency/sqlstore"
+)
 
 // All that is tested on a database, on one server for each kind.
 func TestMySQL(t *testing.T)      { runSuite(t, MySQL) }

@@ -1,4 +1,4 @@
-package sqlstore
+package sqlstore_test
 
 import (
 	"context"
@@ -11,7 +11,11 @@ import (
 	"testing"
 	"time"
 
+	driver "github.com/go-sql-driver/mysql"
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/oncemore-dev/oncemore/idempotency"
+	. "github.com/oncemore-dev/oncemore/idempotency/sqlstore"
 )
 
 func testUnusedTransactionIsAnError(t *testing.T, b *backend) {
@@ -135,20 +139,22 @@ func testTransactionEndsWithItsHandler(t *testing.T, b *backend) {
 	t.Helper()
 	p := b.newPlace(t)
 	i := p.instance(t, 4)
-	for name, end := range map[string]func(*execution) error{
-		"complete": func(e *execution) error { return e.Complete(t.Context(), []byte("done")) },
-		"release":  func(e *execution) error { return e.Release(t.Context()) },
-		"undo":     func(e *execution) error { return e.Undo(t.Context()) },
+	for name, end := range map[string]func(idempotency.Execution) error{
+		"complete": func(e idempotency.Execution) error { return e.Complete(t.Context(), []byte("done")) },
+		"release":  func(e idempotency.Execution) error { return e.Release(t.Context()) },
+		"undo": func(e idempotency.Execution) error {
+			undoer, ok := e.(idempotency.Undoer)
+			if !ok {
+				return fmt.Errorf("%T cannot undo", e)
+			}
+			return undoer.Undo(t.Context())
+		},
 	} {
 		out := acquire(t, i.store, claimFor(t, name))
-		e, ok := out.Execution.(*execution)
-		if !ok {
-			t.Fatalf("execution %T", out.Execution)
-		}
 		ctx := out.Execution.Context(t.Context())
 		must(t, write(ctx, i.db, name))
 		tx, _ := Tx(ctx)
-		must(t, end(e))
+		must(t, end(out.Execution))
 		const query = "INSERT INTO business (name, at_fence) VALUES ('late', 0)"
 		_, errExec := tx.ExecContext(ctx, query)
 		_, errQuery := tx.QueryContext(ctx, query)     //nolint:rowserrcheck,sqlclosecheck // an error is wanted
@@ -215,7 +221,7 @@ func testIgnoredDeadlock(t *testing.T, b *backend) {
 	_, err := i.call(t.Context(), "key", 5, func(ctx context.Context) error {
 		tx, _ := Tx(ctx)
 		must(t, write(ctx, i.db, "before"))
-		deadlocked = deadlock(ctx, t, tx, i.db)
+		deadlocked = b.deadlock(ctx, t, tx, i.db)
 		for range 3 { // as if nothing had happened
 			_ = write(ctx, i.db, "after")
 		}
@@ -242,7 +248,7 @@ func testIgnoredDeadlock(t *testing.T, b *backend) {
 
 // deadlock makes the handler's transaction the victim of one, which is the one
 // that has written less.
-func deadlock(ctx context.Context, t *testing.T, tx Querier, db *sql.DB) bool {
+func (b *backend) deadlock(ctx context.Context, t *testing.T, tx Querier, db *sql.DB) bool {
 	t.Helper()
 	rival, err := db.BeginTx(ctx, nil)
 	must(t, err)
@@ -264,20 +270,15 @@ func deadlock(ctx context.Context, t *testing.T, tx Querier, db *sql.DB) bool {
 	})
 	// PostgreSQL kills who has waited for a second: let that be the handler.
 	time.Sleep(200 * time.Millisecond)
-	if set, isPg := map[Dialect]string{PostgreSQL: "SET LOCAL deadlock_timeout = '10ms'"}[dialectOf(t, db)]; isPg {
+	if set, isPg := map[Dialect]string{PostgreSQL: "SET LOCAL deadlock_timeout = '10ms'"}[b.dialect]; isPg {
 		_, err = tx.ExecContext(ctx, set)
 		must(t, err)
 	}
 	_, err = tx.ExecContext(ctx, "UPDATE account SET cents = 2 WHERE id = 2")
 	group.Wait()
-	return classify(err) == conflict
-}
-
-func dialectOf(t *testing.T, db *sql.DB) Dialect {
-	t.Helper()
-	d, err := detect(t.Context(), db)
-	must(t, err)
-	return d
+	var inMySQL *driver.MySQLError
+	var inPostgres *pgconn.PgError
+	return errors.As(err, &inMySQL) && inMySQL.Number == 1213 || errors.As(err, &inPostgres) && inPostgres.Code == "40P01"
 }
 
 // testTimeout: an execution that takes longer than the claim's Timeout is

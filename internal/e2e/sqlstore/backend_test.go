@@ -1,4 +1,4 @@
-package sqlstore
+package sqlstore_test
 
 import (
 	"context"
@@ -19,6 +19,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
+	. "github.com/oncemore-dev/oncemore/idempotency/sqlstore"
 	"github.com/oncemore-dev/oncemore/internal/servertest"
 )
 
@@ -111,17 +112,24 @@ func (p *place) open(t testing.TB) *sql.DB {
 }
 
 // store opens a store on a pool of its own.
-func (p *place) store(t testing.TB, options ...Option) *Store {
+func (p *place) store(t testing.TB, options ...Option) *opened {
 	t.Helper()
 	return storeOn(t, p.open(t), options...)
 }
 
-func storeOn(t testing.TB, db *sql.DB, options ...Option) *Store {
+// opened is a store, and the pool that it works on.
+type opened struct {
+	*Store
+
+	db *sql.DB
+}
+
+func storeOn(t testing.TB, db *sql.DB, options ...Option) *opened {
 	t.Helper()
 	s, err := New(t.Context(), db, append([]Option{WithMigrate()}, options...)...)
 	must(t, err)
 	t.Cleanup(func() { must(t, s.Close()) })
-	return s
+	return &opened{Store: s, db: db}
 }
 
 // write is a handler's business write: in the transaction, or without one.
@@ -179,7 +187,7 @@ func claimFor(t testing.TB, name string) idempotency.Claim {
 }
 
 // acquire begins and must get the key. What is left of it ends with the test.
-func acquire(t testing.TB, s *Store, c idempotency.Claim) idempotency.Outcome {
+func acquire(t testing.TB, s *opened, c idempotency.Claim) idempotency.Outcome {
 	t.Helper()
 	out, err := s.Begin(t.Context(), c)
 	if err != nil || out.State != idempotency.Acquired {
@@ -195,7 +203,7 @@ func acquire(t testing.TB, s *Store, c idempotency.Claim) idempotency.Outcome {
 	return out
 }
 
-func wantState(t testing.TB, s *Store, c idempotency.Claim, want idempotency.State) idempotency.Outcome {
+func wantState(t testing.TB, s *opened, c idempotency.Claim, want idempotency.State) idempotency.Outcome {
 	t.Helper()
 	out, err := s.Begin(t.Context(), c)
 	if err != nil || out.State != want {

@@ -1,4 +1,4 @@
-package sqlstore
+package sqlstore_test
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
+	. "github.com/oncemore-dev/oncemore/idempotency/sqlstore"
 )
 
 func wantRows(t *testing.T, db *sql.DB, want int) {
@@ -25,7 +26,7 @@ func wantRows(t *testing.T, db *sql.DB, want int) {
 func testSweep(t *testing.T, b *backend) {
 	t.Helper()
 	s := b.newPlace(t).store(t, WithDetached(), WithSweepInterval(0))
-	const expired, kept = 2*sweepBatch + 50, 30
+	const expired, kept = 250, 30 // more than two transactions of a sweep
 	for n := range expired + kept {
 		claim := claimFor(t, fmt.Sprint("key-", n))
 		if n < expired {
@@ -62,7 +63,7 @@ func testSweepUnderLoad(t *testing.T, b *backend) {
 	t.Helper()
 	p := b.newPlace(t)
 	deadlocks := b.deadlocks(t)
-	stores := []*Store{p.store(t, WithSweepInterval(5*time.Millisecond)), p.store(t, WithSweepInterval(5*time.Millisecond))}
+	stores := []*opened{p.store(t, WithSweepInterval(5*time.Millisecond)), p.store(t, WithSweepInterval(5*time.Millisecond))}
 	var executed atomic.Int32
 	var group sync.WaitGroup
 	const workers, rounds, keys = 8, 60, 5

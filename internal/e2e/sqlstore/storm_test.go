@@ -1,4 +1,4 @@
-package sqlstore
+package sqlstore_test
 
 import (
 	"context"
@@ -14,12 +14,13 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
+	. "github.com/oncemore-dev/oncemore/idempotency/sqlstore"
 )
 
 // instance is a service on a pool of its own, as in another process.
 type instance struct {
 	db    *sql.DB
-	store *Store
+	store *opened
 	guard *idempotency.Guard
 }
 
@@ -221,7 +222,7 @@ func testWaitersArePooled(t *testing.T, b *backend) {
 			}
 		})
 	}
-	waitUntil(t, func() bool { return len(i.store.waiters.slots) == 2 })
+	waitUntil(t, func() bool { return i.db.Stats().InUse == 2 })
 	for n := range 20 { // others are not held up
 		must(t, acquire(t, i.store, claimFor(t, fmt.Sprint("free-", n))).Execution.Release(t.Context()))
 	}

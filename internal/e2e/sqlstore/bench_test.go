@@ -1,4 +1,4 @@
-package sqlstore
+package sqlstore_test
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
+	. "github.com/oncemore-dev/oncemore/idempotency/sqlstore"
 )
 
 // One server for each kind of database; what is compared runs side by side.
@@ -35,7 +36,7 @@ func benchmark(b *testing.B, d Dialect) {
 		{"First/Bare", func(ctx context.Context) error { return bareTransaction(ctx, db) }},
 		{"First/Transactional", func(ctx context.Context) error { return executeOnce(ctx, s, fresh(), "business") }},
 		{"First/Detached", func(ctx context.Context) error { return executeDetached(ctx, detached, fresh()) }},
-		{"Replay/Bare", func(ctx context.Context) error { return bareLook(ctx, s, replayed) }},
+		{"Replay/Bare", func(ctx context.Context) error { return bareLook(ctx, db, d, replayed) }},
 		{"Replay/Transactional", func(ctx context.Context) error { return replay(ctx, s, replayed) }},
 		{"Replay/Detached", func(ctx context.Context) error { return replay(ctx, detached, replayed) }},
 		{"Replay/Cached", func(ctx context.Context) error { return replay(ctx, cached, replayed) }},
@@ -91,7 +92,7 @@ func bareTransaction(ctx context.Context, db *sql.DB) error {
 	return tx.Commit()
 }
 
-func executeDetached(ctx context.Context, s *Store, c idempotency.Claim) error {
+func executeDetached(ctx context.Context, s *opened, c idempotency.Claim) error {
 	out, err := s.Begin(ctx, c)
 	if err != nil {
 		return err
@@ -102,14 +103,17 @@ func executeDetached(ctx context.Context, s *Store, c idempotency.Claim) error {
 	return out.Execution.Complete(ctx, []byte("record"))
 }
 
-func bareLook(ctx context.Context, s *Store, name string) error {
+func bareLook(ctx context.Context, db *sql.DB, d Dialect, name string) error {
 	key := storeKey(name)
 	var record []byte
-	query := "SELECT record FROM oncemore_record WHERE store_key = " + s.tables.dialect.parameter(1)
-	return s.db.QueryRowContext(ctx, query, key[:]).Scan(&record)
+	query := "SELECT record FROM oncemore_record WHERE store_key = ?"
+	if d == PostgreSQL {
+		query = "SELECT record FROM oncemore_record WHERE store_key = $1"
+	}
+	return db.QueryRowContext(ctx, query, key[:]).Scan(&record)
 }
 
-func replay(ctx context.Context, s *Store, name string) error {
+func replay(ctx context.Context, s *opened, name string) error {
 	out, err := s.Begin(ctx, idempotency.Claim{Key: storeKey(name), Timeout: time.Minute, Retention: time.Hour})
 	if err == nil && out.State != idempotency.Done {
 		err = fmt.Errorf("outcome %v", out.State)

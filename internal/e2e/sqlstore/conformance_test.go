@@ -1,4 +1,4 @@
-package sqlstore
+package sqlstore_test
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
+	. "github.com/oncemore-dev/oncemore/idempotency/sqlstore"
 	"github.com/oncemore-dev/oncemore/idempotency/storetest"
 )
 

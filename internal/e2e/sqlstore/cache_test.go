@@ -1,4 +1,4 @@
-package sqlstore
+package sqlstore_test
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
+	. "github.com/oncemore-dev/oncemore/idempotency/sqlstore"
 )
 
 // lines is a log that tests can read.
