@@ -8,7 +8,7 @@ import (
 
 func benchSet(b *testing.B, opts ...Option) *Set {
 	b.Helper()
-	s, err := New(append([]Option{WithPoolSize(8)}, opts...)...)
+	s, err := New(opts...)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func BenchmarkReportSuccess(b *testing.B) {
 		others.Report(fmt.Sprintf("10.0.1.%d:8080", i), Broken, start, time.Millisecond)
 	}
 	run("others failing", others, Success)
-	run("dashboard", benchSet(b, WithDashboard(true)), Success)
+	run("event hook", benchSet(b, WithEventHook(func(string, Event, time.Time, time.Duration) {})), Success)
 }
 
 func BenchmarkReportSuccessParallel(b *testing.B) {

@@ -7,18 +7,30 @@ import "strconv"
 type Event uint8
 
 const (
-	// Ignored is no evidence either way, such as a call its caller gave up.
+	// Ignored is no evidence either way, such as a call its caller gave up
+	// before the address had what it usually needs.
 	Ignored Event = iota
 	// Success is any answer of a living instance, an application's error
 	// included.
 	Success
-	// Refused is a dial that was refused or timed out: nothing was sent.
-	// It counts as much as WithRefusedWeight says.
+	// Refused is a dial that was refused: nothing listens there. It weighs
+	// what WithRefusedWeight says.
 	Refused
+	// Unreachable is a dial that ran out of its time. Nothing was sent, but
+	// unlike a refusal it may be the network's fault or the caller's own: it
+	// weighs 1, and Open does not call the address refused.
+	Unreachable
 	// Broken is a connection that broke after the send began.
 	Broken
 	// Timeout is an attempt that ran out of its time.
 	Timeout
+	// Outrun is an attempt that another one of the same call overtook, after it
+	// had had at least what the endpoint usually takes without any answer. It
+	// weighs 1, but opens a circuit only when the address has answered nothing
+	// for at least 250 ms, counted from the report of the first of the failures
+	// in a row: a frozen instance is ejected long before its calls time out,
+	// and one that is merely slow keeps answering some calls and is spared.
+	Outrun
 	// Failure is an internal error that is known to be this instance's own,
 	// because another instance answered the same call.
 	Failure
@@ -33,10 +45,14 @@ func (e Event) String() string {
 		return "success"
 	case Refused:
 		return "refused"
+	case Unreachable:
+		return "unreachable"
 	case Broken:
 		return "broken"
 	case Timeout:
 		return "timeout"
+	case Outrun:
+		return "outrun"
 	case Failure:
 		return "failure"
 	}
@@ -47,19 +63,4 @@ func (e Event) String() string {
 // Event is none.
 func (e Event) counts() bool {
 	return e >= Refused && e <= Failure
-}
-
-// hystrixType is the name hystrix has for e. It counts context_canceled
-// neither as a success nor as an error.
-func (e Event) hystrixType() string {
-	switch e {
-	case Success:
-		return "success"
-	case Timeout:
-		return "timeout"
-	case Refused, Broken, Failure:
-		return "failure"
-	default:
-		return "context_canceled"
-	}
 }

@@ -3,6 +3,7 @@ package breaker
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -12,12 +13,12 @@ type Options struct {
 	threshold     int
 	refusedWeight int
 	sleepWindow   time.Duration
-	poolSize      int
-	namePrefix    string
-	dashboard     bool
 	clock         func() time.Time
-	hook          func(Transition)
+	hooks         []func(Transition)
+	eventHooks    []eventHook
 }
+
+type eventHook = func(address string, ev Event, start time.Time, took time.Duration)
 
 // Option sets one of the Options of New.
 type Option func(*Options)
@@ -38,34 +39,8 @@ func WithRefusedWeight(weight int) Option {
 
 // WithSleepWindow sets how long an open circuit waits before its first probe,
 // and between two. Above 0 and at most an hour; the default is one second.
-// hystrix is told whole milliseconds, rounded up.
 func WithSleepWindow(d time.Duration) Option {
 	return func(o *Options) { o.sleepWindow = d }
-}
-
-// WithPoolSize bounds the hystrix circuits this Set ever creates, each of
-// which costs two goroutines and about 25 KB until the process ends. At least
-// 0, which keeps hystrix out of it; the default is 256.
-func WithPoolSize(n int) Option {
-	return func(o *Options) { o.poolSize = n }
-}
-
-// WithNamePrefix sets how this Set's hystrix circuits are called:
-// prefix-suffix-number, with a random suffix per Set so that two Sets of one
-// process never share a circuit. Not empty; the default is "oncemore".
-func WithNamePrefix(prefix string) Option {
-	return func(o *Options) { o.namePrefix = prefix }
-}
-
-// WithDashboard reports every event of every address to hystrix, instead of
-// only the openings and closings, so that its dashboard shows traffic. Every
-// address in use then leases a circuit, and a report costs 1–3 µs instead of
-// a few ns. The default is false.
-//
-// One kind of event is still withheld: a success that began before its
-// circuit opened, because hystrix would close the circuit on it.
-func WithDashboard(on bool) Option {
-	return func(o *Options) { o.dashboard = on }
 }
 
 // WithClock sets the time source, which must be safe for concurrent use. Not
@@ -74,13 +49,23 @@ func WithClock(now func() time.Time) Option {
 	return func(o *Options) { o.clock = now }
 }
 
-// WithHook sets a function that sees every Transition. It is called from the
-// goroutine that caused the change, outside any lock, so it may use the Set;
-// it must be quick and safe for concurrent use. Two changes of one address
-// that follow each other closely may be seen in either order; At orders them.
-// Nil, the default, is no hook.
+// WithHook adds a function that sees every Transition, the earliest first and
+// one at a time. Several add up, and are called in the order in which they were
+// given. A hook is called by a goroutine that uses the Set, though perhaps not
+// by the one that caused the change, and under no lock, so it may use the Set
+// itself; changes that it causes are seen after it has returned. It must be
+// quick: later transitions wait for it. Not nil; the default is none.
 func WithHook(hook func(Transition)) Option {
-	return func(o *Options) { o.hook = hook }
+	return func(o *Options) { o.hooks = append(o.hooks, hook) }
+}
+
+// WithEventHook adds a function that sees every event as it was given to Report,
+// Ignored included and before it is counted, which costs every call what the
+// function costs. Several add up, and are called in the order in which they were
+// given, in the goroutine that reports and under no lock. It must be quick and
+// safe for concurrent use. Not nil; the default is none.
+func WithEventHook(hook func(address string, ev Event, start time.Time, took time.Duration)) Option {
+	return func(o *Options) { o.eventHooks = append(o.eventHooks, hook) }
 }
 
 func defaults() Options {
@@ -88,8 +73,6 @@ func defaults() Options {
 		threshold:     5,
 		refusedWeight: 3,
 		sleepWindow:   time.Second,
-		poolSize:      256,
-		namePrefix:    "oncemore",
 		clock:         time.Now,
 	}
 }
@@ -102,14 +85,12 @@ func (o *Options) validate() error {
 		return fmt.Errorf("breaker: WithRefusedWeight(%d): must be at least 1", o.refusedWeight)
 	case o.sleepWindow <= 0 || o.sleepWindow > time.Hour:
 		return fmt.Errorf("breaker: WithSleepWindow(%v): must be above 0 and at most 1h", o.sleepWindow)
-	case o.poolSize < 0:
-		return fmt.Errorf("breaker: WithPoolSize(%d): must be at least 0", o.poolSize)
-	case o.namePrefix == "":
-		return errors.New(`breaker: WithNamePrefix(""): must not be empty`)
 	case o.clock == nil:
 		return errors.New("breaker: WithClock(nil): must be a time source, such as time.Now")
-	case o.dashboard && o.poolSize == 0:
-		return errors.New("breaker: WithDashboard(true): needs WithPoolSize of at least 1")
+	case slices.ContainsFunc(o.hooks, func(h func(Transition)) bool { return h == nil }):
+		return errors.New("breaker: WithHook(nil): must be a function")
+	case slices.ContainsFunc(o.eventHooks, func(h eventHook) bool { return h == nil }):
+		return errors.New("breaker: WithEventHook(nil): must be a function")
 	}
 	return nil
 }

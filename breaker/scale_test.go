@@ -7,10 +7,7 @@ import (
 	"time"
 )
 
-const (
-	distinctAddresses = 100_000
-	poolSize          = 256
-)
+const distinctAddresses = 100_000
 
 func heap() int64 {
 	runtime.GC()
@@ -22,8 +19,7 @@ func heap() int64 {
 
 // live drives one address through a life: most vanish tripped, some recover,
 // some never trip.
-func live(t *testing.T, s *Set, c *clock, i int) {
-	t.Helper()
+func live(s *Set, c *clock, i int) {
 	address := fmt.Sprintf("10.%d.%d.%d:8080", i>>16, i>>8&255, i&255)
 	for range 3 {
 		attempt(s, c, address, Success)
@@ -33,11 +29,6 @@ func live(t *testing.T, s *Set, c *clock, i int) {
 		attempt(s, c, address, Broken)
 	case 1: // recovers
 		trip5(s, c, address)
-		if name, ok := s.Circuit(address); ok {
-			// As after a real sleep window. hystrix keeps latencies for a minute
-			// on the wall clock, and drops them when an open circuit closes.
-			eventually(t, "hystrix shows the circuit open", func() bool { return hystrixOpen(t, name) })
-		}
 		s.Probe(address, true)
 		attempt(s, c, address, Success)
 	case 2: // refused, then gone
@@ -65,11 +56,11 @@ func TestAddressesThatComeAndGoLeakNothing(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			c := newClock()
-			s := newSet(t, c, WithPoolSize(poolSize))
-			hystrixBefore, goroutinesBefore := hystrixGoroutines(), runtime.NumGoroutine()
+			s := newSet(t, c)
+			goroutines := runtime.NumGoroutine()
 			var early int64
 			for i := range distinctAddresses {
-				live(t, s, c, i)
+				live(s, c, i)
 				c.advance(tt.step)
 				if i == distinctAddresses/3 {
 					early = heap()
@@ -79,12 +70,8 @@ func TestAddressesThatComeAndGoLeakNothing(t *testing.T) {
 			stats := s.Stats()
 			t.Logf("%+v, heap at a third %d KB, grown since by %d KB", stats, early>>10, grown>>10)
 
-			eventually(t, "no goroutine but hystrix's, two for each circuit made", func() bool {
-				hystrix := hystrixGoroutines() - hystrixBefore
-				return hystrix == 2*stats.Circuits && runtime.NumGoroutine()-goroutinesBefore <= hystrix
-			})
-			if stats.Circuits > poolSize {
-				t.Errorf("%d circuits from a pool of %d", stats.Circuits, poolSize)
+			if got := runtime.NumGoroutine(); got > goroutines {
+				t.Errorf("%d goroutines, %d before", got, goroutines)
 			}
 			if limit := shardCount * shardLimit; stats.Tracked > limit {
 				t.Errorf("%d addresses are remembered, of at most %d", stats.Tracked, limit)
@@ -100,7 +87,7 @@ func TestAddressesThatComeAndGoLeakNothing(t *testing.T) {
 func TestIdleAddressesAreForgotten(t *testing.T) {
 	c := newClock()
 	var forgotten int
-	s := newSet(t, c, WithPoolSize(1), WithHook(func(tr Transition) {
+	s := newSet(t, c, WithHook(func(tr Transition) {
 		if tr.To == Closed && tr.Event == Ignored {
 			forgotten++
 		}
@@ -131,7 +118,7 @@ func TestIdleAddressesAreForgotten(t *testing.T) {
 
 func TestAddressesThatAreStillCalledAreNotForgotten(t *testing.T) {
 	c := newClock()
-	s := newSet(t, c, WithPoolSize(1), WithSleepWindow(time.Hour))
+	s := newSet(t, c, WithSleepWindow(time.Hour))
 	trip5(s, c, "a:1")
 	for range 100 {
 		c.advance(time.Hour)
@@ -142,46 +129,5 @@ func TestAddressesThatAreStillCalledAreNotForgotten(t *testing.T) {
 			attempt(s, c, "a:1", Broken)
 		}
 		attempt(s, c, "healthy:1", Success)
-	}
-}
-
-func TestMoreLiveAddressesThanThePoolHolds(t *testing.T) {
-	const live, size = 64, 4
-	c := newClock()
-	s := newSet(t, c, WithPoolSize(size))
-	address := func(i int) string { return fmt.Sprintf("10.0.0.%d:1", i) }
-	for i := range live {
-		for range 4 {
-			attempt(s, c, address(i), Broken)
-		}
-		if isOpen(s, address(i)) {
-			t.Fatalf("%s tripped after four", address(i))
-		}
-		attempt(s, c, address(i), Broken)
-	}
-	shown := 0
-	for i := range live {
-		if !isOpen(s, address(i)) {
-			t.Errorf("%s did not trip after five", address(i))
-		}
-		if _, ok := s.Circuit(address(i)); ok {
-			shown++
-		}
-	}
-	if got := s.Stats(); shown != size || got.Circuits != size || got.Open != live {
-		t.Errorf("%d shown, %+v", shown, got)
-	}
-	c.advance(time.Second)
-	for i := range live {
-		if !s.Probe(address(i), true) || s.Probe(address(i), true) {
-			t.Errorf("%s did not grant exactly one probe", address(i))
-		}
-		attempt(s, c, address(i), Success)
-		if isOpen(s, address(i)) {
-			t.Errorf("%s did not recover", address(i))
-		}
-	}
-	if s.AnyOpen() {
-		t.Errorf("open after all recovered: %+v", s.Stats())
 	}
 }

@@ -8,23 +8,21 @@ import (
 )
 
 // Set holds the circuits of one client, one per address. Make it with New.
-// All its methods are safe for concurrent use, and it runs no goroutine of its
-// own (hystrix runs two for each circuit it shows).
+// All its methods are safe for concurrent use, and it runs no goroutine.
 //
 // It remembers only addresses that failed lately, and at most some 16,000 of
 // them: those that vanish for ever are forgotten after minutes.
 type Set struct {
 	opts   Options
-	pool   *pool
 	seed   maphash.Seed
 	shards [shardCount]shard
 
 	// tracked and open count addresses over all shards.
 	tracked atomic.Int64
 	open    atomic.Int64
-	dropped atomic.Uint64
 	closed  atomic.Bool
 	sweeper sweeper
+	changes changes
 }
 
 // New makes a Set. It returns an error that names the first option that is
@@ -40,9 +38,7 @@ func New(opts ...Option) (*Set, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	s := &Set{opts: o, seed: maphash.MakeSeed()}
-	s.pool = newPool(&s.opts, &s.dropped)
-	return s, nil
+	return &Set{opts: o, seed: maphash.MakeSeed(), changes: changes{hooks: o.hooks}}, nil
 }
 
 // AnyOpen tells whether any circuit is open. It costs one atomic load: ask it
@@ -63,44 +59,49 @@ func (s *Set) Open(address string) (open, refused bool) {
 		return false, false
 	}
 	sh.mu.RLock()
-	e := sh.entries[address]
-	if e == nil || e.state == Closed {
-		sh.mu.RUnlock()
+	defer sh.mu.RUnlock()
+	e := sh.opened[address]
+	if e == nil {
 		return false, false
 	}
-	refused = e.refused(&s.opts)
-	c := e.circuit
-	sh.mu.RUnlock()
-	c.nudge()
-	return true, refused
+	return true, e.refused(&s.opts)
 }
 
 // Probe claims the one probe of the running sleep window of address. Whoever
 // is granted it should call the address and Report what came of it; one that
-// is never reported is lost, and the next window grants another.
+// is never reported is lost, and the next window grants another. The probe of
+// an address whose circuit is closed is always granted.
 //
-// retriable says whether the call could be retried elsewhere. One that could
-// not is granted a probe only of an address that refused dials alone tripped,
-// or after three sleep windows in which nobody probed. The probe of an address
-// whose circuit is closed is always granted.
+// retriable says whether the call could be made elsewhere if the address lets
+// it time out. One that could not is a forced probe: it is granted in every
+// window only of an address that refused dials alone tripped, where nothing is
+// sent if it still refuses. Of any other it is granted after 3 sleep windows
+// without a probe, then after 6, 12, 24 and then always 30, until the circuit
+// closes. So where no traffic may be risked, an instance that recovers is found
+// by the first call 30 windows later at the latest, and one that stays frozen
+// spoils a call in 30 windows.
 func (s *Set) Probe(address string, retriable bool) bool {
 	if !s.AnyOpen() {
 		return true
 	}
 	sh := s.shard(address)
 	now := s.opts.clock()
+	granted := s.probe(sh, address, retriable, now)
+	s.changes.deliver()
+	s.sweepWhenDue(now)
+	return granted
+}
+
+func (s *Set) probe(sh *shard, address string, retriable bool, now time.Time) bool {
 	sh.mu.Lock()
-	e := sh.entries[address]
-	if e == nil || e.state == Closed {
-		sh.mu.Unlock()
+	defer sh.mu.Unlock()
+	e := sh.opened[address]
+	if e == nil {
 		return true
 	}
 	from := e.state
 	granted := e.probe(&s.opts, retriable, now)
-	done := s.conclude(sh, address, e, from, Ignored, now)
-	sh.mu.Unlock()
-	s.carryOut(done)
-	s.sweepWhenDue(now)
+	s.conclude(sh, address, e, from, Ignored, now)
 	return granted
 }
 
@@ -110,12 +111,11 @@ func (s *Set) Probe(address string, retriable bool) bool {
 // circuit opened closes it. The success of an address without recent failures
 // costs a few ns and no allocation.
 func (s *Set) Report(address string, ev Event, start time.Time, took time.Duration) {
-	if s.opts.dashboard {
-		s.record(address, ev, start, took)
-		return
+	if len(s.opts.eventHooks) > 0 {
+		s.showEvent(address, ev, start, took)
 	}
 	if ev.counts() {
-		s.record(address, ev, start, took)
+		s.record(address, ev, start)
 		return
 	}
 	if ev != Success || s.tracked.Load() == 0 {
@@ -123,44 +123,38 @@ func (s *Set) Report(address string, ev Event, start time.Time, took time.Durati
 	}
 	s.sweepWhenDue(start.Add(took))
 	if s.shard(address).knows(address) {
-		s.record(address, ev, start, took)
+		s.record(address, ev, start)
+	}
+}
+
+// showEvent calls the hooks that see every event.
+func (s *Set) showEvent(address string, ev Event, start time.Time, took time.Duration) {
+	if s.closed.Load() {
+		return
+	}
+	for _, hook := range s.opts.eventHooks {
+		hook(address, ev, start, took)
 	}
 }
 
 // record is Report beyond its short cuts.
-func (s *Set) record(address string, ev Event, start time.Time, took time.Duration) {
+func (s *Set) record(address string, ev Event, start time.Time) {
 	now := s.opts.clock()
-	sh := s.shard(address)
+	s.recordAt(s.shard(address), address, ev, start, now)
+	s.changes.deliver()
+	s.sweepWhenDue(now)
+}
+
+func (s *Set) recordAt(sh *shard, address string, ev Event, start, now time.Time) {
 	sh.mu.Lock()
-	e, evicted := s.admit(sh, address, ev, now)
+	defer sh.mu.Unlock()
+	e := s.admit(sh, address, ev, now)
 	if e == nil {
-		sh.mu.Unlock()
 		return
 	}
 	from := e.state
 	e.record(&s.opts, ev, start, now)
-	done := s.conclude(sh, address, e, from, ev, now)
-	sh.mu.Unlock()
-
-	if s.opts.dashboard {
-		done.circuit.report(ev, start, took)
-	}
-	s.carryOut(evicted)
-	s.carryOut(done)
-	s.sweepWhenDue(now)
-}
-
-// Circuit names the hystrix circuit that shows address. It is false when none
-// does: the address is healthy and WithDashboard is off, or the pool of names
-// is exhausted.
-func (s *Set) Circuit(address string) (name string, ok bool) {
-	sh := s.shard(address)
-	sh.mu.RLock()
-	defer sh.mu.RUnlock()
-	if e := sh.entries[address]; e != nil && e.circuit != nil {
-		return e.circuit.name, true
-	}
-	return "", false
+	s.conclude(sh, address, e, from, ev, now)
 }
 
 // Stats is a snapshot of a Set, for metrics.
@@ -169,33 +163,21 @@ type Stats struct {
 	// whose circuit is open or half-open.
 	Tracked int
 	Open    int
-	// Circuits is how many hystrix circuits were made; never more than
-	// WithPoolSize.
-	Circuits int
-	// Dropped is how many events hystrix did not take, because its queue of
-	// metrics was full. They are missing in its figures only.
-	Dropped uint64
 }
 
 // Stats returns a snapshot. Its figures may be of slightly different moments.
 func (s *Set) Stats() Stats {
-	return Stats{
-		Tracked:  int(s.tracked.Load()),
-		Open:     int(s.open.Load()),
-		Circuits: s.pool.count(),
-		Dropped:  s.dropped.Load(),
-	}
+	return Stats{Tracked: int(s.tracked.Load()), Open: int(s.open.Load())}
 }
 
 // Close forgets every address, after which all are closed and reports change
-// nothing, and closes the hystrix circuits this Set opened, which remain in
-// hystrix, idle. It may be called more than once.
+// nothing. The hooks see the circuits that it closes. It may be called more
+// than once.
 func (s *Set) Close() {
 	s.closed.Store(true)
 	now := s.opts.clock()
 	for i := range s.shards {
-		for _, done := range s.empty(&s.shards[i], now) {
-			s.carryOut(done)
-		}
+		s.forgetAll(&s.shards[i], now)
 	}
+	s.changes.deliver()
 }

@@ -10,7 +10,7 @@ import (
 )
 
 var letters = map[rune]Event{
-	'S': Success, 'R': Refused, 'B': Broken, 'T': Timeout, 'F': Failure, 'I': Ignored,
+	'S': Success, 'R': Refused, 'U': Unreachable, 'B': Broken, 'T': Timeout, 'O': Outrun, 'F': Failure, 'I': Ignored,
 }
 
 func TestConsecutiveFailures(t *testing.T) {
@@ -38,6 +38,15 @@ func TestConsecutiveFailures(t *testing.T) {
 		{name: "a refused dial last", events: "BBR", open: true},
 		{name: "refused dials, a success between", events: "RSR"},
 		{name: "refused dials alone would have done", events: "TRR", open: true, refused: true},
+		{name: "a dial that timed out weighs 1", events: "UUUU"},
+		{name: "dials that timed out are not refused", events: "UUUUU", open: true},
+		{name: "they break a streak of refusals", events: "RUR", open: true},
+		{name: "refused dials after one that timed out", events: "URR", open: true, refused: true},
+		{name: "outrun attempts within moments", events: "OOOOOOOOOOOO"},
+		{name: "outrun attempts and one below the threshold", events: "OOOOBBBB"},
+		{name: "outrun attempts do not hide other failures", events: "OOOOBBBBB", open: true},
+		{name: "an outrun attempt breaks a streak of refusals", events: "ROR", open: true},
+		{name: "threshold 1, outrun", opts: []Option{WithThreshold(1)}, events: "O"},
 		{name: "threshold 1", opts: []Option{WithThreshold(1)}, events: "T", open: true},
 		{name: "threshold 1, refused", opts: []Option{WithThreshold(1)}, events: "R", open: true, refused: true},
 		{name: "threshold 8, seven", opts: []Option{WithThreshold(8)}, events: "BBBBBBB"},
@@ -45,14 +54,12 @@ func TestConsecutiveFailures(t *testing.T) {
 		{name: "weight 1, four", opts: []Option{WithRefusedWeight(1)}, events: "RRRR"},
 		{name: "weight 1, five", opts: []Option{WithRefusedWeight(1)}, events: "RRRRR", open: true, refused: true},
 		{name: "heavy weight", opts: []Option{WithRefusedWeight(50)}, events: "R", open: true, refused: true},
-		{name: "without hystrix", opts: []Option{WithPoolSize(0)}, events: "BBBBB", open: true},
-		{name: "with the dashboard", opts: []Option{WithDashboard(true), WithPoolSize(1)}, events: "SSSSSSSSSSBBBBB", open: true},
 		{name: "no such event", opts: []Option{WithThreshold(1)}, events: "?"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			c := newClock()
-			s := newSet(t, c, append([]Option{WithPoolSize(1)}, tt.opts...)...)
+			s := newSet(t, c, tt.opts...)
 			for i, r := range tt.events {
 				if tt.open && i == len(tt.events)-1 && s.AnyOpen() {
 					t.Errorf("open before the last event")
@@ -79,7 +86,7 @@ func TestConsecutiveFailures(t *testing.T) {
 
 func TestRefusedIsTheLatestEvidence(t *testing.T) {
 	c := newClock()
-	s := newSet(t, c, WithPoolSize(1))
+	s := newSet(t, c)
 	expect := func(events string, want bool) {
 		t.Helper()
 		for _, r := range events {
@@ -97,7 +104,7 @@ func TestRefusedIsTheLatestEvidence(t *testing.T) {
 
 func TestOnlyASuccessBegunAfterTheTripCloses(t *testing.T) {
 	c := newClock()
-	s := newSet(t, c, WithPoolSize(1))
+	s := newSet(t, c)
 	before := c.Now()
 	for range 5 {
 		attempt(s, c, "a:1", Broken)
@@ -117,7 +124,7 @@ func TestOnlyASuccessBegunAfterTheTripCloses(t *testing.T) {
 
 func TestFailuresBegunBeforeRecoveryDoNotCount(t *testing.T) {
 	c := newClock()
-	s := newSet(t, c, WithPoolSize(1))
+	s := newSet(t, c)
 	for range 5 {
 		attempt(s, c, "a:1", Timeout)
 	}
@@ -164,11 +171,24 @@ func TestProbe(t *testing.T) {
 		{"three windows without a probe", "BBBBB", []step{
 			{w, true, true}, {2 * w, false, false}, {w, false, true},
 		}},
+		{"dials that timed out: not a call that cannot be retried", "UUUUU", []step{
+			{w, false, false}, {0, true, true},
+		}},
+		{"forced probes become rare", "BBBBB", []step{
+			{3*w - 1, false, false}, {1, false, true},
+			{6*w - 1, false, false}, {1, false, true},
+			{12*w - 1, false, false}, {1, false, true},
+			{24*w - 1, false, false}, {1, false, true},
+			{30*w - 1, false, false}, {1, false, true},
+			{30*w - 1, false, false}, {1, false, true},
+			{0, true, false}, {w, true, true}, // to which other calls are not held
+			{30*w - 1, false, false}, {1, false, true},
+		}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			c := newClock()
-			s := newSet(t, c, WithPoolSize(1), WithSleepWindow(w))
+			s := newSet(t, c, WithSleepWindow(w))
 			for _, r := range tt.trip {
 				attempt(s, c, "a:1", letters[r])
 			}
@@ -187,7 +207,7 @@ func TestProbe(t *testing.T) {
 
 func TestProbeOfAClosedCircuitIsGranted(t *testing.T) {
 	c := newClock()
-	s := newSet(t, c, WithPoolSize(1))
+	s := newSet(t, c)
 	if !s.Probe("a:1", false) {
 		t.Error("denied while nothing is open")
 	}
@@ -201,7 +221,7 @@ func TestProbeOfAClosedCircuitIsGranted(t *testing.T) {
 
 func TestFailedProbeWaitsForTheNextWindow(t *testing.T) {
 	c := newClock()
-	s := newSet(t, c, WithPoolSize(1))
+	s := newSet(t, c)
 	for range 5 {
 		attempt(s, c, "a:1", Broken)
 	}
@@ -225,7 +245,7 @@ func TestFailedProbeWaitsForTheNextWindow(t *testing.T) {
 
 func TestOneProbePerWindowUnderConcurrency(t *testing.T) {
 	c := newClock()
-	s := newSet(t, c, WithPoolSize(1))
+	s := newSet(t, c)
 	for range 5 {
 		attempt(s, c, "a:1", Broken)
 	}
@@ -248,7 +268,7 @@ func TestOneProbePerWindowUnderConcurrency(t *testing.T) {
 }
 
 func TestConcurrentUse(t *testing.T) {
-	s, err := New(WithPoolSize(4), WithSleepWindow(time.Millisecond), WithHook(func(Transition) {}))
+	s, err := New(WithSleepWindow(time.Millisecond), WithHook(func(Transition) {}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,17 +278,20 @@ func TestConcurrentUse(t *testing.T) {
 		wg.Go(func() {
 			for i := range 500 {
 				address := fmt.Sprintf("10.0.0.%d:80", (worker+i)%12)
-				ev := Event((worker*7 + i/3) % 6)
+				ev := Event((worker*7 + i/3) % len(letters))
 				if open, _ := s.Open(address); !open || s.Probe(address, i%2 == 0) {
 					s.Report(address, ev, time.Now(), time.Microsecond)
 				}
-				s.Circuit(address)
+				for open := range s.OpenAddresses() {
+					s.Probe(open, true)
+				}
+				s.Ejected()
 			}
 		})
 	}
 	wg.Wait()
 	stats := s.Stats()
-	if stats.Circuits > 4 || stats.Tracked > 12 || stats.Open > stats.Tracked || (stats.Open > 0) != s.AnyOpen() {
+	if stats.Tracked > 12 || stats.Open > stats.Tracked || (stats.Open > 0) != s.AnyOpen() {
 		t.Errorf("inconsistent: %+v, AnyOpen %v", stats, s.AnyOpen())
 	}
 	open := 0
@@ -276,6 +299,9 @@ func TestConcurrentUse(t *testing.T) {
 		if isOpen(s, fmt.Sprintf("10.0.0.%d:80", i)) {
 			open++
 		}
+	}
+	if listed := len(s.Ejected()); listed != open {
+		t.Errorf("%d addresses are open, Ejected lists %d", open, listed)
 	}
 	if open != stats.Open {
 		t.Errorf("%d addresses are open, Stats says %d", open, stats.Open)
@@ -285,8 +311,8 @@ func TestConcurrentUse(t *testing.T) {
 func TestHook(t *testing.T) {
 	c := newClock()
 	var got []string
-	s := newSet(t, c, WithPoolSize(1), WithHook(func(tr Transition) {
-		got = append(got, fmt.Sprintf("%s %v-%v %v %v", tr.Address, tr.From, tr.To, tr.Event, tr.Circuit != ""))
+	s := newSet(t, c, WithHook(func(tr Transition) {
+		got = append(got, fmt.Sprintf("%s %v-%v %v", tr.Address, tr.From, tr.To, tr.Event))
 	}))
 	for range 6 {
 		attempt(s, c, "a:1", Broken)
@@ -304,13 +330,13 @@ func TestHook(t *testing.T) {
 	}
 	s.Close()
 	want := []string{
-		"a:1 closed-open broken true",
-		"a:1 open-half-open ignored true",
-		"a:1 half-open-open timeout true",
-		"a:1 open-half-open ignored true",
-		"a:1 half-open-closed success true",
-		"b:1 closed-open refused false",
-		"b:1 open-closed ignored false",
+		"a:1 closed-open broken",
+		"a:1 open-half-open ignored",
+		"a:1 half-open-open timeout",
+		"a:1 open-half-open ignored",
+		"a:1 half-open-closed success",
+		"b:1 closed-open refused",
+		"b:1 open-closed ignored",
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("transitions\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -321,7 +347,7 @@ func TestHookMayUseTheSet(t *testing.T) {
 	c := newClock()
 	var s *Set
 	seen := false
-	s = newSet(t, c, WithPoolSize(1), WithHook(func(tr Transition) {
+	s = newSet(t, c, WithHook(func(tr Transition) {
 		seen = isOpen(s, tr.Address)
 		s.Report(tr.Address, Ignored, c.Now(), 0)
 	}))
@@ -335,7 +361,7 @@ func TestHookMayUseTheSet(t *testing.T) {
 
 func TestClose(t *testing.T) {
 	c := newClock()
-	s := newSet(t, c, WithPoolSize(1))
+	s := newSet(t, c)
 	for range 5 {
 		attempt(s, c, "a:1", Broken)
 	}
@@ -360,10 +386,9 @@ func TestNewRefuses(t *testing.T) {
 		{[]Option{WithSleepWindow(0)}, "breaker: WithSleepWindow(0s): must be above 0 and at most 1h"},
 		{[]Option{WithSleepWindow(-time.Second)}, "breaker: WithSleepWindow(-1s): must be above 0 and at most 1h"},
 		{[]Option{WithSleepWindow(time.Hour + 1)}, "breaker: WithSleepWindow(1h0m0.000000001s): must be above 0 and at most 1h"},
-		{[]Option{WithPoolSize(-1)}, "breaker: WithPoolSize(-1): must be at least 0"},
-		{[]Option{WithNamePrefix("")}, `breaker: WithNamePrefix(""): must not be empty`},
 		{[]Option{WithClock(nil)}, "breaker: WithClock(nil): must be a time source, such as time.Now"},
-		{[]Option{WithDashboard(true), WithPoolSize(0)}, "breaker: WithDashboard(true): needs WithPoolSize of at least 1"},
+		{[]Option{WithHook(nil)}, "breaker: WithHook(nil): must be a function"},
+		{[]Option{WithEventHook(nil)}, "breaker: WithEventHook(nil): must be a function"},
 		{[]Option{nil}, "breaker: nil Option: leave it out instead"},
 	}
 	for _, tt := range tests {
@@ -377,7 +402,7 @@ func TestNewRefuses(t *testing.T) {
 func TestNames(t *testing.T) {
 	for want, got := range map[string]fmt.Stringer{
 		"ignored": Ignored, "success": Success, "refused": Refused, "broken": Broken, "timeout": Timeout,
-		"failure": Failure, "event(77)": Event(77),
+		"failure": Failure, "unreachable": Unreachable, "outrun": Outrun, "event(77)": Event(77),
 		"closed": Closed, "open": Open, "half-open": HalfOpen, "state(9)": State(9),
 	} {
 		if got.String() != want {

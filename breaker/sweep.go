@@ -29,38 +29,32 @@ func (s *Set) sweepWhenDue(at time.Time) {
 		return
 	}
 	sh := &s.shards[s.sweeper.cursor.Add(1)%shardCount]
-	for _, done := range s.sweep(sh, now) {
-		s.carryOut(done)
+	if sh.size.Load() > 0 {
+		s.forgetIdle(sh, now, s.idle())
+		s.changes.deliver()
 	}
 }
 
 func (s *Set) idle() time.Duration {
-	return max(forgetAfter, 2*quietWindows*s.opts.sleepWindow)
+	return max(forgetAfter, 2*maxForcedWindows*s.opts.sleepWindow)
 }
 
-func (s *Set) sweep(sh *shard, now time.Time) []outcome {
-	if sh.size.Load() == 0 {
-		return nil
-	}
-	var gone []outcome
-	idle := s.idle()
+// forgetIdle forgets what has not mattered for idle.
+func (s *Set) forgetIdle(sh *shard, now time.Time, idle time.Duration) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	for address, e := range sh.entries {
 		if now.Sub(e.seen) >= idle {
-			gone = append(gone, s.forget(sh, address, e, now))
+			s.forget(sh, address, e, now)
 		}
 	}
-	return gone
 }
 
-// empty forgets all of a shard.
-func (s *Set) empty(sh *shard, now time.Time) []outcome {
-	var gone []outcome
+// forgetAll forgets everything.
+func (s *Set) forgetAll(sh *shard, now time.Time) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	for address, e := range sh.entries {
-		gone = append(gone, s.forget(sh, address, e, now))
+		s.forget(sh, address, e, now)
 	}
-	return gone
 }

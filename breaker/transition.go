@@ -40,9 +40,9 @@ type Transition struct {
 	// probe was granted, or a circuit was forgotten because its address had
 	// been idle for minutes or the Set was closed.
 	Event Event
-	// At is the Set's own clock.
+	// At is when it changed, on the Set's own clock.
 	At time.Time
-	// Circuit names the hystrix circuit that shows this address. It is empty
-	// when the pool of names is exhausted.
-	Circuit string
+	// NextProbe is when the next sleep window begins, which grants a probe. It
+	// is zero when the circuit closed.
+	NextProbe time.Time
 }

@@ -91,6 +91,10 @@ type Call struct {
 	// executed, unless it has waited for it. 0 where it is not known: then it is
 	// as late as it arrives.
 	Attempt int64
+	// Declared says that the service was told that the endpoint is executed once per
+	// key, and not only that this call happened to have one. It is passed on to the
+	// store, see [Claim].
+	Declared bool
 	// Body is the request, for its fingerprint; see [FingerprintOf].
 	Body any
 	// Reply is a pointer to the reply that the handler fills, or a replay. It is
@@ -206,7 +210,7 @@ func (g *Guard) newRequest(c Call) (*request, error) {
 	r.claim = Claim{
 		Key: r.scope.StoreKey(), Owner: g.newOwner(), Fingerprint: fingerprint, Attempt: c.Attempt,
 		Lease: g.lease, Timeout: g.executionTimeout + g.storeTimeout, Retention: g.kept(), ReleaseMemory: g.releaseMemory,
-		Takeover: g.takeover.wanted(), Instance: g.instance,
+		Takeover: g.takeover.wanted(), Instance: g.instance, Declared: c.Declared,
 	}
 	if !g.hashedOnly {
 		r.claim.Scope = r.scope

@@ -101,6 +101,10 @@ type Claim struct {
 	Wait time.Duration
 	// Takeover asks for an orphan too.
 	Takeover bool
+	// Declared says that the service relies on the endpoint to be executed once:
+	// see [Call]. A transactional store may take it for an error there, and only
+	// there, that a handler does not use the transaction.
+	Declared bool
 }
 
 // Owner is a random token of fixed width that one claim has and no other.

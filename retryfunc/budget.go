@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,8 +25,11 @@ const (
 // and defaults are those of Finagle's RetryBudget (20 % of the calls plus 10
 // retries a second, over 10 s).
 //
-// Make one per client with [NewBudget]. It is safe for concurrent use.
+// Make one per client with [NewBudget], and take that of each callee with
+// [Budget.Of]: where one callee fails, the retries of the others must not pay
+// for it. It is safe for concurrent use.
 type Budget struct {
+	options budgetOptions
 	deposit int64 // credit per call
 	reserve int64 // credit the window starts with
 	slice   time.Duration
@@ -36,6 +40,9 @@ type Budget struct {
 	credit  [budgetSlices]int64
 	balance int64 // sum of credit
 	current int64 // number of the slice that now falls into
+
+	callees sync.Map // name → *Budget
+	known   atomic.Int64
 }
 
 type budgetOptions struct {
@@ -81,13 +88,39 @@ func NewBudget(opts ...BudgetOption) (*Budget, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
+	return o.budget(), nil
+}
+
+func (o *budgetOptions) budget() *Budget {
 	return &Budget{
+		options: *o,
 		deposit: int64(math.Round(o.ratio * retryCost)),
 		reserve: int64(float64(o.minPerSecond) * o.window.Seconds() * retryCost),
 		slice:   o.window / budgetSlices,
 		clock:   o.clock,
 		start:   o.clock(),
-	}, nil
+	}
+}
+
+// maxCallees bounds the budgets that one budget keeps, should names be made up
+// at run time.
+const maxCallees = 4096
+
+// Of returns the budget of one callee, with b's ratio, floor and window and a
+// balance of its own: the same for the same name. Beyond some 4,000 names all
+// others share b itself.
+func (b *Budget) Of(callee string) *Budget {
+	if known, ok := b.callees.Load(callee); ok {
+		return known.(*Budget) //nolint:forcetypeassert // nothing else is stored
+	}
+	if b.known.Load() >= maxCallees {
+		return b
+	}
+	own, loaded := b.callees.LoadOrStore(callee, b.options.budget())
+	if !loaded {
+		b.known.Add(1)
+	}
+	return own.(*Budget) //nolint:forcetypeassert // nothing else is stored
 }
 
 func (o *budgetOptions) validate() error {

@@ -20,6 +20,19 @@ const (
 	ReasonBudget   Reason = "budget"
 	ReasonServer   Reason = "server said do not retry"
 	ReasonCanceled Reason = "canceled"
+	// ReasonUndeclared: the call may have run, and nobody has said that it may
+	// run twice.
+	ReasonUndeclared Reason = "endpoint's safety unknown: declare it (wrapper.WithSafety, wrapper.EndpointSafety " +
+		"or idempotency_level), or have every instance deduplicate in one store"
+	// ReasonOverdue: the attempt had its share of the call's time, and the next
+	// one was begun beside it. Its late answer still counts.
+	ReasonOverdue Reason = "no answer yet: another attempt was begun beside it"
+	// ReasonRunning: another attempt of the call was running, and was waited for.
+	ReasonRunning Reason = "another attempt is running"
+	// ReasonOutrun: another attempt was answered first.
+	ReasonOutrun Reason = "another attempt was answered first"
+	// ReasonAbsent: nothing was sent, and no other instance showed up.
+	ReasonAbsent Reason = "no other instance, and none appeared in time"
 )
 
 // Decision is what was decided after a failed attempt.

@@ -247,7 +247,7 @@ func ExampleObserve() {
 	c := client.NewClient(client.Retry(policy))
 	ask(c, "Wallet.Tip", errTimeout)
 	// Output:
-	// hello-srv/Wallet.Tip attempt 1: timeout, retry false: policy
+	// hello-srv/Wallet.Tip attempt 1: timeout, retry false: endpoint's safety unknown: declare it (wrapper.WithSafety, wrapper.EndpointSafety or idempotency_level), or have every instance deduplicate in one store
 	// false
 }
 

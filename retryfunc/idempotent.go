@@ -9,7 +9,7 @@ import (
 
 // Idempotent retries calls of safe and idempotent endpoints, and no others,
 // when nothing ran, or what ran bears repeating: NotSent, Refused, Broken,
-// Timeout and Internal. The rule is asked first; where it has no opinion, what
+// Timeout, Internal, and a proxy's 502, 503 and 504. The rule is asked first; where it has no opinion, what
 // the [Attempt] in ctx says of the endpoint counts. A nil rule is an error.
 func Idempotent(rule Rule) (client.RetryFunc, error) {
 	if rule == nil {
@@ -26,6 +26,8 @@ func Idempotent(rule Rule) (client.RetryFunc, error) {
 		switch a.Class {
 		case NotSent, Refused, Broken, Timeout, Internal:
 			return a.Safety.Repeatable(), nil
+		case Application:
+			return FromGateway(err) && a.Safety.Repeatable(), nil
 		default:
 			return false, nil
 		}

@@ -39,9 +39,10 @@ func OnError(ctx context.Context, req client.Request, retryCount int, err error)
 //   - NotSent and Refused always: nothing ran.
 //   - Broken and Timeout where the endpoint is safe or idempotent, or the call
 //     carries a key that every candidate node honours ([Attempt.KeyTrusted]).
-//   - Internal where the endpoint is safe or idempotent.
-//   - Application, NoNode and Canceled never, nor what a server asked not to be
-//     retried.
+//   - Internal, and the answers 502, 503 and 504, which proxies give for
+//     instances that are gone, where the endpoint is safe or idempotent.
+//   - Other Application answers, NoNode and Canceled never, nor what a server
+//     asked not to be retried.
 //
 // Without an [Attempt] in ctx nothing is known of endpoint and key, so only
 // NotSent and Refused are retried; combine it with [Idempotent] by [Any] to say
@@ -55,11 +56,34 @@ func Careful(ctx context.Context, req client.Request, retryCount int, err error)
 	case NotSent, Refused:
 		return true, nil
 	case Broken, Timeout:
-		return a.Safety.Repeatable() || a.KeyTrusted, nil
+		return a.repeatable(ctx) || a.KeyTrusted, nil
 	case Internal:
-		return a.Safety.Repeatable(), nil
+		return a.repeatable(ctx), nil
+	case Application:
+		return FromGateway(err) && a.repeatable(ctx), nil
 	default:
 		return false, nil
+	}
+}
+
+// repeatable reports whether the endpoint may run twice, and leaves word where
+// nobody has said so.
+func (a *Attempt) repeatable(ctx context.Context) bool {
+	if a.Safety == SafetyUnknown && !a.KeyTrusted {
+		note(ctx, ReasonUndeclared)
+	}
+	return a.Safety.Repeatable()
+}
+
+// FromGateway reports whether err is an answer that a proxy gives in the place
+// of an instance: 502, 503 (UNAVAILABLE) or 504. A handler's own looks the same, and bears repeating as well
+// where the endpoint is safe.
+func FromGateway(err error) bool {
+	switch codeOf(err) {
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -75,6 +75,14 @@ func (c *Call) SelectOption() selector.SelectOption {
 	return c.bound.option
 }
 
+// SetRetriable says whether the call can be made elsewhere if the next attempt
+// fails, where that was not known to NewCall or Init.
+func (c *Call) SetRetriable(retriable bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.retriable = retriable
+}
+
 // MarkTried records that address is being tried, for attempts whose node was
 // chosen by others.
 func (c *Call) MarkTried(address string) {
@@ -93,15 +101,50 @@ func (c *Call) Tried(address string) bool {
 	return slices.Contains(c.tried, address)
 }
 
+// Accepts tells whether address is a node for the next attempt: one that this
+// call has not tried and that is not ejected, or is due for a probe, which is
+// then claimed. The cap does not apply, since the other candidates are not asked.
+func (c *Call) Accepts(address string) bool {
+	if c.Tried(address) {
+		return false
+	}
+	if !c.balancer.anyOpen() {
+		return true
+	}
+	if open, _ := c.balancer.ejector.Open(address); !open {
+		return true
+	}
+	return c.probes(address)
+}
+
+// probes claims the probe of an ejected address, if it is due.
+func (c *Call) probes(address string) bool {
+	c.mu.Lock()
+	retriable := c.retriable
+	c.mu.Unlock()
+	return c.balancer.ejector.Probe(address, retriable)
+}
+
 // Untried tells whether the next attempt finds an admitted node that this
 // call has not tried, so that it need not wait. It is false before any
 // candidates are known, and where the only untried nodes are ejected.
-func (c *Call) Untried() bool {
+func (c *Call) Untried() bool { return c.UntriedAmong(c.Services()) }
+
+// UntriedAmong is Untried for other candidates than those that are in force.
+func (c *Call) UntriedAmong(services []*registry.Service) bool {
 	c.mu.Lock()
-	services, attempted, latest := c.services, c.tried, c.last
+	attempted, latest := c.tried, c.last
 	c.mu.Unlock()
 	var room [surveyRoom]mark
 	return c.survey(room[:0], services, attempted, latest).some(untried)
+}
+
+// Consider makes services the candidates of this call, where they were chosen
+// from by others.
+func (c *Call) Consider(services []*registry.Service) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.services = services
 }
 
 // Services returns the candidates of this call: what the strategy last ran on,

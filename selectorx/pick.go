@@ -2,6 +2,7 @@ package selectorx
 
 import (
 	"math/rand/v2"
+	"reflect"
 	"slices"
 
 	"go-micro.dev/v4/registry"
@@ -23,6 +24,59 @@ func (c *Call) run(services []*registry.Service) selector.Next {
 	defer c.mu.Unlock()
 	c.services, c.first = services, first
 	return c.bound.next
+}
+
+// Pick returns the node of the next attempt, among the nodes of services and by
+// the rules of the package, with inner (nil: go-micro's Random) for the choice
+// among those left, and marks it as tried. services are in force as those of
+// Strategy are. The error is inner's, or selector.ErrNoneAvailable.
+func (c *Call) Pick(services []*registry.Service, inner selector.Strategy) (*registry.Node, error) {
+	c.mu.Lock()
+	c.inner, c.services, c.first = inner, services, nil
+	if isRandom(inner) {
+		c.inner = nil
+	}
+	inner, attempted := c.inner, c.tried
+	c.mu.Unlock()
+	if len(attempted) > 0 || c.balancer.anyOpen() || slices.Contains(services, nil) {
+		return c.pickAgain()
+	}
+	node, err := firstOf(services, inner)
+	if err != nil {
+		return nil, err
+	}
+	if judge(node, nil, "") != 0 {
+		return c.pickAgain()
+	}
+	c.MarkTried(node.Address)
+	return node, nil
+}
+
+// isRandom tells whether a strategy is go-micro's default, which is random
+// among the nodes; so are we, without copying them.
+func isRandom(strategy selector.Strategy) bool {
+	return strategy == nil ||
+		reflect.ValueOf(strategy).Pointer() == reflect.ValueOf(selector.Random).Pointer()
+}
+
+// firstOf asks inner for a node; nil is random. Services without any nodes have
+// none.
+func firstOf(services []*registry.Service, inner selector.Strategy) (*registry.Node, error) {
+	if inner != nil {
+		return inner(services)()
+	}
+	n := countNodes(services)
+	if n == 0 {
+		return nil, selector.ErrNoneAvailable
+	}
+	i := rand.IntN(n)
+	for _, service := range services {
+		if i < len(service.Nodes) {
+			return service.Nodes[i], nil
+		}
+		i -= len(service.Nodes)
+	}
+	return nil, selector.ErrNoneAvailable
 }
 
 // pick returns the node of the next attempt and marks it as tried.
@@ -111,7 +165,7 @@ func (c *Call) probe(m marks, services []*registry.Service, inner selector.Strat
 		for _, node := range nodesOf(service) {
 			k := m[i]
 			i++
-			if k&(unusable|tried) != 0 || k&(ejected|refused) == 0 || !c.balancer.ejector.Probe(node.Address, c.retriable) {
+			if k&(unusable|tried) != 0 || k&(ejected|refused) == 0 || !c.probes(node.Address) {
 				continue
 			}
 			if inner == nil {

@@ -71,7 +71,7 @@ func (s *switching) Select(service string, opts ...selector.SelectOption) (selec
 	all = append(append(all, opts...), call.SelectOption())
 	next, err := s.Selector.Select(service, all...)
 	if err == nil && call.Services() == nil {
-		return call.sieve(next), nil
+		return call.FilterNext(next), nil
 	}
 	return next, err
 }

@@ -278,7 +278,7 @@ func TestSelectorThatIgnoresStrategies(t *testing.T) {
 			again++
 		}
 	}
-	if again > 2 { // Random may insist: (1/3)^sieveTries
+	if again > 2 { // Random may insist: (1/3)^filterTries
 		t.Errorf("%d of 200 second attempts went to the first's node", again)
 	}
 	e.trip(false, "n1")
@@ -336,15 +336,15 @@ func TestSelectorThatIsLate(t *testing.T) {
 	}
 }
 
-func TestSieveOfFewNodes(t *testing.T) {
-	next := new(Call).sieve(selector.Random([]*registry.Service{service("1", "n0")}))
+func TestFilterNextOfFewNodes(t *testing.T) {
+	next := new(Call).FilterNext(selector.Random([]*registry.Service{service("1", "n0")}))
 	for range 3 {
 		if a := pick(t, next); a != "n0" {
 			t.Errorf("picked %s", a)
 		}
 	}
 	turns := NewRoundRobin()
-	next = new(Call).sieve(turns([]*registry.Service{service("1", "n0", "n1")}))
+	next = new(Call).FilterNext(turns([]*registry.Service{service("1", "n0", "n1")}))
 	for range 10 {
 		if one, two := pick(t, next), pick(t, next); one == two {
 			t.Errorf("%s twice in a row", one)
@@ -355,7 +355,7 @@ func TestSieveOfFewNodes(t *testing.T) {
 		"no address":   selector.Random([]*registry.Service{service("1", "")}),
 		"empty-handed": strategies()["empty-handed"](nil),
 	} {
-		if node, err := new(Call).sieve(broken)(); !errors.Is(err, selector.ErrNoneAvailable) {
+		if node, err := new(Call).FilterNext(broken)(); !errors.Is(err, selector.ErrNoneAvailable) {
 			t.Errorf("%s: %v, %v", name, node, err)
 		}
 	}

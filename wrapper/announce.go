@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"go-micro.dev/v4/client"
 	"go-micro.dev/v4/registry"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
@@ -69,20 +68,6 @@ func announceOneStore(services []*registry.Service) bool {
 		}
 	}
 	return store != ""
-}
-
-// learnSafety finds out whether the endpoint may run twice: from the user, from
-// what the servers announce, from its protobuf description or HTTP verb.
-func (s *call) learnSafety(ctx context.Context, req client.Request) retryfunc.Safety {
-	if s.client.safety != nil {
-		if safety := s.client.safety(ctx, req); safety != retryfunc.SafetyUnknown {
-			return safety
-		}
-	}
-	if safety := announcedSafety(s.nodes.Services(), req.Endpoint()); safety != retryfunc.SafetyUnknown {
-		return safety
-	}
-	return s.client.described(ctx, req)
 }
 
 // announcedSafety is the weakest safety that any version of the service

@@ -10,43 +10,209 @@ import (
 	"go-micro.dev/v4/client"
 	merrors "go-micro.dev/v4/errors"
 	"go-micro.dev/v4/registry"
+	"go-micro.dev/v4/selector"
 
+	"github.com/oncemore-dev/oncemore/breaker"
 	"github.com/oncemore-dev/oncemore/retryfunc"
 )
 
-// attempt is one try of a call, from the moment it was given a node.
+// attempt is one go of the inner client: it picks a node and sends the request
+// there once, unless a wrapper inside ours sends it again.
 type attempt struct {
+	call    *call
+	onlyNew bool // it may go only where the call has not been
+	last    bool // no other may follow it
+	picked  string
+	address string // where a stream goes whose caller gave addresses
+
+	// The loop's.
+	cancel    context.CancelFunc // of its own context, if it has one
+	stream    client.Stream      // what opened, where the call is one
+	err       error
+	done      bool
+	overdue   bool // it has had its share
+	abandoned bool // it was cut
+
+	seen // guarded by the call's mu
+}
+
+// seen is what an attempt has seen, for its loop to read.
+type seen struct {
+	entered      bool
+	entry        int // its place in the story
+	keyNeeded    bool
+	nothingNew   bool // there is no node that the call has not tried
+	dialTimedOut bool
+	dialing      *dialing
+}
+
+// entry is an attempt's part of the story. It is guarded by the call's mu.
+type entry struct {
 	Attempt
 	began  time.Time
 	again  bool // the call had tried this address before
 	ended  bool // its outcome is known
-	judged bool // whether to retry it has been decided
+	judged bool // it was counted
 }
 
-// attempt is the CallFunc that go-micro's loop runs for each try.
-func (s *call) attempt(
-	ctx context.Context, node *registry.Node, req client.Request, rsp any, opts client.CallOptions,
-) error {
-	node = s.substitute(node, opts.Address)
-	i, err := s.begin(ctx, node, req)
-	if err != nil {
-		return err
+func (e *entry) end(class retryfunc.Class) {
+	e.ended, e.Class, e.Duration = true, class, time.Since(e.began)
+}
+
+// What an attempt answers that is not, or no longer, part of its call.
+var (
+	errKeyNeeded = errors.New("wrapper: the endpoint turned out to need a key")
+	errOutrun    = merrors.New("go.micro.client", "another attempt of this call was answered first", 408)
+)
+
+// errCallEnded is what an attempt answers that was started after its call had
+// ended.
+func errCallEnded(ctx context.Context) error {
+	return merrors.Timeout("go.micro.client", "call ended before this attempt was sent: %v", context.Cause(ctx))
+}
+
+// send makes the attempt: go-micro's own client, once, without its retries.
+func (a *attempt) send(ctx context.Context) (err error) {
+	s := a.call
+	opts := append(slices.Clip(s.options), a.apply)
+	if s.streaming {
+		err = a.open(ctx, opts)
+	} else {
+		err = s.client.Client.Call(ctx, s.req, s.rsp, slices.Clip(opts)...)
 	}
-	t := s.newTry(i, node, req, rsp, opts)
-	t.limit(s.timeLimit(ctx, opts.RequestTimeout))
-	err = t.run(s.terms.withMetadata(ctx, i+1, s.streamID(node)))
-	s.end(i, t, err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil && s.replied == a {
+		s.replied = nil // a wrapper inside made an error of its reply
+	}
+	if err != nil && a.keyNeeded {
+		return errKeyNeeded // go-micro keeps no more than the text of what the strategy said
+	}
 	return err
 }
 
-// substitute picks the node itself where go-micro took one of the addresses that
-// the caller gave: it then bypasses every strategy and would return to a dead
-// one. Any other node is a proxy, or another wrapper's choice.
-func (s *call) substitute(node *registry.Node, addresses []string) *registry.Node {
-	if !slices.Contains(addresses, node.Address) {
+// apply puts the attempt into the options of the inner client. Others may apply
+// it to a copy of theirs, so it may run more than once. It never appends to a
+// slice that it does not own.
+func (a *attempt) apply(o *client.CallOptions) {
+	s := a.call
+	o.Retries, o.Retry, o.Backoff = s.client.transport.oneAttempt(), neverRetry, noBackoff
+	if s.streaming {
+		a.applyToStream(o)
+	} else {
+		o.CallWrappers = append(slices.Clip(o.CallWrappers), a.wrap)
+	}
+	o.SelectOptions = slices.Clip(append(slices.Clip(o.SelectOptions), a.choose))
+}
+
+func neverRetry(context.Context, client.Request, int, error) (bool, error) { return false, nil }
+
+func noBackoff(context.Context, client.Request, int) (time.Duration, error) { return 0, nil }
+
+// choose puts the call's rules around the strategy that it would have used.
+func (a *attempt) choose(o *selector.SelectOptions) {
+	inner := o.Strategy
+	o.Strategy = func(services []*registry.Service) selector.Next {
+		return func() (*registry.Node, error) { return a.pick(services, inner) }
+	}
+}
+
+// pick is the strategy of the attempt.
+func (a *attempt) pick(services []*registry.Service, inner selector.Strategy) (*registry.Node, error) {
+	s := a.call
+	if err := a.prepare(services); err != nil {
+		return nil, err
+	}
+	if a.onlyNew && !s.nodes.UntriedAmong(services) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		a.nothingNew = true
+		return nil, selector.ErrNoneAvailable
+	}
+	node, err := s.nodes.Pick(services, inner)
+	if err != nil {
+		return nil, err
+	}
+	a.picked = node.Address
+	if s.streaming {
+		_, err = a.begin(s.ctx, node)
+	}
+	return node, err
+}
+
+// prepare settles what the first node decides for the whole call.
+func (a *attempt) prepare(services []*registry.Service) error {
+	s := a.call
+	s.mu.Lock()
+	resolved := s.resolveTraits(services)
+	a.keyNeeded = !resolved
+	retriable := s.traits.repeatable() && !a.last
+	over := s.over
+	s.mu.Unlock()
+	switch {
+	case over:
+		return errCallEnded(s.ctx)
+	case !resolved:
+		return errKeyNeeded
+	}
+	s.nodes.SetRetriable(retriable)
+	return nil
+}
+
+// wrap is the attempt's call wrapper, the one nearest to the wire.
+func (a *attempt) wrap(next client.CallFunc) client.CallFunc {
+	return func(ctx context.Context, node *registry.Node, req client.Request, rsp any, opts client.CallOptions) error {
+		return a.exchange(next, ctx, node, req, rsp, opts)
+	}
+}
+
+// exchange sends the request to a node and receives the answer.
+func (a *attempt) exchange(
+	next client.CallFunc, ctx context.Context, node *registry.Node, req client.Request, rsp any, opts client.CallOptions,
+) error {
+	s := a.call
+	node = a.place(node, opts.Address)
+	i, err := a.begin(ctx, node)
+	if err != nil {
+		return err
+	}
+	over := wireOf(next)
+	got := s.client.receiver(over, req, node, rsp)
+	left := s.leftOf(ctx, opts.RequestTimeout)
+	dial := s.dialShare(left, s.nodes.Untried())
+	setTimeouts(&opts, s.attemptTime(left), dial)
+	if over == "" {
+		over, dial = s.client.transport, 0 // another wrapper's: nothing is known of its dial
+	}
+	ctx, d, end := watchDial(s.metadataOf(ctx, i+1, node), over, &opts, dial)
+	a.watch(d)
+	err = next(ctx, node, req, got.target, opts)
+	end()
+	return a.ended(i, d, got, err)
+}
+
+// watch lets the loop see what the wire has seen, should the attempt not end in time.
+func (a *attempt) watch(d *dialing) {
+	a.call.mu.Lock()
+	defer a.call.mu.Unlock()
+	a.dialing = d
+}
+
+// place picks the node itself where go-micro or another wrapper has passed our
+// strategy over and would go to one that was tried, or is ejected.
+func (a *attempt) place(node *registry.Node, addresses []string) *registry.Node {
+	s := a.call
+	if slices.Contains(addresses, node.Address) {
+		return s.among(addresses, node)
+	}
+	if a.picked != "" && a.picked == node.Address || node.Id == "" { // or it is a proxy
 		return node
 	}
-	return s.among(addresses, node)
+	s.consider()
+	if s.nodes.Accepts(node.Address) {
+		return node
+	}
+	return cmp.Or(s.reselect(), node)
 }
 
 // among chooses one of the addresses for a node that is otherwise like the given
@@ -59,56 +225,99 @@ func (s *call) among(addresses []string, like *registry.Node) *registry.Node {
 	return cmp.Or(s.nodes.Substitute(nodes), like)
 }
 
-// begin enters an attempt on node into the call's story. The error says why the
-// attempt must not be made: the caller has gone, or the call has no valid key.
-func (s *call) begin(ctx context.Context, node *registry.Node, req client.Request) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed || ctx.Err() != nil {
-		return 0, gone(ctx)
+// consider finds out which nodes there are, where our strategy was passed over.
+func (s *call) consider() {
+	if s.nodes.Services() == nil {
+		_, _ = s.selectBy(func(services []*registry.Service) (*registry.Node, error) {
+			s.nodes.Consider(services)
+			return nil, selector.ErrNoneAvailable
+		}) // a selector that ignores strategies tells nothing
 	}
-	if err := s.agree(ctx, req); err != nil {
+}
+
+// reselect asks the client's selector itself; nil: it has nothing better.
+func (s *call) reselect() *registry.Node {
+	node, err := s.selectBy(func(services []*registry.Service) (*registry.Node, error) {
+		return s.nodes.Pick(services, nil)
+	})
+	if err != nil {
+		return nil
+	}
+	return node
+}
+
+// selectBy selects by a strategy of ours, as the client would.
+func (s *call) selectBy(pick func([]*registry.Service) (*registry.Node, error)) (*registry.Node, error) {
+	opts := append(s.client.transport.selectOptions(), s.overrides.SelectOptions...)
+	opts = append(opts, selector.WithStrategy(func(services []*registry.Service) selector.Next {
+		return func() (*registry.Node, error) { return pick(services) }
+	}))
+	next, err := s.client.Client.Options().Selector.Select(s.req.Service(), opts...)
+	if err != nil {
+		return nil, err
+	}
+	return s.nodes.FilterNext(next)()
+}
+
+// begin enters the attempt on node into the call's story. The error says why it
+// must not be made: the caller has gone, or the call has no key.
+func (a *attempt) begin(ctx context.Context, node *registry.Node) (int, error) {
+	s := a.call
+	if ctx.Err() != nil {
+		return 0, errCallEnded(ctx)
+	}
+	if err := a.prepare(s.nodes.Services()); err != nil {
 		return 0, err
 	}
-	s.running++
-	s.attempts = append(s.attempts, attempt{
-		Attempt: Attempt{Number: len(s.attempts) + 1, Address: node.Address},
-		began:   time.Now(),
-		again:   slices.ContainsFunc(s.attempts, func(a attempt) bool { return a.Address == node.Address }),
+	s.nodes.MarkTried(node.Address)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over || a.abandoned {
+		return 0, errCallEnded(ctx)
+	}
+	again := slices.ContainsFunc(s.attempts, func(e entry) bool { return e.Address == node.Address })
+	a.entered, a.entry = true, len(s.attempts)
+	s.attempts = append(s.attempts, entry{
+		Attempt: Attempt{Number: len(s.attempts) + 1, Address: node.Address}, began: time.Now(), again: again,
 	})
-	return len(s.attempts) - 1, nil
+	return a.entry, nil
 }
 
-// gone is what an attempt answers that was started after its call had ended.
-func gone(ctx context.Context) error {
-	return merrors.Timeout("go.micro.client", "call ended before this attempt was sent: %v", context.Cause(ctx))
-}
-
-// end enters how attempt i ended, and moves its reply into place if the caller
-// is still there to read it.
-func (s *call) end(i int, t *try, err error) {
+// ended enters how the exchange ended, and moves the reply into place if the
+// caller is still there to read it.
+func (a *attempt) ended(i int, d *dialing, got *reply, err error) error {
+	s := a.call
+	ev := s.evidence()
+	d.testify(&ev)
 	class := retryfunc.None
 	if err != nil {
-		class = s.classify(err, t.evidence())
+		class = s.classify(err, ev)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.running--
-	s.alone = s.alone && !t.beside.abandoned
-	if s.closed { // and the attempt's end was told when it was
-		return
+	e := &s.attempts[i]
+	if class == retryfunc.None || class == retryfunc.Application {
+		s.endpoint.latency.observe(time.Now(), time.Since(e.began)) // a late answer is one, too
 	}
-	a := &s.attempts[i]
-	a.ended, a.Class, a.Duration = true, class, time.Since(a.began)
-	s.report(a, err)
-	if err == nil {
-		t.deliver()
+	if s.over || e.ended {
+		return cmp.Or(err, errOutrun)
 	}
+	a.dialTimedOut = class == retryfunc.NotSent && dialTimedOut(err, d)
+	e.end(class)
+	s.report(e, eventOf(class, err, a.dialTimedOut))
+	if err != nil {
+		return err
+	}
+	if s.replied != nil && s.replied != a {
+		return errOutrun
+	}
+	s.replied = a
+	return got.deliver()
 }
 
 // evidence is what is known of any attempt of this call.
 func (s *call) evidence() retryfunc.Evidence {
-	return retryfunc.Evidence{Client: s.client.kind, Service: s.req.Service()}
+	return retryfunc.Evidence{Client: string(s.client.transport), Service: s.req.Service()}
 }
 
 // classify says how an attempt ended. A caller who cancelled explains every
@@ -118,4 +327,52 @@ func (s *call) classify(err error, ev retryfunc.Evidence) retryfunc.Class {
 		return retryfunc.Canceled
 	}
 	return retryfunc.Classify(err, ev)
+}
+
+// eventOf says what an attempt shows of its node. An answer is a sign of life,
+// whatever it says, unless a proxy gave it in the node's place. What oncemore's
+// own server side answers (still running, store down) says nothing of the node,
+// and an internal error nothing yet: the request may be to blame.
+func eventOf(class retryfunc.Class, err error, dialTimedOut bool) breaker.Event {
+	if _, marked := retryfunc.ParseMark(err); marked {
+		return breaker.Ignored
+	}
+	switch class {
+	case retryfunc.None:
+		return breaker.Success
+	case retryfunc.Application:
+		if retryfunc.FromGateway(err) {
+			return breaker.Ignored
+		}
+		return breaker.Success
+	case retryfunc.NotSent:
+		if dialTimedOut {
+			return breaker.Timeout
+		}
+		return breaker.Refused
+	case retryfunc.Broken:
+		return breaker.Broken
+	case retryfunc.Timeout:
+		return breaker.Timeout
+	default:
+		return breaker.Ignored
+	}
+}
+
+// report tells the breaker what an attempt showed of its node. That a caller's
+// time ended counts only where the attempt had what the endpoint usually takes:
+// less is impatience. The call must be locked.
+func (s *call) report(e *entry, event breaker.Event) {
+	if event == breaker.Timeout && s.left() <= e.Duration/8 && e.Duration < s.patience() {
+		event = breaker.Ignored
+	}
+	s.client.breaker.Report(e.Address, event, e.began, e.Duration)
+}
+
+// patience is how long an attempt must have waited to speak against its node.
+func (s *call) patience() time.Duration {
+	if known := s.endpoint.latency.quantile(time.Now(), usual); known > 0 {
+		return known
+	}
+	return untold
 }

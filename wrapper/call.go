@@ -2,199 +2,385 @@ package wrapper
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"sync"
 	"time"
 
 	"go-micro.dev/v4/client"
-	"go-micro.dev/v4/registry"
-	"go-micro.dev/v4/selector"
+	merrors "go-micro.dev/v4/errors"
 
-	"github.com/oncemore-dev/oncemore/idempotency"
+	"github.com/oncemore-dev/oncemore/breaker"
 	"github.com/oncemore-dev/oncemore/retryfunc"
 	"github.com/oncemore-dev/oncemore/selectorx"
 )
 
-// call is the state of one logical call: what go-micro's loop, the strategy,
-// the attempts and the policy need to know of each other.
-//
-// An attempt may outlive the call: go-micro returns when the caller's context
-// ends, and never waits. Whatever an attempt touches is therefore guarded by mu,
-// and an attempt that finds the call closed sends nothing and copies nothing.
+// call is one logical call. The loop, and all that is not said to be shared,
+// belongs to the goroutine of the caller.
 type call struct {
 	client    *retryClient
 	ctx       context.Context //nolint:containedctx // the call's own, for as long as it runs
+	cancel    context.CancelFunc
 	req       client.Request
-	opts      []client.CallOption
-	asked     asked
+	rsp       any
+	options   []client.CallOption
+	overrides callOverrides
+	endpoint  *endpoint
+	budget    *retryfunc.Budget
 	streaming bool
+	began     time.Time
 
-	nodes selectorx.Call
-	inner selector.Strategy // chooses among the nodes, by this call's rules
-	next  client.CallFunc   // what an attempt calls
+	ruled retryfunc.Safety // what the user's rule says
+	guess callTraits       // before the registry was asked
 
-	// building is the inner client's copy of the call options. It is valid
-	// until the client has read from it how many retries it may make.
-	building *client.CallOptions
+	limits   limits
+	count    int           // decisions for another attempt
+	pauseErr error         // of the backoff of this call
+	look     time.Duration // of the search for another instance
+	until    time.Time     // when it is given up
 
-	address string // where a stream goes whose caller gave addresses
+	first   attempt
+	running int           // attempts that run beside the loop
+	latest  *attempt      // the one begun last, while it runs
+	wake    chan struct{} // an attempt has ended
+	timer   *time.Timer   // of the latest attempt's share
+	failed  error         // of the last attempt that failed
 
-	// delay and backoffErr go from a decision to the attempt that follows it.
-	delay      time.Duration
-	backoffErr error
-
-	mu         sync.Mutex
-	closed     bool
-	alone      bool  // no wrapper or option of others has a hold on this state
-	unsendable error // why no attempt may be made
-	terms      *terms
-	attempts   []attempt
-	running    int // attempts that have begun and not ended
-	charged    int // failed attempts that were sent, or may have been
-	unsent     int // refused dials that were not free
-
-	first try
-	space space
-	funcs funcs
+	nodes selectorx.Call // shared; it has a lock of its own
+	shared
 }
 
-// space is room that a call uses again, so that it need not allocate any.
-type space struct {
-	opts     [8]client.CallOption
-	selects  [4]selector.SelectOption
-	wrappers [4]client.CallWrapper
-	attempts [DefaultAttempts]attempt
-	terms    terms
+// shared is what the attempts of one call share with each other and the loop. An
+// attempt may outlive the call: go-micro returns when a context ends, and never
+// waits.
+type shared struct {
+	mu       sync.Mutex
+	over     bool // no attempt may be sent any more, and no reply delivered
+	traits   callTraits
+	attempts []entry // the story
+	room     [DefaultAttempts]entry
+	replied  *attempt   // whose reply is in the caller's response
+	ended    []*attempt // attempts that ended and were not looked at
 }
 
-// funcs are the call's methods as function values, made once per call state.
-type funcs struct {
-	apply       client.CallOption
-	choose      selector.SelectOption
-	pick        selector.Strategy
-	wrap        client.CallWrapper
-	attempt     client.CallFunc
-	decide      client.RetryFunc
-	wait        client.BackoffFunc
-	fingerprint func() (idempotency.Fingerprint, error)
-}
-
-func newCall(c *retryClient) *call {
-	s := &call{client: c}
-	s.funcs = funcs{
-		apply: s.apply, choose: s.choose, pick: s.pick, wrap: s.wrap,
-		attempt: s.attempt, decide: s.decide, wait: s.wait, fingerprint: s.fingerprint,
+// open reads what the caller asked for, and gives the call its end.
+func (s *call) open(ctx context.Context, opts []client.CallOption) (err error) {
+	s.began, s.ctx = time.Now(), ctx
+	s.attempts = s.room[:0]
+	if s.client.twice {
+		return asOwn(ErrWrappedTwice)
 	}
-	return s
-}
-
-// open starts the call with the options its caller gave.
-func (s *call) open(ctx context.Context, req client.Request, opts []client.CallOption) {
-	s.ctx, s.req = ctx, req
-	s.asked = askedBy(opts)
-	s.opts = append(append(s.space.opts[:0], opts...), s.funcs.apply)
-	s.attempts = s.space.attempts[:0]
-	s.nodes.Init(s.client.balancer, s.limit() > 1)
-}
-
-// limit is how many attempts the call may make.
-func (s *call) limit() int {
-	if s.asked.attempts > 0 {
-		return s.asked.attempts
+	s.options = opts
+	if s.overrides, err = s.client.overrides(opts); err != nil {
+		return asOwn(err)
 	}
-	return s.client.attempts
+	if _, ok := ctx.Deadline(); !ok && !s.streaming {
+		s.ctx, s.cancel = context.WithTimeout(ctx, s.overrides.RequestTimeout)
+	}
+	s.endpoint = s.client.endpoints.of(s.req)
+	s.budget = s.client.budget.Of(s.req.Service())
+	s.budget.Deposit()
+	s.nodes.Init(s.client.balancer, false)
+	if err = s.guessTraits(); err != nil {
+		return s.unsendable(err)
+	}
+	if s.overrides.pause != nil {
+		return s.initialPause()
+	}
+	return nil
 }
 
-// apply puts the call's own parts into the options of the inner client. Other
-// wrappers apply the options to a copy of theirs, so it may run more than once:
-// the last one counts. It never appends to a slice it does not own.
-func (s *call) apply(o *client.CallOptions) {
-	if s.streaming {
-		s.applyToStream(o)
+// unsendable is the error of a call that has no valid key, or whose caller's
+// functions took all of its time.
+func (s *call) unsendable(err error) error {
+	if s.ctx.Err() != nil {
+		return s.outOfTime()
+	}
+	return asOwn(err)
+}
+
+// initialPause honours a backoff that the caller gave for this call: it may want
+// a delay before the first attempt.
+func (s *call) initialPause() error {
+	pause, err := s.askPause(0)
+	if err == nil {
+		err = retryfunc.Wait(s.ctx, pause)
+	}
+	if err != nil {
+		return merrors.InternalServerError("go.micro.client", "backoff error: %v", err)
+	}
+	return nil
+}
+
+// loop makes attempts until one is answered, or no other may be made: pick a
+// node, make one attempt, classify, decide, wait. An attempt that has had its
+// share of the call's time goes on while the next is made beside it, and the
+// first answer counts.
+func (s *call) loop() error {
+	for next := true; ; {
+		if next {
+			s.begin()
+		}
+		switch a := s.await(); {
+		case a == nil:
+			return s.outOfTime()
+		case !a.done:
+			next = s.overdue(a)
+		case a.err == nil:
+			return nil
+		case errors.Is(a.err, errKeyNeeded):
+			if err := s.takeKey(); err != nil {
+				return s.unsendable(err)
+			}
+			next = true
+		default:
+			var final bool
+			if next, final = s.judge(a); final {
+				return s.failed
+			}
+		}
+	}
+}
+
+// begin makes the next attempt. It is made by the caller's goroutine where
+// nothing can happen beside it.
+func (s *call) begin() {
+	a := &s.first
+	if a.call != nil {
+		a = new(attempt)
+	}
+	a.call, a.onlyNew, a.last = s, !s.until.IsZero(), s.attemptsLeft() == 1
+	s.latest = a
+	share := s.share()
+	if share == 0 && s.running == 0 {
+		a.err, a.done = a.send(s.ctx), true
 		return
 	}
-	s.building = o
-	s.alone = len(o.CallWrappers) == 0 && len(o.SelectOptions) == 0
-	s.allowRetries(len(o.Address))
-	o.Retry, o.Backoff = s.funcs.decide, s.funcs.wait
-	o.SelectOptions = append(append(s.space.selects[:0], o.SelectOptions...), s.funcs.choose)
-	o.CallWrappers = append(append(s.space.wrappers[:0], o.CallWrappers...), s.funcs.wrap)
+	s.runBeside(a, share)
 }
 
-// allowRetries lets go-micro's loop run as often as the policy could ever ask:
-// every attempt, one refused dial per node, and as many again as attempts.
-func (s *call) allowRetries(nodes int) {
-	s.building.Retries = s.client.retries(2*s.limit() - 1 + nodes)
-}
-
-// choose wraps the strategy that the call would have used.
-func (s *call) choose(o *selector.SelectOptions) {
-	s.inner = s.nodes.Strategy(o.Strategy)
-	o.Strategy = s.funcs.pick
-}
-
-func (s *call) pick(services []*registry.Service) selector.Next {
-	if s.streaming {
-		return s.beginOn(s.inner(services))
+// runBeside makes an attempt beside the loop. Its share begins with it.
+func (s *call) runBeside(a *attempt, share time.Duration) {
+	if s.wake == nil {
+		s.wake = make(chan struct{}, 1)
 	}
-	nodes := 0
-	for _, service := range services {
-		nodes += len(service.Nodes)
+	if share > 0 {
+		if s.timer == nil {
+			s.timer = time.NewTimer(share)
+		} else {
+			s.timer.Reset(share)
+		}
 	}
-	s.allowRetries(nodes)
-	return s.inner(services)
+	ctx := s.ctx
+	if s.overrides.attemptTimeout > 0 || s.running > 0 {
+		ctx, a.cancel = context.WithCancel(s.ctx) //nolint:gosec // called by cut or close
+	}
+	s.running++
+	go func() {
+		a.err = a.send(ctx)
+		s.mu.Lock()
+		s.ended = append(s.ended, a)
+		s.mu.Unlock()
+		select {
+		case s.wake <- struct{}{}:
+		default:
+		}
+	}()
 }
 
-func (s *call) wrap(next client.CallFunc) client.CallFunc {
-	s.next = next
-	return s.funcs.attempt
+// await returns the next attempt that ended, the latest one if it has had its
+// share (it is then not done), or nil when the call's time is over.
+func (s *call) await() *attempt {
+	if a := s.latest; a != nil && a.done {
+		s.latest = nil
+		return a
+	}
+	var share <-chan time.Time
+	if s.timer != nil && s.latest != nil && !s.latest.overdue {
+		share = s.timer.C
+	}
+	for {
+		if a := s.takeEnded(); a != nil {
+			return a
+		}
+		select {
+		case <-s.wake:
+		case <-share:
+			s.latest.overdue = true
+			return s.latest
+		case <-s.ctx.Done():
+			return s.takeEnded()
+		}
+	}
 }
 
-// close ends the call and gives what its caller gets. From here on no attempt
-// is begun and no reply is copied.
-func (s *call) close(err error) error {
+func (s *call) takeEnded() *attempt {
 	s.mu.Lock()
-	s.closed = true
-	s.abandonRunning()
-	if err == nil {
-		s.blameInternal()
+	defer s.mu.Unlock()
+	if len(s.ended) == 0 {
+		return nil
 	}
-	s.endKey(err)
-	story := s.tell(err)
-	again := err == nil && s.reusable()
+	a := s.ended[0]
+	s.ended = s.ended[1:]
+	s.running--
+	a.done = true
+	if s.latest == a {
+		s.latest = nil
+	}
+	return a
+}
+
+// outOfTime is the error of a call whose caller's time ended, or who left.
+func (s *call) outOfTime() error { return s.client.transport.timedOut(s.ctx.Err()) }
+
+// overdue decides about an attempt that has had its share of the call's time, and
+// tells whether the next may begin. Where the user has set an attempt timeout, it
+// is cut; otherwise its late answer still counts.
+func (s *call) overdue(a *attempt) (next bool) {
+	if !s.view(a).entered {
+		return false // it looks for a node yet
+	}
+	i, shown := s.shown(a)
+	err := s.client.transport.timedOut(context.DeadlineExceeded)
+	d, perr := s.explain(shown, err)
+	if perr != nil || !d.Retry {
+		return false
+	}
+	s.countAttempt(shown, false, false)
+	if s.admit(&d, false); !d.Retry {
+		return false
+	}
+	s.markJudged(i)
+	d.Delay, d.Reason = 0, retryfunc.ReasonOverdue
+	if s.overrides.attemptTimeout > 0 {
+		d.Reason = retryfunc.ReasonGranted
+		s.cut(a, i, err)
+	}
+	s.enter(i, d)
+	return true
+}
+
+// cut ends an attempt at the timeout that the user has set.
+func (s *call) cut(a *attempt, i int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := &s.attempts[i]
+	e.end(retryfunc.Timeout)
+	s.report(e, breaker.Timeout)
+	s.failed = err
+	a.abandoned = true
+	if a.cancel != nil {
+		a.cancel()
+	}
+}
+
+// judge decides about an attempt that failed: whether the next may begin, or the
+// call is over with s.failed for its error.
+func (s *call) judge(a *attempt) (next, final bool) {
+	if a.abandoned || errors.Is(a.err, errOutrun) {
+		return false, s.running == 0
+	}
+	v := s.view(a)
+	if !v.entered && (v.nothingNew || s.classify(a.err, s.evidence()) == retryfunc.NoNode) {
+		return s.lookAgain(a.err)
+	}
+	s.failed = a.err
+	i, shown := s.shown(a)
+	counted := s.markJudged(i)
+	if s.latest != nil && !s.latest.overdue && shown.Class != retryfunc.Application {
+		s.enter(i, retryfunc.Decision{Attempt: shown, Reason: retryfunc.ReasonRunning, Err: a.err})
+		return false, false // the attempt beside it may be answered yet
+	}
+	d, perr := s.explain(shown, a.err)
+	if perr != nil {
+		s.failed, d.Retry = perr, false
+	}
+	if d.Retry {
+		s.admit(&d, !counted && s.countAttempt(shown, s.triedBefore(i), !v.dialTimedOut))
+	}
+	s.enter(i, d)
+	switch {
+	case d.Retry:
+		return s.pause(d.Delay)
+	case shown.Class == retryfunc.NotSent && d.Reason == retryfunc.ReasonAttempts:
+		return s.lookAgain(a.err)
+	default:
+		return false, s.running == 0 || shown.Class == retryfunc.Application
+	}
+}
+
+// view is what an attempt has seen so far.
+func (s *call) view(a *attempt) seen {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return a.seen
+}
+
+// pause waits before the next attempt, unless one that runs beside the loop is
+// answered first.
+func (s *call) pause(d time.Duration) (next, final bool) {
+	s.count++
+	if err := s.pauseErr; err != nil {
+		s.failed = merrors.InternalServerError("go.micro.client", "backoff error: %v", err)
+		return false, true
+	}
+	if d <= 0 {
+		return true, false
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+			return true, false
+		case <-s.wake:
+			if s.answered() {
+				return false, false
+			}
+		case <-s.ctx.Done():
+			s.failed = s.outOfTime()
+			return false, true
+		}
+	}
+}
+
+// answered tells whether an attempt beside the loop has ended well.
+func (s *call) answered() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.ended, func(a *attempt) bool { return a.err == nil })
+}
+
+// lookAgain asks the registry once more where nothing was sent and there is
+// nowhere else to go: an instance may be moving. It dials nobody twice, and goes
+// on for as long as the call can spare where an instance was ever seen.
+func (s *call) lookAgain(err error) (next, final bool) {
+	now := time.Now()
+	if s.until.IsZero() {
+		s.until, s.look = now.Add(s.absence()), firstLook
+	}
+	if s.failed == nil {
+		s.failed = err
+	}
+	if len(s.overrides.addresses) > 0 || !now.Before(s.until) {
+		s.enterAbsence(err)
+		return false, s.running == 0
+	}
+	wait := min(s.look, s.until.Sub(now))
+	s.look = min(2*s.look, lastLook)
+	return s.pause(wait)
+}
+
+// close ends what the call has begun: no attempt is sent from here on, and no
+// reply delivered.
+func (s *call) close() {
+	s.mu.Lock()
+	s.over = true
 	s.mu.Unlock()
-	if again {
-		s.client.calls.put(s)
+	if s.timer != nil {
+		s.timer.Stop()
 	}
-	return story
-}
-
-// tell gives the error, and to whoever asked for it the report. The call must
-// be locked.
-func (s *call) tell(err error) error {
-	report, asked := s.ctx.Value(reportKey{}).(*Report)
-	if err == nil && !asked {
-		return nil
+	if s.cancel != nil {
+		s.cancel()
 	}
-	attempts := make([]Attempt, len(s.attempts))
-	for i, a := range s.attempts {
-		attempts[i] = a.Attempt
-	}
-	if asked {
-		*report = Report{Attempts: attempts, Key: s.carriedKey()}
-	}
-	if err == nil {
-		return nil
-	}
-	return &CallError{Attempts: attempts, Key: s.carriedKey(), err: err}
-}
-
-// endKey tells the key whether the callee's answer is known: if it is not, the
-// same call may be made again under the same key. The call must be locked.
-func (s *call) endKey(err error) {
-	if s.terms == nil || s.terms.done == nil {
-		return
-	}
-	answered := len(s.attempts) > 0 && s.attempts[len(s.attempts)-1].Class == retryfunc.Application
-	mark, _ := retryfunc.ParseMark(err)
-	s.terms.done(err != nil && (!answered || mark.Kind == retryfunc.MarkUnknown))
 }

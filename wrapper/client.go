@@ -2,8 +2,7 @@ package wrapper
 
 import (
 	"context"
-	"reflect"
-	"strings"
+	"errors"
 
 	"go-micro.dev/v4/client"
 
@@ -12,13 +11,13 @@ import (
 
 // NewClientWrapper returns a wrapper for micro.WrapClient or client.Wrap. With
 // no options every call is retried as retryfunc.Careful says, on another
-// instance, within its deadline and the client's retry budget.
+// instance, within its deadline and the callee's retry budget.
 //
 // The wrapper decides about retries for every call that goes through it: what
 // the client was configured with (Retry, Retries, Backoff, ConnectionTimeout)
 // is overruled, because service.Init() overwrites it from flag defaults. What
-// one call asks for with client.WithRetry, WithRetries or WithBackoff is
-// honoured.
+// one call asks for, with a [CallOption] or with client.WithRetry, WithRetries
+// or WithBackoff, is honoured.
 //
 // The error names every option that is wrong, its value and what is allowed.
 // The wrapper, and the clients it returns, are safe for concurrent use; all
@@ -33,52 +32,62 @@ func NewClientWrapper(opts ...ClientOption) (client.Wrapper, error) {
 	}, nil
 }
 
-// retryClient is the wrapped client. What it does not override (Init, Options,
+// retryClient is the wrapped client. What it does not override (Init,
 // NewRequest, NewMessage, String) has nothing to retry.
 type retryClient struct {
 	client.Client
 	ClientOptions
 
-	kind      string         // client.Client.String(): which transport's errors and options to expect
-	stock     bool           // the inner client is go-micro's own: it keeps no call option after a call
+	transport transport
+	twice     bool           // the inner client is wrapped already
 	described retryfunc.Rule // what descriptions and verbs say of an endpoint
-	calls     callPool
-	streams   streamIDs
+	endpoints endpoints
+	requests  requestIDs
 }
 
 func newRetryClient(inner client.Client, o ClientOptions) *retryClient {
+	_, twice := wrappedIn(inner)
 	return &retryClient{
-		Client: inner, ClientOptions: o,
-		kind: inner.String(), stock: isStock(inner),
+		Client: inner, ClientOptions: o, transport: transport(inner.String()), twice: twice,
 		described: retryfunc.First(retryfunc.ProtoRule(), retryfunc.HTTPRule()),
 	}
 }
 
-// isStock tells whether inner is one of go-micro's own clients rather than
-// somebody's wrapper around one.
-func isStock(inner client.Client) bool {
-	t := reflect.TypeOf(inner)
-	if t.Kind() == reflect.Pointer {
-		t = t.Elem()
+type wrappedKey struct{}
+
+// Options are the inner client's. Their context tells other wrappers, however
+// many are around, that this one is there.
+func (c *retryClient) Options() client.Options {
+	o := c.Client.Options()
+	if o.Context == nil {
+		o.Context = context.Background()
 	}
-	return t.PkgPath() == "go-micro.dev/v4/client" ||
-		strings.HasPrefix(t.PkgPath(), "github.com/go-micro/plugins/v4/client/")
+	o.Context = context.WithValue(o.Context, wrappedKey{}, c)
+	return o
 }
 
-// retries is what the inner client has to be told for n retries.
-func (c *retryClient) retries(n int) int {
-	if c.kind == "http" {
-		return n + 1 // it counts attempts
+// wrappedIn finds the wrapper in a client that may be wrapped by others.
+func wrappedIn(c client.Client) (*retryClient, bool) {
+	ctx := c.Options().Context
+	if ctx == nil {
+		return nil, false
 	}
-	return n
+	found, ok := ctx.Value(wrappedKey{}).(*retryClient)
+	return found, ok
 }
+
+// ErrWrappedTwice is what every call of a client gets that was wrapped twice:
+// each wrapper would retry what the other has retried.
+var ErrWrappedTwice = errors.New("wrapper: this client is wrapped by oncemore already: install the plugin, or the wrapper, once")
 
 // Call makes the call, with as many attempts as the policy and the limits
-// allow. It returns nil, or a *CallError.
+// allow. It returns nil, or the error that the inner client gave for the last of
+// them; see [WithReport] for what led to it.
 func (c *retryClient) Call(ctx context.Context, req client.Request, rsp any, opts ...client.CallOption) error {
-	c.budget.Deposit()
-	s := c.calls.get(c)
-	s.open(ctx, req, opts)
-	err := c.Client.Call(ctx, req, rsp, s.opts...)
-	return s.close(err)
+	s := &call{client: c, req: req, rsp: rsp}
+	defer s.close()
+	if err := s.open(ctx, opts); err != nil {
+		return s.end(err)
+	}
+	return s.end(s.loop())
 }

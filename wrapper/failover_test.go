@@ -2,7 +2,6 @@ package wrapper_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -80,8 +79,8 @@ func (f *fleet) drive(t *testing.T, calls int, events ...func()) (made int) {
 	for range concurrency {
 		callers.Go(func() {
 			for {
-				if _, err := fixture.Call(t.Context(), f.client, fixture.Echo, ""); err != nil {
-					t.Errorf("a caller noticed: %s", storyOf(err))
+				if report, err := f.call(t.Context(), fixture.Echo, ""); err != nil {
+					t.Errorf("a caller noticed: %v: %s", err, report.Story())
 				}
 				answered.Add(1)
 				select {
@@ -109,11 +108,10 @@ func (f *fleet) drive(t *testing.T, calls int, events ...func()) (made int) {
 	return int(answered.Load())
 }
 
-func storyOf(err error) string {
-	if e, ok := errors.AsType[*wrapper.CallError](err); ok {
-		return fmt.Sprintf("%v: %s", err, e.Story())
-	}
-	return err.Error()
+// call makes one call, and returns its story too.
+func (f *fleet) call(ctx context.Context, endpoint, value string) (report wrapper.Report, err error) {
+	_, err = fixture.Call(ctx, f.client, endpoint, value, wrapper.WithStory(&report))
+	return report, err
 }
 
 // eachTransport runs test on mucp and on grpc.
@@ -195,10 +193,9 @@ func TestAllDead(t *testing.T) {
 		}
 		const calls = 20
 		for range calls {
-			_, err := fixture.Call(t.Context(), f.client, fixture.Echo, "")
-			var e *wrapper.CallError
-			if !errors.As(err, &e) {
-				t.Fatalf("error %v", err)
+			e, err := f.call(t.Context(), fixture.Echo, "")
+			if err == nil {
+				t.Fatal("no error")
 			}
 			// One refused dial to each, and as many attempts, sent and refused, as any call may make.
 			if len(e.Attempts) < 3 || len(e.Attempts) > 3+2*wrapper.DefaultAttempts {
@@ -230,9 +227,9 @@ func TestFrozenInstanceCostsOneAttempt(t *testing.T) {
 		f.drive(t, 100)
 		f.nodes[0].Freeze()
 		for range 100 {
-			var report wrapper.Report
-			if _, err := fixture.Call(wrapper.WithReport(t.Context(), &report), f.client, fixture.Echo, ""); err != nil {
-				t.Errorf("a caller noticed: %s", storyOf(err))
+			report, err := f.call(t.Context(), fixture.Echo, "")
+			if err != nil {
+				t.Errorf("a caller noticed: %v: %s", err, report.Story())
 			}
 			timeouts := slices.DeleteFunc(report.Attempts, func(a wrapper.Attempt) bool { return a.Class != retryfunc.Timeout })
 			if len(timeouts) > 1 {
@@ -249,15 +246,15 @@ func TestCallerWhoCancelsIsNotServedAfterwards(t *testing.T) {
 		f.nodes[0].Freeze()
 		f.nodes[1].Freeze()
 		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
+		done := make(chan wrapper.Report)
 		go func() {
-			_, err := fixture.Call(ctx, f.client, fixture.Echo, "")
-			done <- err
+			report, _ := f.call(ctx, fixture.Echo, "")
+			done <- report
 		}()
 		time.AfterFunc(100*time.Millisecond, cancel)
-		var e *wrapper.CallError
-		if err := <-done; !errors.As(err, &e) || e.Class() != retryfunc.Canceled {
-			t.Fatalf("error %v", storyOf(err))
+		e := <-done
+		if e.Err == nil || e.Class() != retryfunc.Canceled {
+			t.Fatalf("error %v: %s", e.Err, e.Story())
 		}
 		made := len(e.Attempts)
 		f.nodes[0].Thaw()
@@ -318,16 +315,15 @@ func leaveBetweenAttempts(t *testing.T, c client.Client) {
 func TestBrokenWriteIsNotRetried(t *testing.T) {
 	eachTransport(t, func(t *testing.T, transport string) {
 		f := startFleet(t, transport, 2)
-		done := make(chan error)
+		done := make(chan wrapper.Report)
 		go func() {
-			_, err := fixture.Call(t.Context(), f.client, fixture.Sleep, "30s")
-			done <- err
+			report, _ := f.call(t.Context(), fixture.Sleep, "30s")
+			done <- report
 		}()
 		first, other := f.working(t)
 		first.Kill()
-		var e *wrapper.CallError
-		if err := <-done; !errors.As(err, &e) || len(e.Attempts) != 1 || e.Class() != retryfunc.Broken {
-			t.Fatalf("error %v", storyOf(err))
+		if e := <-done; e.Err == nil || len(e.Attempts) != 1 || e.Class() != retryfunc.Broken {
+			t.Fatalf("error %v: %s", e.Err, e.Story())
 		}
 		if n := other.Executions(fixture.Sleep); n != 0 {
 			t.Errorf("it ran %d times on the other instance", n)
@@ -356,8 +352,8 @@ func TestRefusedWriteMovesOn(t *testing.T) {
 		f.nodes[1].Kill()
 		const calls = 20
 		for range calls {
-			if _, err := fixture.Call(t.Context(), f.client, fixture.Sleep, "0s"); err != nil {
-				t.Fatalf("a caller noticed: %s", storyOf(err))
+			if report, err := f.call(t.Context(), fixture.Sleep, "0s"); err != nil {
+				t.Fatalf("a caller noticed: %v: %s", err, report.Story())
 			}
 		}
 		if n := f.nodes[2].Executions(fixture.Sleep); n != calls {
@@ -369,8 +365,8 @@ func TestRefusedWriteMovesOn(t *testing.T) {
 func TestSlowWriteRunsOnce(t *testing.T) {
 	eachTransport(t, func(t *testing.T, transport string) {
 		f := startFleet(t, transport, 2, wrapper.WithAttemptTimeout(100*time.Millisecond))
-		if _, err := fixture.Call(t.Context(), f.client, fixture.Sleep, "1s"); err != nil {
-			t.Fatalf("a caller noticed: %s", storyOf(err))
+		if report, err := f.call(t.Context(), fixture.Sleep, "1s"); err != nil {
+			t.Fatalf("a caller noticed: %v: %s", err, report.Story())
 		}
 		if n := f.nodes[0].Executions(fixture.Sleep) + f.nodes[1].Executions(fixture.Sleep); n != 1 {
 			t.Errorf("%d executions", n)
@@ -391,10 +387,10 @@ func TestRelayedRefusalIsNotRetried(t *testing.T) {
 					nodes, addresses = append(nodes, n), append(addresses, n.Address())
 				}
 				c := wrap(t, fixture.NewClient(t, transport, addresses))
-				_, err := fixture.Call(t.Context(), c, fixture.Relay, "")
-				var e *wrapper.CallError
-				if !errors.As(err, &e) || len(e.Attempts) != 1 {
-					t.Errorf("error %v", storyOf(err))
+				var e wrapper.Report
+				_, err := fixture.Call(t.Context(), c, fixture.Relay, "", wrapper.WithStory(&e))
+				if err == nil || len(e.Attempts) != 1 {
+					t.Errorf("error %v: %s", err, e.Story())
 				}
 				if n := nodes[0].Executions(fixture.Relay) + nodes[1].Executions(fixture.Relay); n != 1 {
 					t.Errorf("%d executions", n)

@@ -362,11 +362,11 @@ func TestWaitingEnds(t *testing.T) {
 func TestWrappedOnBothSides(t *testing.T) {
 	eachTransport(t, func(t *testing.T, transport string) {
 		node, stock := start(t, transport, "memory", client.RequestTimeout(20*time.Second))
-		c := wrap(t, stock, wrapper.WithVouchedKeys(), wrapper.WithAttemptTimeout(500*time.Millisecond), wrapper.WithAttempts(10))
+		c := wrap(t, stock, wrapper.WithTrustedKeys(), wrapper.WithAttemptTimeout(500*time.Millisecond), wrapper.WithAttempts(10))
 		var report wrapper.Report
 		answer, err := fixture.Call(wrapper.WithReport(t.Context(), &report), c, fixture.Sleep, "2s")
 		if err != nil || answer != node.ID() {
-			t.Fatalf("answer %q, error %v", answer, storyOf(err))
+			t.Fatalf("answer %q, error %v", answer, err.Error())
 		}
 		if n := node.Executions(fixture.Sleep); n != 1 || len(report.Attempts) < 2 {
 			t.Errorf("%d executions, attempts %v", n, report.Attempts)

@@ -15,7 +15,7 @@ import (
 
 func TestKeyIsTheSameForAllAttempts(t *testing.T) {
 	wire := &recorder{answers: []error{errRefused, errBroken, nil}}
-	c := newWire(t, nodes("a", "b", "c"), wire.wire, wrapper.WithVouchedKeys())
+	c := newWire(t, nodes("a", "b", "c"), wire.wire, wrapper.WithTrustedKeys())
 	_, report, err := call(t.Context(), c, write)
 	if err != nil {
 		t.Fatal(err)

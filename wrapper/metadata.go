@@ -6,16 +6,20 @@ import (
 	"time"
 
 	"go-micro.dev/v4/metadata"
+	"go-micro.dev/v4/registry"
 	"go-micro.dev/v4/transport/headers"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
 )
 
-// withMetadata returns the context of one attempt: with the call's key, without
-// any other call's. number is the attempt's, counted from 1; stream is its
-// identity on a mucp connection, or empty.
-func (t *terms) withMetadata(ctx context.Context, number int, stream string) context.Context {
-	if t.key.Value == "" && stream == "" {
+// metadataOf returns the context of one attempt: with the call's key, without
+// any other call's. number is the attempt's, counted from 1.
+func (s *call) metadataOf(ctx context.Context, number int, node *registry.Node) context.Context {
+	id := s.client.requestID(node)
+	s.mu.Lock()
+	t, keyed := s.traits, s.carriesKey()
+	s.mu.Unlock()
+	if !keyed && id == "" {
 		return withoutLeaks(ctx)
 	}
 	md, ok := metadata.FromContext(ctx) // a copy
@@ -23,10 +27,10 @@ func (t *terms) withMetadata(ctx context.Context, number int, stream string) con
 		md = make(metadata.Metadata)
 	}
 	clearOwn(md)
-	if stream != "" {
-		md[headers.Stream] = stream
+	if id != "" {
+		md[headers.Stream] = id
 	}
-	if t.key.Value != "" {
+	if keyed {
 		putKey(md, t.key)
 		md[idempotency.HeaderFor] = t.key.For
 		md[idempotency.HeaderRetryCount] = strconv.Itoa(number - 1)

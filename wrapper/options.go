@@ -1,6 +1,7 @@
 package wrapper
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"go-micro.dev/v4/client"
 
 	"github.com/oncemore-dev/oncemore/breaker"
+	"github.com/oncemore-dev/oncemore/hystrix"
 	"github.com/oncemore-dev/oncemore/idempotency"
 	"github.com/oncemore-dev/oncemore/retryfunc"
 	"github.com/oncemore-dev/oncemore/selectorx"
@@ -23,159 +25,152 @@ const maxAttempts = 100
 // ClientOptions is what the ClientOption functions set. The zero value of each
 // field stands for the default that its option documents.
 type ClientOptions struct {
-	policy         client.RetryFunc
+	settings
+
+	budget   *retryfunc.Budget
+	breaker  *breaker.Set
+	balancer *selectorx.Balancer
+	trusted  bool
+	generate idempotency.Generator
+	hooks    []retryfunc.Hook
+	ends     []func(context.Context, CallEnd)
+}
+
+// settings are what may differ from call to call.
+type settings struct {
+	policy         client.RetryFunc // nil: retryfunc.Careful
 	attempts       int
 	attemptTimeout time.Duration
-	budget         *retryfunc.Budget
 	backoff        *retryfunc.Backoff
-	breaker        *breaker.Set
-	balancer       *selectorx.Balancer
 	safety         retryfunc.Rule
-	vouched        bool
-	generate       idempotency.Generator
-	hook           retryfunc.Hook
-
-	// errs collects what the options found wrong, for the constructor to report.
-	errs []error
+	quickSafety    bool // the rule is one of ours, which never wait
 }
 
-// ClientOption configures NewClientWrapper.
-type ClientOption func(*ClientOptions)
+// ClientOption configures NewClientWrapper. What a single call may have, too, is a
+// [CallOption].
+type ClientOption func(*client.CallOptions)
 
-// WithPolicy sets which failed attempts are retried. The default is
-// retryfunc.Careful. The policy must be safe for concurrent use. Before the
-// first attempt it is asked, with an retryfunc.Attempt whose Number is 0,
-// whether it would retry a Timeout: only then is the time of one attempt
-// limited.
-func WithPolicy(policy client.RetryFunc) ClientOption {
-	return func(o *ClientOptions) {
-		if policy == nil {
-			o.reject("WithPolicy", nil, "a retry function such as retryfunc.Careful")
+// clientOption is an option of the whole client.
+func clientOption(set func(*optionTarget, *ClientOptions)) ClientOption {
+	return func(o *client.CallOptions) {
+		if t := targetOf(o); t != nil && t.client != nil {
+			set(t, t.client)
 		}
-		o.policy = policy
-	}
-}
-
-// WithAttempts sets how often a call is tried at the most, the first try
-// included: 1 to 100, default DefaultAttempts. A refused dial is not counted
-// while an instance is left that this call has not tried.
-func WithAttempts(n int) ClientOption {
-	return func(o *ClientOptions) {
-		if n < 1 || n > maxAttempts {
-			o.reject("WithAttempts", n, "1 to 100, the first try included")
-		}
-		o.attempts = n
-	}
-}
-
-// WithAttemptTimeout limits the time of one attempt, dial included, wherever
-// the policy would retry a Timeout. The default, 0, divides what is left of the
-// call's time by the attempts left. A call whose Timeout would not be retried
-// always has the whole remaining time: cutting it short helps nobody. A caller
-// whose own deadline is nearer has until then; more than the client's request
-// timeout is an error of Check, and so of the plugin when its service starts.
-func WithAttemptTimeout(d time.Duration) ClientOption {
-	return func(o *ClientOptions) {
-		if d < 0 {
-			o.reject("WithAttemptTimeout", d, "0 for the default, or a positive duration")
-		}
-		o.attemptTimeout = d
 	}
 }
 
 // WithBudget sets the retry budget. The default is retryfunc.NewBudget(): 20 %
-// of the calls plus 10 a second. A budget may be shared between wrappers.
+// of the calls plus 10 a second. Each callee has one of its own, see
+// [retryfunc.Budget.Of], and wrappers that are given the same share them.
 func WithBudget(b *retryfunc.Budget) ClientOption {
-	return func(o *ClientOptions) {
+	return clientOption(func(t *optionTarget, o *ClientOptions) {
 		if b == nil {
-			o.reject("WithBudget", nil, "a budget made by retryfunc.NewBudget")
+			t.reject("WithBudget", nil, "a budget made by retryfunc.NewBudget")
 		}
 		o.budget = b
-	}
+	})
 }
 
-// WithBackoff sets how long a retry waits when every instance has been tried.
-// The default is retryfunc.NewBackoff(): full jitter, 25 ms base, 1 s cap. A
-// retry on an untried instance never waits.
-func WithBackoff(b *retryfunc.Backoff) ClientOption {
-	return func(o *ClientOptions) {
-		if b == nil {
-			o.reject("WithBackoff", nil, "a backoff made by retryfunc.NewBackoff")
-		}
-		o.backoff = b
-	}
-}
-
-// WithBreaker sets the circuits, one per instance. The default is
-// breaker.New(). It is the set the wrapper reports attempts to; if WithBalancer
-// is not given, the wrapper also ejects by it. The caller owns it and closes it.
+// WithBreaker sets the circuits, one per instance. The default is breaker.New
+// with the Option of a hystrix.NewMirror, which shows the circuits in hystrix-go.
+// It is the set the wrapper reports attempts to; if WithBalancer is not given,
+// the wrapper also ejects by it. The caller owns it and closes it.
 func WithBreaker(s *breaker.Set) ClientOption {
-	return func(o *ClientOptions) {
+	return clientOption(func(t *optionTarget, o *ClientOptions) {
 		if s == nil {
-			o.reject("WithBreaker", nil, "a set made by breaker.New")
+			t.reject("WithBreaker", nil, "a set made by breaker.New")
 		}
 		o.breaker = s
-	}
+	})
 }
 
 // WithBalancer sets how instances are chosen and ejected. The default ejects at
 // most half of them by the breaker's word. A balancer given here should have
 // been made with the same breaker as ejector.
 func WithBalancer(b *selectorx.Balancer) ClientOption {
-	return func(o *ClientOptions) {
+	return clientOption(func(t *optionTarget, o *ClientOptions) {
 		if b == nil {
-			o.reject("WithBalancer", nil, "a balancer made by selectorx.NewBalancer")
+			t.reject("WithBalancer", nil, "a balancer made by selectorx.NewBalancer")
 		}
 		o.balancer = b
-	}
+	})
 }
 
-// WithSafety sets which endpoints are safe or idempotent. It is asked first;
-// where it has no opinion (retryfunc.SafetyUnknown), the metadata that servers
-// announce, the protobuf option idempotency_level and HTTP verbs are. What
-// remains unknown is taken as not idempotent.
-func WithSafety(rule retryfunc.Rule) ClientOption {
-	return func(o *ClientOptions) {
-		if rule == nil {
-			o.reject("WithSafety", nil, "a rule such as retryfunc.Endpoints(…)")
-		}
-		o.safety = rule
-	}
-}
-
-// WithVouchedKeys declares that every callee deduplicates by key in one shared
+// WithTrustedKeys declares that every callee deduplicates by key in one shared
 // store, so that keyed calls may be retried though the instances do not
 // announce it. If that is not true, retries execute twice.
-func WithVouchedKeys() ClientOption {
-	return func(o *ClientOptions) { o.vouched = true }
+func WithTrustedKeys() ClientOption {
+	return clientOption(func(_ *optionTarget, o *ClientOptions) { o.trusted = true })
 }
 
 // WithKeyGenerator sets how keys are minted. The default is a random UUID. It
 // must be safe for concurrent use.
 func WithKeyGenerator(g idempotency.Generator) ClientOption {
-	return func(o *ClientOptions) {
+	return clientOption(func(t *optionTarget, o *ClientOptions) {
 		if g == nil {
-			o.reject("WithKeyGenerator", nil, "a function that returns a fresh key")
+			t.reject("WithKeyGenerator", nil, "a function that returns a fresh key")
 		}
 		o.generate = g
-	}
+	})
 }
 
-// WithHook calls hook with every decision about a failed attempt: why it is
-// retried or why it is not. The hook runs on the call's path: it should return
-// quickly, and must be safe for concurrent use. The default is no hook.
+// WithHook calls hook with every decision about an attempt: why it is followed
+// by another or why it is not. Hooks add up. The caller's goroutine waits for
+// it, and no longer than the call has time; it must be safe for concurrent use.
 func WithHook(hook retryfunc.Hook) ClientOption {
-	return func(o *ClientOptions) {
+	return clientOption(func(t *optionTarget, o *ClientOptions) {
 		if hook == nil {
-			o.reject("WithHook", nil, "a function")
+			t.reject("WithHook", nil, "a function")
 		}
-		o.hook = hook
+		o.hooks = append(o.hooks, hook)
+	})
+}
+
+// WithCallEnd calls end once for every call and every opening of a stream, when
+// it has ended, however that was. Hooks add up. The caller waits for it; it must
+// return quickly and be safe for concurrent use.
+func WithCallEnd(end func(context.Context, CallEnd)) ClientOption {
+	return clientOption(func(t *optionTarget, o *ClientOptions) {
+		if end == nil {
+			t.reject("WithCallEnd", nil, "a function")
+		}
+		o.ends = append(o.ends, end)
+	})
+}
+
+// optionTarget is where options put what they set. It travels as the context of
+// go-micro's call options, so that clients which are not wrapped pass over ours.
+type optionTarget struct {
+	context.Context //nolint:containedctx // adds one value to another context
+
+	settings *settings
+	client   *ClientOptions // nil on one call
+	call     *callOverrides // nil on the wrapper
+	errs     []error
+}
+
+type optionTargetKey struct{}
+
+// Value finds the target itself.
+func (t *optionTarget) Value(key any) any {
+	if key == (optionTargetKey{}) {
+		return t
 	}
+	return t.Context.Value(key)
+}
+
+// targetOf returns nil where the options are another client's.
+func targetOf(o *client.CallOptions) *optionTarget {
+	if o.Context == nil {
+		return nil
+	}
+	t, _ := o.Context.Value(optionTargetKey{}).(*optionTarget)
+	return t
 }
 
 // reject remembers that option got value, where only allowed is.
-func (o *ClientOptions) reject(option string, value any, allowed string) {
-	o.errs = append(o.errs, wrongOption(option, value, allowed))
+func (t *optionTarget) reject(option string, value any, allowed string) {
+	t.errs = append(t.errs, wrongOption(option, value, allowed))
 }
 
 // wrongOption names the option, the value it was given and what is allowed.
@@ -186,14 +181,16 @@ func wrongOption(option string, value any, allowed string) error {
 // newClientOptions applies opts, reports what is wrong with them, and fills in
 // the defaults.
 func newClientOptions(opts []ClientOption) (ClientOptions, error) {
-	o := ClientOptions{attempts: DefaultAttempts}
+	o := ClientOptions{settings: settings{attempts: DefaultAttempts}}
+	t := &optionTarget{Context: context.Background(), settings: &o.settings, client: &o}
+	target := client.CallOptions{Context: t}
 	for _, opt := range opts {
 		if opt == nil {
 			return o, errors.New("wrapper: nil option: leave it out instead")
 		}
-		opt(&o)
+		opt(&target)
 	}
-	if err := errors.Join(o.errs...); err != nil {
+	if err := errors.Join(t.errs...); err != nil {
 		return o, err
 	}
 	return o, o.fill()
@@ -212,7 +209,7 @@ func (o *ClientOptions) fill() (err error) {
 		}
 	}
 	if o.breaker == nil {
-		if o.breaker, err = breaker.New(); err != nil {
+		if o.breaker, err = mirroredBreaker(); err != nil {
 			return err
 		}
 	}
@@ -222,4 +219,13 @@ func (o *ClientOptions) fill() (err error) {
 		}
 	}
 	return nil
+}
+
+// mirroredBreaker makes the default circuits, which hystrix-go shows.
+func mirroredBreaker() (*breaker.Set, error) {
+	mirror, err := hystrix.NewMirror()
+	if err != nil {
+		return nil, err
+	}
+	return breaker.New(mirror.Option())
 }

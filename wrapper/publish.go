@@ -19,7 +19,7 @@ func (c *retryClient) Publish(ctx context.Context, msg client.Message, opts ...c
 	fingerprint := func() (idempotency.Fingerprint, error) { return idempotency.FingerprintOf(msg.Payload()) }
 	key, done, err := idempotency.CallKey(ctx, topicService, msg.Topic(), fingerprint, c.generate)
 	if err != nil {
-		return &CallError{err: err}
+		return asOwn(err)
 	}
 	err = c.Client.Publish(withMessageKey(ctx, key), msg, opts...)
 	done(err != nil)

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
 
 	merrors "go-micro.dev/v4/errors"
 
+	"github.com/oncemore-dev/oncemore/breaker"
 	"github.com/oncemore-dev/oncemore/retryfunc"
 )
 
@@ -39,74 +41,35 @@ func (a Attempt) String() string {
 
 // Report is the story of one call, filled in when the call returns.
 type Report struct {
-	// Attempts are in the order in which they began.
+	// Attempts are in the order in which they began; empty if none was made.
 	Attempts []Attempt
 	// Key is the idempotency key the call carried; empty if it carried none.
+	// Repeat the call with idempotency.WithKey(ctx, Key) to finish what an
+	// ambiguous end, see Ambiguous, left open.
 	Key string
+	// Err is what the call returned.
+	Err error
+	// Took is how long it took.
+	Took time.Duration
 }
 
 type reportKey struct{}
 
 // WithReport asks the next call made with the returned context to tell its
 // story in r. The report is complete when the call has returned; it must not be
-// read before, nor shared by concurrent calls.
+// read before, nor shared by concurrent calls. On one call, WithStory does the
+// same.
 func WithReport(ctx context.Context, r *Report) context.Context {
 	return context.WithValue(ctx, reportKey{}, r)
 }
 
-// CallError is what a wrapped client's Call and Stream return when they fail:
-// the error that go-micro gave, and what led to it. Its text is the original's,
-// so errors.Parse and errors.FromError of go-micro read it as before; errors.As
-// finds the original, and a *errors.Error whether or not the original is one.
-type CallError struct {
-	// Attempts are in the order in which they began; empty if none was made.
-	Attempts []Attempt
-	// Key is the idempotency key the call carried; empty if it carried none.
-	// Repeat the call with idempotency.WithKey(ctx, Key) to finish what an
-	// ambiguous error, see Ambiguous, left open.
-	Key string
-
-	err error
-}
-
-// Error returns the text of the original error, unchanged.
-func (e *CallError) Error() string { return e.err.Error() }
-
-// Unwrap returns the original error.
-func (e *CallError) Unwrap() error { return e.err }
-
-// As lets errors.As find a *errors.Error of go-micro even where go-micro itself
-// returned only its text, as the mucp client does for a handler's error.
-func (e *CallError) As(target any) bool {
-	t, ok := target.(**merrors.Error)
-	if !ok {
-		return false
-	}
-	var original *merrors.Error
-	if !errors.As(e.err, &original) {
-		original = asMicro(e.err)
-	}
-	*t = original
-	return true
-}
-
-// asMicro gives err the form that go-micro's users expect: an error of this
-// module by the code it suggests, any other by what its text says.
-func asMicro(err error) *merrors.Error {
-	var coded interface{ StatusCode() int }
-	if !errors.As(err, &coded) {
-		return merrors.Parse(err.Error())
-	}
-	code := codeOf(coded.StatusCode())
-	return retryfunc.NewMarked(code, err.Error(), retryfunc.Mark{})
-}
-
-// Class is how the last attempt ended; retryfunc.None if none was made.
-func (e *CallError) Class() retryfunc.Class {
-	if len(e.Attempts) == 0 {
+// Class is how the last attempt ended; retryfunc.None if none was made, or if it
+// was answered.
+func (r Report) Class() retryfunc.Class {
+	if len(r.Attempts) == 0 {
 		return retryfunc.None
 	}
-	return e.Attempts[len(e.Attempts)-1].Class
+	return r.Attempts[len(r.Attempts)-1].Class
 }
 
 // Ambiguous tells whether the call may have been executed, or may be even now,
@@ -115,11 +78,15 @@ func (e *CallError) Class() retryfunc.Class {
 // ended nobody knows how. A last attempt that only was refused does not change
 // that; any other answer of the handler does, for a service that deduplicates
 // gives it to every attempt. Repeat an ambiguous call with the same Key.
-func (e *CallError) Ambiguous() bool {
-	if mark, ok := retryfunc.ParseMark(e.err); ok && (mark.Kind == retryfunc.MarkRunning || mark.Kind == retryfunc.MarkUnknown) {
+func (r Report) Ambiguous() bool {
+	if r.Err == nil {
+		return false
+	}
+	mark, ok := retryfunc.ParseMark(r.Err)
+	if ok && (mark.Kind == retryfunc.MarkRunning || mark.Kind == retryfunc.MarkUnknown) {
 		return true
 	}
-	return e.Class() != retryfunc.Application && slices.ContainsFunc(e.Attempts, Attempt.unclear)
+	return r.Class() != retryfunc.Application && slices.ContainsFunc(r.Attempts, Attempt.unclear)
 }
 
 // unclear tells whether the handler may have run and its answer is not known.
@@ -133,10 +100,218 @@ func (a Attempt) unclear() bool {
 }
 
 // Story tells every attempt on one line, for logs.
-func (e *CallError) Story() string {
-	lines := make([]string, len(e.Attempts))
-	for i, a := range e.Attempts {
+func (r Report) Story() string {
+	lines := make([]string, len(r.Attempts))
+	for i, a := range r.Attempts {
 		lines[i] = a.String()
 	}
 	return strings.Join(lines, "; ")
+}
+
+// CallEnd is how one call ended; see WithCallEnd.
+type CallEnd struct {
+	// Service and Endpoint that were called.
+	Service, Endpoint string
+	// Report is the call's story, and its error.
+	Report
+}
+
+// ownError is an error of the wrapper's own, for a call that was not sent: in the
+// form that go-micro's users expect, and in the one that errors.Is finds.
+type ownError struct {
+	micro *merrors.Error
+	cause error
+}
+
+// Error is the text of go-micro's error.
+func (e *ownError) Error() string { return e.micro.Error() }
+
+// Unwrap returns both.
+func (e *ownError) Unwrap() []error { return []error{e.micro, e.cause} }
+
+// asOwn gives an error its code: the one that it suggests, else 400, for nothing
+// was sent.
+func asOwn(err error) error {
+	code := int32(http.StatusBadRequest)
+	var coded interface{ StatusCode() int }
+	if errors.As(err, &coded) {
+		code = codeOf(coded.StatusCode())
+	}
+	return &ownError{retryfunc.NewMarked(code, err.Error(), retryfunc.Mark{}), err}
+}
+
+// end ends the call's story, tells it to whoever asked, and returns the error.
+func (s *call) end(err error) error {
+	s.mu.Lock()
+	s.over = true
+	s.abandonRunning(err)
+	if err == nil {
+		s.blameInternal()
+	}
+	s.endKey(err)
+	asked, _ := s.ctx.Value(reportKey{}).(*Report)
+	told := s.overrides.report
+	if asked == nil && told == nil && len(s.client.ends) == 0 {
+		s.mu.Unlock()
+		return err
+	}
+	report := s.tell(err)
+	s.mu.Unlock()
+	for _, to := range [...]*Report{asked, told} {
+		if to != nil {
+			*to = report
+		}
+	}
+	for _, end := range s.client.ends {
+		end(s.ctx, CallEnd{Service: s.req.Service(), Endpoint: s.req.Endpoint(), Report: report})
+	}
+	return err
+}
+
+// tell copies the story. The call must be locked.
+func (s *call) tell(err error) Report {
+	attempts := make([]Attempt, len(s.attempts))
+	for i, e := range s.attempts {
+		attempts[i] = e.Attempt
+	}
+	return Report{Attempts: attempts, Key: s.carriedKey(), Err: err, Took: time.Since(s.began)}
+}
+
+// abandonRunning ends, in the story, the attempts that were not waited for:
+// another was answered first, or the caller's time ended. The call must be locked.
+func (s *call) abandonRunning(err error) {
+	class, reason := retryfunc.Timeout, retryfunc.ReasonDeadline
+	switch {
+	case err == nil:
+		reason = retryfunc.ReasonOutrun
+	case errors.Is(s.ctx.Err(), context.Canceled):
+		class, reason = retryfunc.Canceled, retryfunc.ReasonCanceled
+	}
+	for i := range s.attempts {
+		e := &s.attempts[i]
+		if e.ended {
+			continue
+		}
+		e.end(class)
+		if e.Reason == "" {
+			e.Reason = reason
+		}
+		s.report(e, eventOf(class, nil, false))
+	}
+}
+
+// blameInternal counts the internal errors of a call that was then answered by
+// another node: so it was not the request. The call must be locked.
+func (s *call) blameInternal() {
+	if len(s.attempts) < 2 {
+		return
+	}
+	answered := s.attempts[len(s.attempts)-1]
+	for _, e := range s.attempts[:len(s.attempts)-1] {
+		if e.Class == retryfunc.Internal && e.Address != answered.Address {
+			s.client.breaker.Report(e.Address, breaker.Failure, e.began, e.Duration)
+		}
+	}
+}
+
+// shown is an attempt as policies see it, and its place in the story. Where it
+// never reached a node, or where another wrapper turned its reply into an error,
+// the error itself has to say what happened; where it has not ended, it has
+// outlasted its share.
+func (s *call) shown(a *attempt) (int, retryfunc.Attempt) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !a.entered {
+		a.entered, a.entry = true, len(s.attempts)
+		s.attempts = append(s.attempts, entry{Attempt: Attempt{Number: len(s.attempts) + 1}, began: s.began, ended: true})
+	}
+	e := &s.attempts[a.entry]
+	shown := retryfunc.Attempt{
+		Class: e.Class, Number: e.Number, Address: e.Address, Duration: e.Duration,
+		Safety: s.traits.safety, KeyTrusted: s.traits.trusted, Untried: s.nodes.Untried(),
+	}
+	switch {
+	case !a.done:
+		shown.Class, shown.Duration = retryfunc.Timeout, time.Since(e.began)
+	case !e.ended: // go-micro returned when the context ended
+		ev := s.evidence()
+		a.dialing.testify(&ev)
+		e.end(s.classify(a.err, ev))
+		s.report(e, eventOf(e.Class, a.err, false))
+		shown.Class, shown.Duration = e.Class, e.Duration
+	case e.Class == retryfunc.None:
+		ev := s.evidence()
+		ev.Answered = e.Address != "" // if it did not fail, as its class tells
+		e.Class = s.classify(a.err, ev)
+		shown.Class = e.Class
+	}
+	return a.entry, shown
+}
+
+// explain asks the policy, in the caller's goroutine.
+func (s *call) explain(shown retryfunc.Attempt, err error) (d retryfunc.Decision, perr error) {
+	policy := s.overrides.policy
+	if s.overrides.retry != nil {
+		policy = s.overrides.retry
+	}
+	quick := policy == nil
+	if quick {
+		policy = retryfunc.Careful
+	}
+	overrun := s.ask(quick, func() {
+		d, perr = retryfunc.Explain(retryfunc.WithAttempt(s.ctx, &shown), policy, s.req, s.count, err)
+	})
+	if overrun != nil {
+		d = retryfunc.Decision{
+			Service: s.req.Service(), Endpoint: s.req.Endpoint(), Attempt: shown, Reason: retryfunc.ReasonDeadline, Err: err,
+		}
+		return d, nil
+	}
+	return d, perr
+}
+
+// enter writes a decision into the story, and tells the hooks.
+func (s *call) enter(i int, d retryfunc.Decision) {
+	s.mu.Lock()
+	s.attempts[i].Reason = d.Reason
+	s.mu.Unlock()
+	for _, hook := range s.client.hooks {
+		if s.ask(false, func() { hook(s.ctx, d) }) != nil {
+			return
+		}
+	}
+}
+
+// markJudged notes that an attempt was counted, and tells whether it was before.
+func (s *call) markJudged(i int) (before bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := &s.attempts[i]
+	before, e.judged = e.judged, true
+	return before
+}
+
+// triedBefore tells whether an attempt went where another had been.
+func (s *call) triedBefore(i int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.attempts[i].again
+}
+
+// enterAbsence ends the story of a call that was sent nowhere.
+func (s *call) enterAbsence(err error) {
+	s.endpoint.absent.Store(time.Now().UnixNano())
+	s.mu.Lock()
+	if len(s.attempts) > 0 {
+		s.mu.Unlock()
+		return
+	}
+	s.attempts = append(s.attempts, entry{
+		Attempt: Attempt{Number: 1, Class: retryfunc.NoNode, Duration: time.Since(s.began)}, began: s.began, ended: true, judged: true,
+	})
+	s.mu.Unlock()
+	s.enter(0, retryfunc.Decision{
+		Service: s.req.Service(), Endpoint: s.req.Endpoint(),
+		Attempt: retryfunc.Attempt{Number: 1, Class: retryfunc.NoNode}, Reason: retryfunc.ReasonAbsent, Err: err,
+	})
 }

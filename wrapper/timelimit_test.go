@@ -13,10 +13,16 @@ import (
 	"github.com/oncemore-dev/oncemore/wrapper"
 )
 
-// TestTimeOfOneAttempt reads the timeouts that an attempt hands to go-micro. On
-// mucp the connection timeout has a grace of two seconds.
+// TestTimeOfOneAttempt reads the timeouts that an attempt hands to go-micro: all
+// that the call has left, unless an attempt timeout was set. On mucp the
+// connection timeout has a grace of two seconds. A dial has a share of its own
+// while there is another node to go to.
 func TestTimeOfOneAttempt(t *testing.T) {
-	const grace = 2 * time.Second
+	const (
+		grace = 2 * time.Second
+		dial  = 1500 * time.Millisecond
+	)
+	all := []time.Duration{9 * time.Second}
 	tests := []struct {
 		name     string
 		endpoint string
@@ -24,15 +30,17 @@ func TestTimeOfOneAttempt(t *testing.T) {
 		call     []client.CallOption
 		want     []time.Duration
 	}{
-		{"a read shares the call's time", read, nil, nil, []time.Duration{3 * time.Second, 4500 * time.Millisecond, 9 * time.Second}},
-		{"a write has it all", write, nil, nil, []time.Duration{9 * time.Second}},
-		{"a vouched write shares it", write, []wrapper.ClientOption{wrapper.WithVouchedKeys()}, nil, []time.Duration{3 * time.Second}},
+		{"a read has all of the call's time", read, nil, nil, []time.Duration{9 * time.Second, 9 * time.Second, 9 * time.Second}},
+		{"a write has it all", write, nil, nil, all},
+		{"a trusted write has it all", write, []wrapper.ClientOption{wrapper.WithTrustedKeys()}, nil, all},
+		{"a trusted write, cut", write, []wrapper.ClientOption{wrapper.WithTrustedKeys(), wrapper.WithAttemptTimeout(time.Second)}, nil,
+			[]time.Duration{time.Second}},
 		{"as configured", read, []wrapper.ClientOption{wrapper.WithAttemptTimeout(time.Second)}, nil, []time.Duration{time.Second, time.Second, time.Second}},
 		{"not for a write", write, []wrapper.ClientOption{wrapper.WithAttemptTimeout(time.Second)}, nil, []time.Duration{9 * time.Second}},
 		{"never above the call's", read, []wrapper.ClientOption{wrapper.WithAttemptTimeout(time.Hour)}, nil, []time.Duration{9 * time.Second}},
 		{"as the call asks", read, nil, []client.CallOption{func(o *client.CallOptions) { o.ConnectionTimeout = 2 * time.Second }}, []time.Duration{2 * time.Second}},
 		{"one attempt has it all", read, []wrapper.ClientOption{wrapper.WithAttempts(1)}, nil, []time.Duration{9 * time.Second}},
-		{"a policy that retries timeouts", write, []wrapper.ClientOption{wrapper.WithPolicy(retryfunc.OnError)}, nil, []time.Duration{3 * time.Second}},
+		{"a policy that retries timeouts", write, []wrapper.ClientOption{wrapper.WithPolicy(retryfunc.OnError)}, nil, all},
 		{"a policy that does not", read, []wrapper.ClientOption{wrapper.WithPolicy(never)}, nil, []time.Duration{9 * time.Second}},
 	}
 	for _, tt := range tests {
@@ -48,9 +56,16 @@ func TestTimeOfOneAttempt(t *testing.T) {
 				}
 				for i, want := range tt.want {
 					got := wire.arrived[i].opts
-					if got.ConnectionTimeout != want+grace || got.RequestTimeout != want || got.DialTimeout != min(want, client.DefaultConnectionTimeout) {
-						t.Errorf("attempt %d: connection timeout %v, request timeout %v, dial timeout %v, want %v",
-							i+1, got.ConnectionTimeout, got.RequestTimeout, got.DialTimeout, want)
+					if got.ConnectionTimeout != want+grace || got.RequestTimeout != want {
+						t.Errorf("attempt %d: connection timeout %v, request timeout %v, want %v",
+							i+1, got.ConnectionTimeout, got.RequestTimeout, want)
+					}
+					dial := dial
+					if i == 2 { // there is nowhere else to go
+						dial = client.DefaultConnectionTimeout
+					}
+					if got.DialTimeout != min(want, dial) {
+						t.Errorf("attempt %d: dial timeout %v, want %v", i+1, got.DialTimeout, min(want, dial))
 					}
 				}
 			})

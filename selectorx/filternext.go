@@ -5,18 +5,18 @@ import (
 	"go-micro.dev/v4/selector"
 )
 
-// sieveTries is how often a selector is asked for another node before the one
+// filterTries is how often a selector is asked for another node before the one
 // it insists on is taken.
-const sieveTries = 16
+const filterTries = 16
 
-// sieve puts the call's rules around the Next of a selector that ignored the
+// FilterNext puts the call's rules around the Next of a selector that ignored the
 // strategy it was given. The candidates are unknown, so it can only ask again:
 // the cap does not apply, and a node that was tried is taken as a last resort.
 // One that asks the strategy only now has not ignored it: its node is taken.
-func (c *Call) sieve(next selector.Next) selector.Next {
+func (c *Call) FilterNext(next selector.Next) selector.Next {
 	return func() (*registry.Node, error) {
 		var spare *registry.Node
-		for range sieveTries {
+		for range filterTries {
 			node, err := next()
 			if err != nil {
 				return nil, err
@@ -27,7 +27,7 @@ func (c *Call) sieve(next selector.Next) selector.Next {
 			if judge(node, nil, "") != 0 {
 				continue
 			}
-			if c.takes(node.Address) {
+			if c.Accepts(node.Address) {
 				c.MarkTried(node.Address)
 				return node, nil
 			}
@@ -41,17 +41,6 @@ func (c *Call) sieve(next selector.Next) selector.Next {
 		c.MarkTried(spare.Address)
 		return spare, nil
 	}
-}
-
-func (c *Call) takes(address string) bool {
-	if c.Tried(address) {
-		return false
-	}
-	if !c.balancer.anyOpen() {
-		return true
-	}
-	open, _ := c.balancer.ejector.Open(address)
-	return !open || c.balancer.ejector.Probe(address, c.retriable)
 }
 
 func (c *Call) latest() string {

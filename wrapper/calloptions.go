@@ -1,0 +1,205 @@
+package wrapper
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"runtime"
+	"strings"
+	"time"
+
+	"go-micro.dev/v4/client"
+
+	"github.com/oncemore-dev/oncemore/idempotency"
+	"github.com/oncemore-dev/oncemore/retryfunc"
+)
+
+// CallOption is an option that the wrapper takes for all calls, and one call for
+// itself: give it to NewClientWrapper, or to Call as a client.CallOption. Clients
+// that are not wrapped pass over it. The idea is that of go-grpc-middleware,
+// whose retry options work in both places.
+//
+// A wrong value is an error of NewClientWrapper, or of the call, before anything
+// is sent.
+type CallOption = func(*client.CallOptions)
+
+// setting is an option that a client and a call may have.
+func setting(set func(t *optionTarget, s *settings)) CallOption {
+	return func(o *client.CallOptions) {
+		if t := targetOf(o); t != nil {
+			set(t, t.settings)
+		}
+	}
+}
+
+// WithPolicy sets which failed attempts are followed by another. The default is
+// retryfunc.Careful. It is asked by the caller's goroutine about attempts that
+// were made: about one that failed, and about one that has had its share of the
+// call's time without an answer, as a Timeout. It must be safe for concurrent
+// use.
+func WithPolicy(policy client.RetryFunc) CallOption {
+	return setting(func(t *optionTarget, s *settings) {
+		if policy == nil {
+			t.reject("WithPolicy", nil, "a retry function such as retryfunc.Careful")
+		}
+		s.policy = policy
+	})
+}
+
+// WithAttempts sets how often a call is tried at the most, the first try
+// included: 1 to 100, default DefaultAttempts. A refused dial is not counted
+// while an instance is left that this call has not tried.
+func WithAttempts(n int) CallOption {
+	return setting(func(t *optionTarget, s *settings) {
+		if n < 1 || n > maxAttempts {
+			t.reject("WithAttempts", n, "1 to 100, the first try included")
+		}
+		s.attempts = n
+	})
+}
+
+// WithoutRetry lets a call be tried once, and only where nothing was sent a
+// second time elsewhere: it is WithAttempts(1).
+func WithoutRetry() CallOption { return WithAttempts(1) }
+
+// WithAttemptTimeout cuts an attempt off after so long, dial included, wherever
+// the policy would retry a Timeout. The default, 0, cuts none: an attempt that
+// has had its share of the call's time goes on while the next is made beside
+// it, and the first answer counts. A call whose Timeout would not be retried
+// always has the whole remaining time: cutting it short helps nobody. A caller
+// whose own deadline is nearer has until then; more than the client's request
+// timeout is an error of Check, and so of the plugin when its service starts.
+func WithAttemptTimeout(d time.Duration) CallOption {
+	return setting(func(t *optionTarget, s *settings) {
+		if d < 0 {
+			t.reject("WithAttemptTimeout", d, "0 for the default, or a positive duration")
+		}
+		s.attemptTimeout = d
+	})
+}
+
+// WithBackoff sets how long a retry waits when every instance has been tried.
+// The default is retryfunc.NewBackoff(): full jitter, 25 ms base, 1 s cap. A
+// retry on an untried instance never waits.
+func WithBackoff(b *retryfunc.Backoff) CallOption {
+	return setting(func(t *optionTarget, s *settings) {
+		if b == nil {
+			t.reject("WithBackoff", nil, "a backoff made by retryfunc.NewBackoff")
+		}
+		s.backoff = b
+	})
+}
+
+// WithSafety sets which endpoints are safe or idempotent. It is asked first;
+// where it has no opinion (retryfunc.SafetyUnknown), the metadata that servers
+// announce, the protobuf option idempotency_level and HTTP verbs are. What
+// remains unknown is taken as not idempotent. For one call, see
+// [retryfunc.Every].
+func WithSafety(rule retryfunc.Rule) CallOption {
+	return setting(func(t *optionTarget, s *settings) {
+		if rule == nil {
+			t.reject("WithSafety", nil, "a rule such as retryfunc.Endpoints(…)")
+		}
+		s.safety, s.quickSafety = rule, isQuick(rule)
+	})
+}
+
+// isQuick tells whether a rule is one of those that look into a table and no
+// further, so that a call need not guard against its taking long.
+func isQuick(rule retryfunc.Rule) bool {
+	f := runtime.FuncForPC(reflect.ValueOf(rule).Pointer())
+	if f == nil {
+		return false
+	}
+	for _, name := range [...]string{"Endpoints.", "Prefixes.", "Every."} {
+		if strings.Contains(f.Name(), "oncemore/retryfunc."+name) {
+			return true
+		}
+	}
+	return false
+}
+
+// WithCallKey gives the call an idempotency key, as idempotency.WithKey does for
+// a context.
+func WithCallKey(key string) client.CallOption {
+	return func(o *client.CallOptions) {
+		if t := targetOf(o); t != nil && t.call != nil {
+			if _, err := idempotency.ParseKey(key); err != nil {
+				t.reject("WithCallKey", "…", err.Error())
+			}
+			t.call.key = key
+		}
+	}
+}
+
+// WithStory has the story of the call told in r, which is complete when the call
+// has returned. See [WithReport].
+func WithStory(r *Report) client.CallOption {
+	return func(o *client.CallOptions) {
+		if t := targetOf(o); t != nil && t.call != nil {
+			if r == nil {
+				t.reject("WithStory", nil, "a pointer to a Report")
+			}
+			t.call.report = r
+		}
+	}
+}
+
+// callOverrides are what the caller of one call asked for, in our words and in
+// go-micro's. What the client was configured with in go-micro's is not among
+// them: service.Init() overwrites it.
+type callOverrides struct {
+	settings
+	client.CallOptions // as the bare client would have them
+
+	retry     client.RetryFunc   // nil: not asked for
+	pause     client.BackoffFunc // nil: not asked for
+	key       string
+	report    *Report
+	addresses []string
+}
+
+// mostAsked bounds the retries that a call may ask for: as good as no bound.
+const mostAsked = 1 << 20
+
+// overrides reads the options of one call. They are applied twice: to what the
+// bare client would give them, since an option may decorate what is there, and
+// to an empty set, to see what they set.
+func (c *retryClient) overrides(opts []client.CallOption) (o callOverrides, err error) {
+	o.settings = c.settings
+	o.CallOptions = c.Client.Options().CallOptions
+	o.addresses = o.Address
+	if len(opts) == 0 {
+		return o, nil
+	}
+	given := o.CallOptions
+	t := &optionTarget{Context: o.Context, settings: &o.settings, call: &o}
+	if t.Context == nil {
+		t.Context = context.Background()
+	}
+	given.Context = t
+	const unset = -1 << 31
+	set := client.CallOptions{Retries: unset}
+	for _, opt := range opts {
+		if opt == nil {
+			return o, errors.New("wrapper: nil call option: leave it out instead")
+		}
+		opt(&given)
+		opt(&set)
+	}
+	given.Context = o.Context
+	o.CallOptions, o.addresses = given, given.Address
+	if set.Retry != nil {
+		o.retry = given.Retry
+	}
+	if set.Backoff != nil {
+		o.pause = given.Backoff
+	}
+	if set.ConnectionTimeout > 0 {
+		o.attemptTimeout = given.ConnectionTimeout
+	}
+	if set.Retries != unset {
+		o.attempts = min(max(0, given.Retries), mostAsked) + 1
+	}
+	return o, errors.Join(t.errs...)
+}

@@ -1,0 +1,228 @@
+package wrapper
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+
+	"go-micro.dev/v4/client"
+	"go-micro.dev/v4/metadata"
+
+	"github.com/oncemore-dev/oncemore/idempotency"
+	"github.com/oncemore-dev/oncemore/retryfunc"
+)
+
+const (
+	// leastShare is the least time that an attempt has before another is begun
+	// beside it, and leastNestedShare that of a call made within another:
+	// shares of shares would leave nothing to the last of a chain.
+	leastShare       = 10 * time.Millisecond
+	leastNestedShare = 100 * time.Millisecond
+
+	// A dial may take a third of what the call has left, within these bounds,
+	// and all of it where there is nowhere else to go. The upper one leaves time
+	// for one lost SYN, which Linux sends again after a second.
+	leastDial = 250 * time.Millisecond
+	mostDial  = 1500 * time.Millisecond
+
+	// freeDials bounds the refused dials that are not counted.
+	freeDials = 32
+
+	// untold is how long an attempt must have gone without an answer to speak
+	// against its node where nothing is known of the endpoint.
+	untold = time.Second
+
+	// A call that was sent nowhere waits so long for an instance to appear, and
+	// not at all where another has waited in vain just before.
+	longestAbsence = 2 * time.Second
+	absenceMemory  = time.Second
+	firstLook      = 25 * time.Millisecond
+	lastLook       = 200 * time.Millisecond
+)
+
+// limits count what a call has used up. They belong to the loop.
+type limits struct {
+	counted int // attempts that were sent, or may have been
+	unsent  int // refused dials that were not free, and dials that took too long
+	free    int
+}
+
+// left is how long the call has, from now on.
+func (s *call) left() time.Duration {
+	deadline, ok := s.ctx.Deadline()
+	if !ok {
+		return min(s.overrides.RequestTimeout, longest)
+	}
+	return min(max(time.Until(deadline), 1), longest) // 0 would mean that there is no limit
+}
+
+// leftOf is how long the call has by the context that an attempt was given. Where
+// another wrapper has taken the deadline away, that is the time of a whole call.
+func (s *call) leftOf(ctx context.Context, whole time.Duration) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return min(cmp.Or(whole, client.DefaultRequestTimeout), longest)
+	}
+	return min(max(time.Until(deadline), 1), longest)
+}
+
+// attemptTime is how long an attempt may take of what is left: all of it, unless
+// it will be cut.
+func (s *call) attemptTime(left time.Duration) time.Duration {
+	cut := s.overrides.attemptTimeout
+	if cut == 0 || s.overrides.policy != nil || s.overrides.retry != nil {
+		return left
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.traits.repeatable() {
+		return left
+	}
+	return min(cut, left)
+}
+
+// attemptsLeft counts the attempt about to start: it is at least 1.
+func (s *call) attemptsLeft() int { return max(1, s.overrides.attempts-s.limits.counted) }
+
+// share is how long the attempt about to start has for itself, before another is
+// begun beside it; 0: for good. A share is at least what the endpoint has needed
+// of late, so that nothing is begun beside an attempt that is merely slow.
+func (s *call) share() time.Duration {
+	if s.attemptsLeft() == 1 || s.streaming {
+		return 0
+	}
+	if s.overrides.policy == nil && s.overrides.retry == nil && s.endpoint.known.Load() && !s.guess.repeatable() {
+		return 0 // as retryfunc.Careful would say
+	}
+	left := s.left()
+	share := s.overrides.attemptTimeout
+	if share == 0 {
+		share = s.leastShare(left / time.Duration(s.attemptsLeft()))
+		share = max(share, s.endpoint.latency.quantile(time.Now(), usual))
+	}
+	if share >= left {
+		return 0
+	}
+	return share
+}
+
+// usual is the share of an endpoint's answers that an attempt must have outwaited
+// to be late.
+const usual = 0.95
+
+// leastShare raises a share to the least.
+func (s *call) leastShare(share time.Duration) time.Duration {
+	if share >= leastNestedShare {
+		return share
+	}
+	if _, within := idempotency.ExecutionFrom(s.ctx); within || isNested(s.ctx) {
+		return leastNestedShare
+	}
+	return max(share, leastShare)
+}
+
+// isNested tells whether a call is made within a handler of go-micro's servers:
+// both leave word of who called.
+func isNested(ctx context.Context) bool {
+	md, _ := metadata.FromContext(ctx)
+	_, remote := md["Remote"]
+	return remote
+}
+
+// dialShare is how long a dial may take. elsewhere says that there is another
+// node to go to.
+func (s *call) dialShare(left time.Duration, elsewhere bool) time.Duration {
+	if !elsewhere {
+		return left
+	}
+	return min(max(left/3, leastDial), mostDial, max(left/2, 1))
+}
+
+// countAttempt enters a failed attempt, and tells whether the retry would be free.
+//
+// A refused dial is free where it is this call's first to that node and another
+// node is left, up to a bound: so a call finds the one living instance among many
+// dead ones. Other dials that came to nothing have a count of their own, and
+// leave the attempts that are sent to the living.
+func (s *call) countAttempt(a retryfunc.Attempt, again, refused bool) (free bool) {
+	switch {
+	case a.Class != retryfunc.NotSent:
+		s.limits.counted++
+	case !refused || again || s.limits.free >= freeDials || !s.nodeLeft():
+		s.limits.unsent++
+	default:
+		s.limits.free++
+		return true
+	}
+	return false
+}
+
+// nodeLeft tells whether there is a node that this call has not tried, ejected
+// or not.
+func (s *call) nodeLeft() bool {
+	for _, service := range s.nodes.Services() {
+		for _, node := range service.Nodes {
+			if node != nil && !s.nodes.Tried(node.Address) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// admit holds the policy's yes against the limits. The pause is asked for only
+// where the retry may yet be made, because the caller's own may wait itself.
+func (s *call) admit(d *retryfunc.Decision, free bool) {
+	l := retryfunc.Limits{Made: max(s.limits.counted, s.limits.unsent), Most: s.overrides.attempts, Free: free}
+	if free {
+		l.Most = 0
+	}
+	refused := l.Refuse(s.ctx)
+	if refused == "" {
+		l.Wait, refused = s.pauseBefore(d)
+	}
+	if refused == "" {
+		l.Budget = s.budget
+		refused = l.Refuse(s.ctx)
+	}
+	if refused != "" {
+		d.Retry, d.Reason, d.Delay = false, refused, 0
+		return
+	}
+	d.Delay = l.Wait
+}
+
+// pauseBefore is how long to wait before the next attempt. An untried node need
+// not be waited for: nothing says that it is in trouble.
+func (s *call) pauseBefore(d *retryfunc.Decision) (time.Duration, retryfunc.Reason) {
+	pause, err := time.Duration(0), error(nil)
+	switch {
+	case s.overrides.pause != nil:
+		pause, err = s.askPause(s.count + 1)
+	case !d.Attempt.Untried:
+		pause = s.overrides.backoff.Delay(max(1, s.limits.counted+s.limits.unsent))
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return 0, retryfunc.ReasonDeadline
+	}
+	s.pauseErr = err
+	return max(d.Delay, pause), ""
+}
+
+// askPause asks the backoff that the caller gave for this call.
+func (s *call) askPause(count int) (pause time.Duration, err error) {
+	overrun := s.ask(false, func() { pause, err = s.overrides.pause(s.ctx, s.req, count) })
+	if overrun != nil {
+		return 0, overrun
+	}
+	return pause, err
+}
+
+// absence is how long the call may wait for an instance it has not tried.
+func (s *call) absence() time.Duration {
+	if s.endpoint.absentFor(time.Now(), absenceMemory) {
+		return 0
+	}
+	return min(s.left()/2, longestAbsence)
+}

@@ -1,0 +1,320 @@
+package wrapper
+
+import (
+	"context"
+	"net/http/httptrace"
+	"reflect"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"go-micro.dev/v4/client"
+	merrors "go-micro.dev/v4/errors"
+	"go-micro.dev/v4/registry"
+	"go-micro.dev/v4/selector"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	"github.com/oncemore-dev/oncemore/retryfunc"
+)
+
+// transport is a kind of go-micro client, by the name that it gives itself. All
+// that depends on one is in this file.
+type transport string
+
+const (
+	overMucp transport = "mucp"
+	overGRPC transport = "grpc"
+	overHTTP transport = "http"
+)
+
+// grace is how much longer than the call the mucp client may wait. Its own
+// timeout closes a connection that its reader may be using; the call's end, or
+// the reply, comes first.
+const grace = 2 * time.Second
+
+// longest bounds the timeouts handed to go-micro, whose arithmetic overflows
+// above some 292 years.
+const longest = 365 * 24 * time.Hour
+
+// oneAttempt is the number of retries that makes a client try once.
+func (t transport) oneAttempt() int {
+	if t == overHTTP {
+		return 1 // it counts attempts, and with 0 returns nil without a call
+	}
+	return 0
+}
+
+// selectOptions are those that the client adds to a selection of its own.
+func (t transport) selectOptions() []selector.SelectOption {
+	if t == overHTTP {
+		return []selector.SelectOption{selector.WithFilter(selector.FilterLabel("protocol", "http"))}
+	}
+	return nil
+}
+
+// timedOut is what the client itself answers when its caller's context ends.
+func (t transport) timedOut(why error) error {
+	if t == overMucp {
+		return merrors.Timeout("go.micro.client", "call timeout: %v", why)
+	}
+	return merrors.Timeout("go.micro.client", "%v", why)
+}
+
+// wireOf tells which client's own wire next is, past all wrappers: only there is
+// it known how a reply is decoded. It is empty for anything else.
+func wireOf(next client.CallFunc) transport {
+	f := runtime.FuncForPC(reflect.ValueOf(next).Pointer())
+	if f == nil {
+		return ""
+	}
+	switch f.Name() {
+	case "go-micro.dev/v4/client.(*rpcClient).call-fm":
+		return overMucp
+	case "github.com/go-micro/plugins/v4/client/grpc.(*grpcClient).call-fm":
+		return overGRPC
+	case "github.com/go-micro/plugins/v4/client/http.(*httpClient).call-fm":
+		return overHTTP
+	default:
+		return ""
+	}
+}
+
+// setTimeouts hands the client what the attempt may take, and what its dial may.
+func setTimeouts(o *client.CallOptions, attempt, dial time.Duration) {
+	attempt = min(attempt, longest)
+	dial = min(dial, attempt)
+	o.RequestTimeout = attempt
+	o.ConnectionTimeout = attempt + grace
+	if o.DialTimeout <= 0 || o.DialTimeout > dial {
+		o.DialTimeout = dial
+	}
+}
+
+// MetadataServer is the key of the node metadata under which a wrapped server
+// announces that it keeps the metadata of a call from its handlers.
+const MetadataServer = "oncemore"
+
+// requestIDs gives the attempts of one client identities of their own.
+//
+// go-micro's mucp server tells the requests on a connection apart by this
+// identity. Without one it looks for another header in the wrong case and takes
+// them all for one: a request that follows another on a pooled connection may
+// then fall into what is left of its predecessor, and is never executed: about
+// 6 of 100,000 on healthy servers, and many more on a loaded machine.
+//
+// Only a server that announces MetadataServer gets one, because a plain one
+// would pass it on in its own calls.
+type requestIDs struct{ last atomic.Uint64 }
+
+// requestID is the identity of the attempt about to be sent to node, or "".
+func (c *retryClient) requestID(node *registry.Node) string {
+	if c.transport != overMucp || node.Metadata[MetadataServer] == "" && !c.trusted {
+		return ""
+	}
+	return "oncemore-" + strconv.FormatUint(c.requests.last.Add(1), 36)
+}
+
+// dialing is what this side of the wire sees of one attempt: whether anything
+// was sent, and whether the peer answered. The zero value has seen nothing.
+type dialing struct {
+	over  transport
+	asked atomic.Bool   // the client has looked for a connection, and will say when it has one
+	state atomic.Uint32 // dialPending, dialDone or dialGivenUp
+	grpc  grpcAnswer
+}
+
+const (
+	dialPending uint32 = iota
+	dialDone
+	dialGivenUp
+)
+
+// connected notes that there is a connection to send on. It is false where the
+// dial was given up before.
+func (d *dialing) connected() bool {
+	return d.state.CompareAndSwap(dialPending, dialDone) || d.state.Load() == dialDone
+}
+
+// giveUp ends a dial, unless there is a connection.
+func (d *dialing) giveUp() bool { return d.state.CompareAndSwap(dialPending, dialGivenUp) }
+
+// testify adds what was seen to the evidence.
+func (d *dialing) testify(ev *retryfunc.Evidence) {
+	if d == nil {
+		return
+	}
+	if d.over == overGRPC {
+		d.grpc.testify(ev)
+	}
+	switch d.state.Load() {
+	case dialGivenUp:
+		ev.Unsent = true
+	case dialPending:
+		ev.Unsent = ev.Unsent || d.over == overHTTP && d.asked.Load()
+	}
+}
+
+// watchDial has the client say when it has a connection, where it would wait for
+// one as long as for the answer, and ends an attempt that has none after limit
+// (0: never). mucp dials under a timeout of its own, and is not watched. Call the
+// function it returns when the attempt has ended.
+func watchDial(
+	ctx context.Context, over transport, o *client.CallOptions, limit time.Duration,
+) (context.Context, *dialing, func()) {
+	d := &dialing{over: over}
+	switch over {
+	case overGRPC:
+		o.Context = withGRPCOptions(o.Context, d)
+	case overHTTP:
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+			GetConn: func(string) { d.asked.Store(true) },
+			GotConn: func(httptrace.GotConnInfo) { d.connected() },
+		})
+	default:
+		return ctx, nil, func() {}
+	}
+	if limit <= 0 {
+		return ctx, d, func() {}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(limit, func() {
+		if d.asked.Load() && d.giveUp() {
+			cancel(errDialTimeout)
+		}
+	})
+	return ctx, d, func() {
+		timer.Stop()
+		cancel(context.Canceled)
+	}
+}
+
+// errDialTimeout ends an attempt that has no connection.
+var errDialTimeout = merrors.New("go.micro.client", "connection error: no connection in time", 408)
+
+// dialTimedOut tells whether err is the end of a dial that took too long, which
+// is no refusal: nothing says that nobody listens there.
+func dialTimedOut(err error, d *dialing) bool {
+	if d != nil {
+		return d.state.Load() == dialGivenUp
+	}
+	e, ok := merrors.As(err)
+	return ok && strings.HasPrefix(e.Detail, "connection error: ") && strings.HasSuffix(e.Detail, "i/o timeout")
+}
+
+// grpcAnswer is where grpc leaves, from this side of the wire, what became of
+// an attempt. On grpc an error's text proves nothing: a handler that relays its
+// own refused dial answers in the words of a dial refused here.
+//
+// grpc fills in the peer, the header and the trailer when the call is over, and
+// only if there was a stream to a peer: without one, nothing was sent. Then it
+// says that it has finished. Where it did not say so there is no evidence:
+// go-micro's client does not wait for it, and another wrapper may have answered
+// in its place.
+type grpcAnswer struct {
+	peer            peer.Peer
+	header, trailer metadata.MD
+	saw             atomic.Uint32
+}
+
+// What grpc said when it had finished.
+const (
+	grpcUnsent uint32 = 1 << iota
+	grpcAnswered
+)
+
+// finish is called by grpc after it has written the other fields.
+func (a *grpcAnswer) finish(error) {
+	var saw uint32
+	if a.peer.Addr == nil {
+		saw |= grpcUnsent
+	}
+	if len(a.header)+len(a.trailer) > 0 {
+		saw |= grpcAnswered
+	}
+	a.saw.Store(saw)
+}
+
+func (a *grpcAnswer) testify(ev *retryfunc.Evidence) {
+	saw := a.saw.Load()
+	ev.Unsent = saw&grpcUnsent != 0
+	ev.Answered = saw&grpcAnswered != 0
+}
+
+// withGRPCOptions adds options that report to d to those the caller may have set
+// with the grpc plugin's CallOptions, which replace each other.
+func withGRPCOptions(ctx context.Context, d *dialing) context.Context {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	return grpcOptions{Context: ctx, dialing: d}
+}
+
+// grpcOptions answers for the plugin's private key, recognised by its type, so
+// that this package needs no import of the plugin: importing it replaces the
+// codecs of every grpc client in the process.
+type grpcOptions struct {
+	context.Context //nolint:containedctx // a context that adds to one value of another
+	dialing         *dialing
+}
+
+func (c grpcOptions) Value(key any) any {
+	value := c.Context.Value(key)
+	if !isGRPCOptionsKey(key) {
+		return value
+	}
+	theirs, _ := value.([]grpc.CallOption)
+	d := c.dialing
+	d.asked.Store(true)
+	sending := sendingCredentials{dialing: d}
+	for _, option := range theirs {
+		if o, ok := option.(grpc.PerRPCCredsCallOption); ok {
+			sending.theirs = o.Creds
+		}
+	}
+	return slices.Concat(theirs, []grpc.CallOption{
+		grpc.Peer(&d.grpc.peer), grpc.Header(&d.grpc.header), grpc.Trailer(&d.grpc.trailer),
+		grpc.OnFinish(d.grpc.finish), grpc.PerRPCCredentials(sending),
+	})
+}
+
+func isGRPCOptionsKey(key any) bool {
+	t := reflect.TypeOf(key)
+	return t != nil && t.Name() == "grpcCallOptions" && t.PkgPath() == "github.com/go-micro/plugins/v4/client/grpc"
+}
+
+// sendingCredentials add no credentials to the caller's own. grpc asks for them
+// when it has a connection and is about to open the stream on it: the one moment
+// before anything is sent of which it tells.
+type sendingCredentials struct {
+	theirs  perRPCCredentials
+	dialing *dialing
+}
+
+// perRPCCredentials is credentials.PerRPCCredentials.
+type perRPCCredentials interface {
+	GetRequestMetadata(ctx context.Context, uri ...string) (map[string]string, error)
+	RequireTransportSecurity() bool
+}
+
+// GetRequestMetadata refuses to send where the dial was given up.
+func (s sendingCredentials) GetRequestMetadata(ctx context.Context, uri ...string) (map[string]string, error) {
+	if !s.dialing.connected() {
+		return nil, status.Error(codes.Unavailable, errDialTimeout.Error())
+	}
+	if s.theirs == nil {
+		return nil, nil
+	}
+	return s.theirs.GetRequestMetadata(ctx, uri...)
+}
+
+// RequireTransportSecurity is the caller's.
+func (s sendingCredentials) RequireTransportSecurity() bool {
+	return s.theirs != nil && s.theirs.RequireTransportSecurity()
+}
