@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -133,6 +134,9 @@ func wantProblem(t *testing.T, a answer, kind string) {
 	}
 	if !strings.HasSuffix(problem.Type, "#"+kind) {
 		t.Errorf("type %q, want …#%s", problem.Type, kind)
+	}
+	if page, err := os.ReadFile("../../docs/wire.md"); err != nil || !strings.Contains(string(page), `<a id="`+kind+`">`) {
+		t.Errorf("docs/wire.md does not explain %s (%v)", kind, err)
 	}
 	if problem.Status != a.StatusCode {
 		t.Errorf("status member %d, want %d", problem.Status, a.StatusCode)
