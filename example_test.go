@@ -125,13 +125,12 @@ func (p onceProvider) Charge(_ context.Context, key, student string, cents int64
 func Example_key() {
 	tip := func(ctx context.Context, wallet hello.WalletService, form string) error {
 		ctx = idempotency.WithKey(ctx, form)
-		_, err := wallet.Tip(ctx, &hello.TipRequest{Student: "xuxu", AmountCents: 500})
+		var report wrapper.Report
+		_, err := wallet.Tip(ctx, &hello.TipRequest{Student: "xuxu", AmountCents: 500}, wrapper.WithStory(&report))
 
-		if failed, ok := errors.AsType[*wrapper.CallError](err); ok {
-			log.Print(failed.Story()) // every attempt: where, how it ended, why the next was or was not made
-			if failed.Ambiguous() {
-				return fmt.Errorf("outcome unknown, repeat it with key %s only: %w", failed.Key, err)
-			}
+		log.Print(report.Story()) // every attempt: where, how it ended, why the next was or was not made
+		if report.Ambiguous() {
+			return fmt.Errorf("outcome unknown, repeat it with key %s only: %w", report.Key, err)
 		}
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"go-micro.dev/v4/client"
@@ -25,15 +26,30 @@ type attempt struct {
 	picked  string
 	address string // where a stream goes whose caller gave addresses
 
+	expired atomic.Bool // it has had its share
+
+	shareEnds  time.Time // guarded by the client's shares, as is
+	shareIndex int
+
 	// The loop's.
 	cancel    context.CancelFunc // of its own context, if it has one
 	stream    client.Stream      // what opened, where the call is one
 	err       error
 	done      bool
-	overdue   bool // it has had its share
+	overdue   bool // it was seen to have had its share
 	abandoned bool // it was cut
 
 	seen // guarded by the call's mu
+	space
+}
+
+// space is room for what an attempt hands to go-micro.
+type space struct {
+	options  [1]client.CallOption
+	wrappers [1]client.CallWrapper
+	selects  [1]selector.SelectOption
+	reply    reply
+	inUse    bool
 }
 
 // seen is what an attempt has seen, for its loop to read.
@@ -49,10 +65,10 @@ type seen struct {
 // entry is an attempt's part of the story. It is guarded by the call's mu.
 type entry struct {
 	Attempt
-	began  time.Time
-	again  bool // the call had tried this address before
-	ended  bool // its outcome is known
-	judged bool // it was counted
+	began   time.Time
+	again   bool // the call had tried this address before
+	ended   bool // its outcome is known
+	counted bool // among those that the call may make
 }
 
 func (e *entry) end(class retryfunc.Class) {
@@ -74,11 +90,11 @@ func errCallEnded(ctx context.Context) error {
 // send makes the attempt: go-micro's own client, once, without its retries.
 func (a *attempt) send(ctx context.Context) (err error) {
 	s := a.call
-	opts := append(slices.Clip(s.options), a.apply)
+	opts := appendTo(a.options[:0], s.options, a.apply)
 	if s.streaming {
 		err = a.open(ctx, opts)
 	} else {
-		err = s.client.Client.Call(ctx, s.req, s.rsp, slices.Clip(opts)...)
+		err = s.client.Client.Call(ctx, s.req, s.rsp, opts...)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,9 +116,18 @@ func (a *attempt) apply(o *client.CallOptions) {
 	if s.streaming {
 		a.applyToStream(o)
 	} else {
-		o.CallWrappers = append(slices.Clip(o.CallWrappers), a.wrap)
+		o.CallWrappers = appendTo(a.wrappers[:0], o.CallWrappers, a.wrap)
 	}
-	o.SelectOptions = slices.Clip(append(slices.Clip(o.SelectOptions), a.choose))
+	o.SelectOptions = appendTo(a.selects[:0], o.SelectOptions, a.choose)
+}
+
+// appendTo returns old and one more, in room if that is enough, and never in what
+// is behind old. Whoever appends to it has to copy it.
+func appendTo[T any](room, old []T, more T) []T {
+	if len(old) == 0 {
+		return append(room, more)
+	}
+	return slices.Clip(append(slices.Clip(old), more))
 }
 
 func neverRetry(context.Context, client.Request, int, error) (bool, error) { return false, nil }
@@ -166,6 +191,37 @@ func (a *attempt) wrap(next client.CallFunc) client.CallFunc {
 	}
 }
 
+// sendBeside makes the attempt beside the loop.
+func (a *attempt) sendBeside(ctx context.Context) {
+	a.err = a.send(ctx)
+	s := a.call
+	s.client.shares.remove(a)
+	s.mu.Lock()
+	if s.ended == nil {
+		s.ended = s.endedRoom[:0]
+	}
+	s.ended = append(s.ended, a)
+	s.mu.Unlock()
+	s.rouse()
+}
+
+// stop ends an attempt that nobody waits for, if it has not ended. mucp cannot be
+// told, and goes on until its own timeout.
+func (a *attempt) stop() {
+	if a.cancel != nil {
+		a.cancel()
+	}
+	if d := a.call.view(a).dialing; d != nil && d.cancel != nil {
+		d.cancel(errOutrun)
+	}
+}
+
+// expire ends the attempt's share.
+func (a *attempt) expire() {
+	a.expired.Store(true)
+	a.call.rouse()
+}
+
 // exchange sends the request to a node and receives the answer.
 func (a *attempt) exchange(
 	next client.CallFunc, ctx context.Context, node *registry.Node, req client.Request, rsp any, opts client.CallOptions,
@@ -177,18 +233,36 @@ func (a *attempt) exchange(
 		return err
 	}
 	over := wireOf(next)
-	got := s.client.receiver(over, req, node, rsp)
+	direct := over != ""
+	got := a.room()
+	got.receive(s.client, over, req, node, rsp)
 	left := s.leftOf(ctx, opts.RequestTimeout)
 	dial := s.dialShare(left, s.nodes.Untried())
 	setTimeouts(&opts, s.attemptTime(left), dial)
-	if over == "" {
+	if !direct {
 		over, dial = s.client.transport, 0 // another wrapper's: nothing is known of its dial
 	}
 	ctx, d, end := watchDial(s.metadataOf(ctx, i+1, node), over, &opts, dial)
 	a.watch(d)
 	err = next(ctx, node, req, got.target, opts)
+	ev := s.evidence()
+	if err != nil {
+		d.testify(&ev, direct && ctx.Err() == nil)
+	}
 	end()
-	return a.ended(i, d, got, err)
+	return a.ended(i, ev, d, got, err)
+}
+
+// room is for a reply. A wrapper inside ours may send the request more than once.
+func (a *attempt) room() *reply {
+	s := a.call
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a.inUse {
+		return new(reply)
+	}
+	a.inUse = true
+	return &a.reply
 }
 
 // watch lets the loop see what the wire has seen, should the attempt not end in time.
@@ -285,10 +359,8 @@ func (a *attempt) begin(ctx context.Context, node *registry.Node) (int, error) {
 
 // ended enters how the exchange ended, and moves the reply into place if the
 // caller is still there to read it.
-func (a *attempt) ended(i int, d *dialing, got *reply, err error) error {
+func (a *attempt) ended(i int, ev retryfunc.Evidence, d *dialing, got *reply, err error) error {
 	s := a.call
-	ev := s.evidence()
-	d.testify(&ev)
 	class := retryfunc.None
 	if err != nil {
 		class = s.classify(err, ev)
@@ -347,7 +419,7 @@ func eventOf(class retryfunc.Class, err error, dialTimedOut bool) breaker.Event 
 		return breaker.Success
 	case retryfunc.NotSent:
 		if dialTimedOut {
-			return breaker.Timeout
+			return breaker.Unreachable
 		}
 		return breaker.Refused
 	case retryfunc.Broken:
@@ -360,10 +432,12 @@ func eventOf(class retryfunc.Class, err error, dialTimedOut bool) breaker.Event 
 }
 
 // report tells the breaker what an attempt showed of its node. That a caller's
-// time ended counts only where the attempt had what the endpoint usually takes:
-// less is impatience. The call must be locked.
+// time ended, or that another attempt was faster, counts only where the attempt
+// had what the endpoint usually takes: less is impatience. The call must be
+// locked.
 func (s *call) report(e *entry, event breaker.Event) {
-	if event == breaker.Timeout && s.left() <= e.Duration/8 && e.Duration < s.patience() {
+	impatient := event == breaker.Outrun || event == breaker.Timeout && s.left() <= e.Duration/8
+	if impatient && e.Duration < s.patience() {
 		event = breaker.Ignored
 	}
 	s.client.breaker.Report(e.Address, event, e.began, e.Duration)
@@ -371,7 +445,7 @@ func (s *call) report(e *entry, event breaker.Event) {
 
 // patience is how long an attempt must have waited to speak against its node.
 func (s *call) patience() time.Duration {
-	if known := s.endpoint.latency.quantile(time.Now(), usual); known > 0 {
+	if known := s.endpoint.latency.usual(); known > 0 {
 		return known
 	}
 	return untold

@@ -33,8 +33,9 @@ const (
 	// against its node where nothing is known of the endpoint.
 	untold = time.Second
 
-	// A call that was sent nowhere waits so long for an instance to appear, and
-	// not at all where another has waited in vain just before.
+	// A call that was sent nowhere waits so long for an instance to appear, if
+	// any was ever seen, and not at all where another has waited in vain just
+	// before.
 	longestAbsence = 2 * time.Second
 	absenceMemory  = time.Second
 	firstLook      = 25 * time.Millisecond
@@ -99,17 +100,13 @@ func (s *call) share() time.Duration {
 	share := s.overrides.attemptTimeout
 	if share == 0 {
 		share = s.leastShare(left / time.Duration(s.attemptsLeft()))
-		share = max(share, s.endpoint.latency.quantile(time.Now(), usual))
+		share = max(share, s.endpoint.latency.usual())
 	}
 	if share >= left {
 		return 0
 	}
 	return share
 }
-
-// usual is the share of an endpoint's answers that an attempt must have outwaited
-// to be late.
-const usual = 0.95
 
 // leastShare raises a share to the least.
 func (s *call) leastShare(share time.Duration) time.Duration {
@@ -139,14 +136,17 @@ func (s *call) dialShare(left time.Duration, elsewhere bool) time.Duration {
 	return min(max(left/3, leastDial), mostDial, max(left/2, 1))
 }
 
-// countAttempt enters a failed attempt, and tells whether the retry would be free.
+// countAttempt enters a failed attempt, once, and tells whether the retry would be free.
 //
 // A refused dial is free where it is this call's first to that node and another
 // node is left, up to a bound: so a call finds the one living instance among many
 // dead ones. Other dials that came to nothing have a count of their own, and
 // leave the attempts that are sent to the living.
-func (s *call) countAttempt(a retryfunc.Attempt, again, refused bool) (free bool) {
+func (s *call) countAttempt(i int, a retryfunc.Attempt, refused bool) (free bool) {
+	counted, again := s.markCounted(i)
 	switch {
+	case counted:
+		return false
 	case a.Class != retryfunc.NotSent:
 		s.limits.counted++
 	case !refused || again || s.limits.free >= freeDials || !s.nodeLeft():
@@ -224,5 +224,9 @@ func (s *call) absence() time.Duration {
 	if s.endpoint.absentFor(time.Now(), absenceMemory) {
 		return 0
 	}
-	return min(s.left()/2, longestAbsence)
+	longest := longestAbsence
+	if !s.endpoint.known.Load() {
+		longest = firstLook // nobody has ever seen it
+	}
+	return min(s.left()/2, longest)
 }

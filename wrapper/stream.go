@@ -83,10 +83,7 @@ func (a *attempt) open(ctx context.Context, opts []client.CallOption) error {
 func (a *attempt) openingFailed(err error) error {
 	s := a.call
 	ev := s.evidence()
-	a.dialing.testify(&ev)
-	if a.dialing != nil && a.dialing.over == overGRPC && a.dialing.asked.Load() && a.dialing.state.Load() == dialPending {
-		ev.Unsent = true // there was never a connection
-	}
+	a.dialing.testify(&ev, false)
 	class := s.classify(err, ev)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -108,13 +105,9 @@ func (a *attempt) watchOpening(ctx context.Context) (context.Context, func(faile
 		return ctx, func(bool) {}
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	d := &dialing{over: overGRPC}
+	d := &dialing{over: overGRPC, cancel: cancel}
 	a.watch(d)
-	timer := time.AfterFunc(s.dialShare(s.left(), !a.last), func() {
-		if d.asked.Load() && d.giveUp() {
-			cancel(errDialTimeout)
-		}
-	})
+	timer := time.AfterFunc(s.dialShare(s.left(), !a.last), d.expire)
 	return ctx, func(failed bool) {
 		timer.Stop()
 		if failed {

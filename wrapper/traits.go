@@ -106,24 +106,33 @@ func (s *call) takeKey() error {
 	if s.overrides.key != "" {
 		ctx = idempotency.WithKey(ctx, s.overrides.key)
 	}
-	_, own := idempotency.KeyFrom(ctx)
-	_, within := idempotency.ExecutionFrom(ctx)
-	fingerprint := func() (idempotency.Fingerprint, error) { return idempotency.FingerprintOf(s.req.Body()) }
-	var (
-		key  idempotency.Key
-		done func(bool)
-		err  error
-	)
-	overrun := s.ask(s.client.generate == nil, func() {
-		key, done, err = idempotency.CallKey(ctx, s.req.Service(), s.req.Endpoint(), fingerprint, s.client.generate)
-	})
+	if s.client.generate == nil {
+		return s.takeKeyFrom(ctx)
+	}
+	return s.askKey(ctx)
+}
+
+// askKey is takeKey where a key may be minted by the user's generator.
+func (s *call) askKey(ctx context.Context) (err error) {
+	overrun := s.ask(false, func() { err = s.takeKeyFrom(ctx) })
 	if overrun != nil {
 		return overrun
 	}
+	return err
+}
+
+func (s *call) takeKeyFrom(ctx context.Context) error {
+	_, own := idempotency.KeyFrom(ctx)
+	_, within := idempotency.ExecutionFrom(ctx)
+	minted := !own && !within
+	var fingerprint func() (idempotency.Fingerprint, error)
+	if !minted {
+		fingerprint = func() (idempotency.Fingerprint, error) { return idempotency.FingerprintOf(s.req.Body()) }
+	}
+	key, done, err := idempotency.CallKey(ctx, s.req.Service(), s.req.Endpoint(), fingerprint, s.client.generate)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.traits.key, s.traits.done, s.traits.keyTaken = key, done, true
-	s.traits.minted = !own && !within
+	s.traits.key, s.traits.done, s.traits.keyTaken, s.traits.minted = key, done, true, minted
 	return err
 }
 

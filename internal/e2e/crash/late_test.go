@@ -81,7 +81,7 @@ func TestLateAttemptOfOneCall(t *testing.T) {
 	eachScene(t, longLease, func(t *testing.T, s *scene) {
 		key, stock := t.Name()+"/call", s.Stock(t)
 		// A slow machine may time out on the living too; each tells the same.
-		c := bank.Wrap(t, stock, wrapper.WithVouchedKeys(), wrapper.WithAttemptTimeout(500*time.Millisecond), wrapper.WithAttempts(10))
+		c := bank.Wrap(t, stock, wrapper.WithTrustedKeys(), wrapper.WithAttemptTimeout(500*time.Millisecond), wrapper.WithAttempts(10))
 		frozen := s.Nodes[0]
 		s.freeze(t, stock, frozen)
 		s.Director.Script(bank.Before, key, bank.Refuse)
