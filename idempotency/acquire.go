@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -23,11 +24,10 @@ func (g *Guard) acquire(ctx context.Context, r *request) (Outcome, error) {
 			return Outcome{}, err
 		case out.mayMismatch() && !out.Fingerprint.Matches(r.claim.Fingerprint):
 			return Outcome{}, refusal(ErrMismatch, nil)
-		case out.State == Superseded && r.here && overtaken < mostOvertaken:
+		case out.State == Superseded && r.isAfter(out.Attempt) && overtaken < mostOvertaken:
 			overtaken++
 			g.work.leave()
-			r.isHere()
-			r.claim.Attempt = max(r.claim.Attempt, out.Attempt)
+			r.putAfter(out.Attempt)
 			continue
 		case out.State != Running:
 			r.fence = out.Fence
@@ -43,6 +43,24 @@ func (g *Guard) acquire(ctx context.Context, r *request) (Outcome, error) {
 			return Outcome{}, err
 		}
 	}
+}
+
+// isAfter reports whether the request is not late for a release, although the
+// attempt that was released is dated after it.
+func (r *request) isAfter(released int64) bool {
+	return r.here || r.call.Released >= released
+}
+
+// putAfter dates the request after an attempt that was released. It is dated later
+// than that, so that whoever knows of that release only is late for its own.
+func (r *request) putAfter(released int64) {
+	if r.here {
+		r.isHere()
+	}
+	if released < math.MaxInt64 {
+		released++
+	}
+	r.claim.Attempt = max(r.claim.Attempt, released)
 }
 
 // mostOvertaken is how often a request that is here may be overtaken: between its

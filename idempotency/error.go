@@ -41,8 +41,9 @@ var (
 	ErrExecutionTimeout error = &reasonError{500, 0, "the execution took longer than its timeout", false}
 	// ErrExpired: the key is older than the memory of it.
 	ErrExpired error = &reasonError{412, 0, "this idempotency key is older than the retention of its record; look the outcome up, then use a new key", true}
-	// ErrSuperseded: a later attempt has already been executed and released.
-	ErrSuperseded error = &reasonError{409, 0, "a later attempt of this request has run already; this one is too late", false}
+	// ErrSuperseded: by the clock of its sender this attempt was sent before one
+	// that has been executed and released. Whoever sent it may be gone.
+	ErrSuperseded error = &reasonError{409, 0, "a later attempt of this request has run and changed nothing; this one is late, unless it is sent again", false}
 	// ErrUnavailable: the store did not answer, and nothing was executed.
 	ErrUnavailable error = &reasonError{503, retrySoon, "the idempotency store is unavailable; nothing was executed", false}
 	// ErrRolledBack: the transaction was rolled back, and nothing has happened.
@@ -85,9 +86,10 @@ type Error struct {
 	NothingRan bool
 	// RetryAfter is when to ask again; 0 when there is nothing to advise.
 	RetryAfter time.Duration
-	// SentAfter, for ErrSuperseded, is what a caller who still wants an answer
-	// dates its next attempt after, whatever its own clock says.
-	SentAfter time.Time
+	// Released, for ErrSuperseded, is the attempt that was released, as in
+	// [Call].Attempt. A caller who still waits asks again, and says that it knows
+	// of that one ([Call].Released): its clock may only be slow.
+	Released int64
 	// Err is the cause, for the service's own log. It is not part of what a
 	// client should see. May be nil.
 	Err error

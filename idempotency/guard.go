@@ -86,15 +86,20 @@ type Call struct {
 	Caller string
 	// Key must have a value.
 	Key Key
-	// Attempt is when this attempt was sent, in microseconds since 1970 (UTC).
-	// One that was sent before one that has been released is late, and not
-	// executed, unless it has waited for it. 0 where it is not known: then it is
-	// as late as it arrives.
+	// Attempt is when this attempt was sent, in microseconds since 1970 (UTC), by
+	// its sender's clock. One that was sent before one that has been released is
+	// late, and not executed, unless it has waited for it. 0 where it is not known:
+	// then it is as late as it arrives.
 	Attempt int64
 	// Declared says that the service was told that the endpoint is executed once per
 	// key, and not only that this call happened to have one. It is passed on to the
 	// store, see [Claim].
 	Declared bool
+	// Released is the attempt of whose release the sender of this one knows, out of
+	// the refusal of an earlier one ([Error].Released); 0 for none. This attempt was
+	// sent after that release, whatever its sender's clock says, and so is not late
+	// for it.
+	Released int64
 	// Body is the request, for its fingerprint; see [FingerprintOf].
 	Body any
 	// Reply is a pointer to the reply that the handler fills, or a replay. It is
@@ -250,7 +255,7 @@ func (g *Guard) lead(ctx context.Context, r *request, f *flight, handler func(co
 		return Result{}, err
 	default: // Superseded: those who follow may be later attempts
 		late := refusal(ErrSuperseded, nil)
-		late.SentAfter = time.UnixMicro(out.Attempt).UTC()
+		late.Released = out.Attempt
 		return Result{}, late
 	}
 }

@@ -59,7 +59,8 @@ type shared struct {
 	mu        sync.Mutex
 	over      bool // no attempt may be sent any more, and no reply delivered
 	traits    callTraits
-	attempts  []entry // the story
+	released  time.Time // of which a server has told, see retryfunc.Mark
+	attempts  []entry   // the story
 	room      [DefaultAttempts]entry
 	replied   *attempt   // whose reply is in the caller's response
 	ended     []*attempt // attempts that ended and were not looked at
@@ -281,6 +282,7 @@ func (s *call) judge(a *attempt) (next, final bool) {
 		return s.lookAgain(a.err)
 	}
 	s.failed = a.err
+	s.learnRelease(a.err)
 	i, shown := s.shown(a)
 	d, perr := s.explain(shown, a.err)
 	if perr != nil {
@@ -303,6 +305,20 @@ func (s *call) judge(a *attempt) (next, final bool) {
 		return s.lookAgain(a.err)
 	default:
 		return false, answered || s.running == 0
+	}
+}
+
+// learnRelease keeps what the refusal of a late attempt tells, for the next one to
+// say that it knows.
+func (s *call) learnRelease(err error) {
+	mark, ok := retryfunc.ParseMark(err)
+	if !ok || mark.Service != s.req.Service() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if mark.Released.After(s.released) {
+		s.released = mark.Released
 	}
 }
 

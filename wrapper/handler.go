@@ -102,7 +102,7 @@ func (d *deduper) handle(ctx context.Context, req server.Request, rsp any, next 
 	}
 	result, err := d.guardOf(endpoint).Do(ctx, idempotency.Call{
 		Service: d.service, Endpoint: endpoint, Caller: caller,
-		Key: in.key, Attempt: in.attempt, Body: req.Body(), Reply: rsp,
+		Key: in.key, Attempt: in.attempt, Released: in.released, Body: req.Body(), Reply: rsp,
 	}, func(ctx context.Context) error { return d.errors.ofHandler(next(ctx, req, rsp)) })
 	if result.Replayed {
 		sayReplayed(ctx)

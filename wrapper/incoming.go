@@ -13,6 +13,8 @@ import (
 type incoming struct {
 	key     idempotency.Key // zero: none
 	attempt int64
+	// released is the attempt of whose release the sender knows; 0: none.
+	released int64
 }
 
 // take reads what the metadata of ctx says of the call, and returns the context
@@ -41,6 +43,10 @@ func read(md metadata.Metadata) (in incoming, err error) {
 	}
 	sent, _ := lookUp(md, idempotency.HeaderSent)
 	if in.attempt, err = idempotency.ParseSent(sent, in.key.Issued, time.Now()); err != nil {
+		return incoming{}, badRequestError{err}
+	}
+	released, _ := lookUp(md, idempotency.HeaderReleased)
+	if in.released, err = idempotency.ParseReleased(released); err != nil {
 		return incoming{}, badRequestError{err}
 	}
 	return in, nil

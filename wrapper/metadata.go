@@ -17,7 +17,7 @@ import (
 func (s *call) metadataOf(ctx context.Context, number int, node *registry.Node) context.Context {
 	id := s.client.requestID(node)
 	s.mu.Lock()
-	t, keyed := s.traits, s.carriesKey()
+	t, keyed, released := s.traits, s.carriesKey(), s.released
 	s.mu.Unlock()
 	if !keyed && id == "" {
 		return withoutLeaks(ctx)
@@ -36,6 +36,9 @@ func (s *call) metadataOf(ctx context.Context, number int, node *registry.Node) 
 		md[idempotency.HeaderRetryCount] = strconv.Itoa(number - 1)
 		if number > 1 || !t.minted {
 			md[idempotency.HeaderSent] = idempotency.FormatIssued(time.Now())
+		}
+		if !released.IsZero() {
+			md[idempotency.HeaderReleased] = idempotency.FormatIssued(released)
 		}
 	}
 	return metadata.NewContext(ctx, md)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"net/http"
+	"time"
 
 	merrors "go-micro.dev/v4/errors"
 
@@ -44,17 +45,42 @@ type handlerError struct{ error }
 // Unwrap returns the handler's error.
 func (e *handlerError) Unwrap() error { return e.error }
 
+// Unsettled implements idempotency.Unsettled: it reports whether the error tells
+// that a callee has refused the request, still runs it or does not know its
+// outcome, or could not be reached or heard. Then the handler has no answer either.
+func (e *handlerError) Unsettled() bool {
+	if _, marked := retryfunc.ParseMark(e.error); marked {
+		return true
+	}
+	for _, kind := range [...]string{"mucp", ""} { // whichever client the handler called with
+		if unanswered(retryfunc.Classify(e.error, retryfunc.Evidence{Client: kind})) {
+			return true
+		}
+	}
+	inner, ok := errors.AsType[idempotency.Unsettled](e.error)
+	return ok && inner.Unsettled()
+}
+
+// unanswered reports whether a call of this class ended without an answer of the
+// handler that was called. That it may be a peer's text which says so does no
+// harm here.
+func unanswered(class retryfunc.Class) bool {
+	switch class {
+	case retryfunc.NotSent, retryfunc.Refused, retryfunc.NoNode,
+		retryfunc.Broken, retryfunc.Timeout, retryfunc.Canceled:
+		return true
+	default:
+		return false
+	}
+}
+
 // ofHandler keeps what a handler returns apart from what the guard answers in
 // its place, such as that nothing ran.
 func (wireErrors) ofHandler(err error) error {
-	if err == nil {
-		return nil
+	if err == nil || errors.As(err, new(*idempotency.PanicError)) { // which is nobody's to read
+		return err
 	}
-	if errors.As(err, new(*idempotency.RecordedError)) || errors.As(err, new(*idempotency.Error)) ||
-		errors.Is(err, idempotency.ErrInvalidKey) {
-		return &handlerError{err}
-	}
-	return err
+	return &handlerError{err}
 }
 
 // passOn leaves the error of a handler without a key as it is, except for marks
@@ -131,7 +157,9 @@ func (w wireErrors) panicked() error {
 // it may name hosts or users.
 func (w wireErrors) marked(e *idempotency.Error) error {
 	mark := retryfunc.Mark{Kind: markOf(e), Service: w.service, RetryAfter: e.RetryAfter}
-	mark.NoRetry = errors.Is(e.Reason, idempotency.ErrSuperseded)
+	if e.Released != 0 {
+		mark.Released = time.UnixMicro(e.Released)
+	}
 	return retryfunc.NewMarked(codeOf(e.Code), e.Reason.Error(), mark)
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
@@ -62,7 +63,12 @@ func (c *Client) Unary(
 	if err != nil {
 		return &unsendableError{err}
 	}
-	err = invoke(withKey(ctx, key, !own && !within), fullMethod, req, reply, conn, options...)
+	ctx = withKey(ctx, key, !own && !within)
+	err = invoke(ctx, fullMethod, req, reply, conn, options...)
+	if refused, _ := detailOf(status.Convert(err)); refused.released() != "" { // this clock is slow, and nothing ran
+		ctx = metadata.AppendToOutgoingContext(ctx, idempotency.HeaderReleased, refused.released())
+		err = invoke(ctx, fullMethod, req, reply, conn, options...)
+	}
 	done(isAmbiguous(err))
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -149,5 +150,35 @@ func TestNewClientRefuses(t *testing.T) {
 		if _, err := grpcguard.NewClient(test.service, test.option); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("error %v, want %q", err, test.want)
 		}
+	}
+}
+
+// TestSlowClock: a client whose clock is slow sends its repetition before the
+// attempt that was released, by its own account. It learns so, and comes again.
+func TestSlowClock(t *testing.T) {
+	h := &health{check: func(_ context.Context, run int32) (*grpc_health_v1.HealthCheckResponse, error) {
+		if run == 1 {
+			return nil, status.Error(codes.Unavailable, "settles nothing")
+		}
+		return serving(), nil
+	}}
+	slow := func(
+		ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption,
+	) error {
+		md, _ := metadata.FromOutgoingContext(ctx)
+		md.Set(idempotency.HeaderSent, idempotency.FormatIssued(time.Now().Add(-30*time.Second)))
+		return invoke(metadata.NewOutgoingContext(ctx, md), method, req, reply, conn, options...)
+	}
+	address := serve(t, h, newServer(t, newGuard(t)).Unary)
+	ctx := idempotency.WithKey(t.Context(), "k")
+	if _, _, err := call(ctx, dial(t, address, newClient(t).Unary), "db"); status.Code(err) != codes.Unavailable {
+		t.Fatal(err)
+	}
+	ctx = idempotency.WithKey(t.Context(), "k") // in another process
+	if _, _, err := call(ctx, dial(t, address, newClient(t).Unary, slow), "db"); err != nil {
+		t.Errorf("a slow clock was taken for a late attempt: %v", err)
+	}
+	if h.runs.Load() != 2 {
+		t.Errorf("%d executions, want 2", h.runs.Load())
 	}
 }

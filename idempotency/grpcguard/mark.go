@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc/codes"
 
@@ -27,10 +28,9 @@ const (
 func markOf(reason error, httpStatus int32) (mark string, code codes.Code) {
 	//nolint:errorlint // reasons are the variables themselves
 	switch reason {
-	case idempotency.ErrUnavailable, idempotency.ErrRolledBack, idempotency.ErrDraining, idempotency.ErrCanceled:
+	case idempotency.ErrUnavailable, idempotency.ErrRolledBack, idempotency.ErrDraining, idempotency.ErrCanceled,
+		idempotency.ErrSuperseded:
 		return markRefused, codes.Unavailable
-	case idempotency.ErrSuperseded:
-		return markRefused, codes.FailedPrecondition
 	case idempotency.ErrRunning, idempotency.ErrWaitTimeout, idempotency.ErrLeaseLost, idempotency.ErrCommitUnknown:
 		return markRunning, codes.Aborted
 	case idempotency.ErrOutcomeUnknown, idempotency.ErrCorrupt:
@@ -48,10 +48,24 @@ func markText(mark, service string, refused *idempotency.Error) string {
 	if refused.RetryAfter > 0 {
 		text += "; retry-after=" + refused.RetryAfter.String()
 	}
-	if refused.Reason == idempotency.ErrSuperseded { //nolint:errorlint // as in markOf
-		text += "; no-retry"
+	if refused.Released != 0 {
+		text += fieldReleased + idempotency.FormatIssued(time.UnixMicro(refused.Released))
 	}
 	return text
+}
+
+// fieldReleased is before the attempt whose release made one look late.
+const fieldReleased = "; released="
+
+// released returns what a client says when it comes again after it was refused for
+// its clock; empty if it was not.
+func (e wireError) released() string {
+	if e.id != markID || !strings.HasPrefix(e.status, markRefused+";") {
+		return ""
+	}
+	_, rest, _ := strings.Cut(e.status, fieldReleased)
+	value, _, _ := strings.Cut(rest, ";")
+	return value
 }
 
 // relayed returns an error of another server's, which the handler passes on, as

@@ -17,7 +17,7 @@ func clearOwn(md metadata.MD) {
 	for name := range md {
 		for _, own := range [...]string{
 			idempotency.HeaderKey, idempotency.HeaderFor, idempotency.HeaderIssued,
-			idempotency.HeaderRetryCount, idempotency.HeaderSent,
+			idempotency.HeaderRetryCount, idempotency.HeaderSent, idempotency.HeaderReleased,
 		} {
 			if len(name) == len(own) && strings.EqualFold(name, own) {
 				delete(md, name)
@@ -28,8 +28,9 @@ func clearOwn(md metadata.MD) {
 
 // incoming is what a call says of itself.
 type incoming struct {
-	key     idempotency.Key // zero: none
-	attempt int64
+	key      idempotency.Key // zero: none
+	attempt  int64
+	released int64
 }
 
 // take reads what the metadata of ctx says of the call, and returns the context
@@ -66,6 +67,9 @@ func read(md metadata.MD) (in incoming, err error) {
 	in.attempt, err = idempotency.ParseSent(first(md, idempotency.HeaderSent), in.key.Issued, time.Now())
 	if err != nil {
 		return incoming{}, &idempotency.KeyError{Reason: "its " + idempotency.HeaderSent + " is not an RFC 3339 time"}
+	}
+	if in.released, err = idempotency.ParseReleased(first(md, idempotency.HeaderReleased)); err != nil {
+		return incoming{}, &idempotency.KeyError{Reason: "its " + idempotency.HeaderReleased + " is not an RFC 3339 time"}
 	}
 	return in, nil
 }

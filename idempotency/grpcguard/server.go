@@ -111,7 +111,7 @@ func (s *Server) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	x := &exchange{Server: s, method: info.FullMethod, described: method, handler: handler, req: req}
 	return x.do(ctx, idempotency.Call{
 		Service: s.service, Endpoint: endpoint, Caller: caller,
-		Key: in.key, Attempt: in.attempt, Body: req, Reply: &x.stored,
+		Key: in.key, Attempt: in.attempt, Released: in.released, Body: req, Reply: &x.stored,
 	})
 }
 

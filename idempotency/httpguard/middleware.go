@@ -102,6 +102,10 @@ func (m *Middleware) call(w http.ResponseWriter, r *http.Request) (idempotency.C
 	if err != nil {
 		return none, nil, &idempotency.KeyError{Reason: "its " + idempotency.HeaderSent + " header is not an RFC 3339 time"}
 	}
+	released, err := idempotency.ParseReleased(r.Header.Get(idempotency.HeaderReleased))
+	if err != nil {
+		return none, nil, &idempotency.KeyError{Reason: "its " + idempotency.HeaderReleased + " header is not an RFC 3339 time"}
+	}
 	caller, err := m.caller(r)
 	if err != nil {
 		return none, nil, err
@@ -111,7 +115,7 @@ func (m *Middleware) call(w http.ResponseWriter, r *http.Request) (idempotency.C
 		return none, nil, &bodyError{err}
 	}
 	return idempotency.Call{
-		Service: m.service, Endpoint: endpoint, Caller: caller, Key: key, Attempt: attempt,
+		Service: m.service, Endpoint: endpoint, Caller: caller, Key: key, Attempt: attempt, Released: released,
 		Body: body, Reply: new(Response),
 	}, again, nil
 }

@@ -186,19 +186,45 @@ func (s *suite) guardWinnersFail(t *testing.T) {
 	w.want(t, duplicates, 0)
 }
 
+// guardLateAttempt: an attempt is late for a release, unless its sender knows of it.
+// One that knows of an earlier release only is late, too.
 func (s *suite) guardLateAttempt(t *testing.T) {
 	here, there := s.twoGuards(t)
 	w := s.newWorker(t, func(context.Context, int) error { return idempotency.NotDone(errBusy) })
-	attempt := func(n int64) func(*idempotency.Call) {
-		return func(c *idempotency.Call) { c.Attempt = n }
+	send := func(g *idempotency.Guard, sent, released int64) error {
+		_, err := w.call(t.Context(), g, func(c *idempotency.Call) { c.Attempt, c.Released = sent, released })
+		return err
 	}
-	if _, err := w.call(t.Context(), here, attempt(2)); !errors.Is(err, errBusy) {
-		t.Fatalf("attempt 2: %v", err)
+	late := func(sent, released int64) int64 {
+		t.Helper()
+		err := send(there, sent, released)
+		refused, ok := errors.AsType[*idempotency.Error](err)
+		if !ok || !errors.Is(err, idempotency.ErrSuperseded) {
+			t.Fatalf("attempt sent at %d that knows of %d: %v, want ErrSuperseded", sent, released, err)
+		}
+		return refused.Released
 	}
-	if _, err := w.call(t.Context(), there, attempt(1)); !errors.Is(err, idempotency.ErrSuperseded) {
-		t.Errorf("late attempt: %v", err)
+	runs := 0
+	executed := func(sent, released int64) {
+		t.Helper()
+		if err := send(here, sent, released); !errors.Is(err, errBusy) {
+			t.Fatalf("attempt sent at %d that knows of %d: %v, want it executed", sent, released, err)
+		}
+		runs++
+		w.want(t, runs, 0)
 	}
-	w.want(t, 1, 0)
+	executed(100, 0)
+	first := late(1, 0)
+	if first != 100 {
+		t.Errorf("attempt %d was released, want 100", first)
+	}
+	executed(2, first) // a slow clock
+	second := late(1, first)
+	if second <= first {
+		t.Errorf("release %d after %d", second, first)
+	}
+	executed(3, second)
+	executed(1000, 0) // a clock that is right
 }
 
 func (s *suite) guardCallerLeaves(t *testing.T) {
