@@ -73,8 +73,6 @@ var errCut = errors.New("connection cut")
 var provocations = map[string]request{
 	"ErrInvalidKey": {header: metadata.Metadata{idempotency.HeaderKey: "a b"}},
 	"ErrForeignKey": {header: metadata.Metadata{idempotency.HeaderFor: "shop/Order.Place"}, mode: wrapper.KeyRequired},
-	"ErrBody":       {body: func() {}},
-	"ErrReplyType":  {reply: new(any)},
 	"ErrExpired": {header: metadata.Metadata{
 		idempotency.HeaderIssued: idempotency.FormatIssued(time.Now().Add(-48 * time.Hour)),
 	}},

@@ -23,8 +23,11 @@ const retrySoon = time.Second
 // The reasons for which [Guard.Do] does not answer with the handler's own
 // answer. Every one comes as an [*Error], which says what to tell the client.
 var (
-	// ErrMismatch: the key was used with another request.
-	ErrMismatch error = &reasonError{422, 0, "this idempotency key was used with another request; mint a new key for a new request", true}
+	// ErrMismatch: the key was used with another request. To a handler whose own call
+	// is answered so it settles nothing: what it asked for was not done, and may be
+	// once it makes its calls in the order of its first run, or names its steps.
+	ErrMismatch error = &reasonError{422, 0, "this idempotency key was used with another request; " +
+		"mint a new key for a new request, and where several calls share one, name each with idempotency.WithStep", false}
 	// ErrRunning: a duplicate is running, and waiting was not allowed.
 	ErrRunning error = &reasonError{409, retrySoon, "a request with this idempotency key is still running; ask again", false}
 	// ErrWaitTimeout: a duplicate is running, and the wait for it ended.
@@ -59,18 +62,13 @@ var (
 	ErrCanceled error = &reasonError{408, 0, "the caller left before anything was executed", false}
 	// ErrDraining: this process is stopping and executes nothing new.
 	ErrDraining error = &reasonError{503, retrySoon, "this instance is stopping; nothing was executed", false}
-	// ErrNoReply: the call was executed once, but its reply could not be
-	// kept, because it is too large or has no faithful encoding.
+	// ErrNoReply: the call was executed once, but its reply was not kept, because
+	// it is too large or does not come back equal from a record.
 	ErrNoReply error = &reasonError{410, 0, "the request was executed, but its reply was not kept", true}
 	// ErrNotExecuted is what [Entry.Replay] says of a key that is free.
 	ErrNotExecuted error = &reasonError{404, 0, "no execution of a request with this idempotency key is known", true}
 	// ErrForeignKey: the key was made for another call and leaked into this one.
 	ErrForeignKey error = &reasonError{400, 0, "this idempotency key was made for another call", true}
-	// ErrReplyType: the handler's type of reply would not come back equal from
-	// a record.
-	ErrReplyType error = &reasonError{500, 0, "this type of reply cannot be recorded", true}
-	// ErrBody: the request has no fingerprint, see [FingerprintOf].
-	ErrBody error = &reasonError{400, 0, "this request cannot be told from another under the same key", true}
 	// ErrCorrupt: the record in the store is damaged.
 	ErrCorrupt error = &reasonError{500, 0, "the record of the request with this idempotency key is damaged; look the outcome up", false}
 )

@@ -49,6 +49,12 @@ const (
 	// EventForgotten: [Guard.Resolve] or [Guard.Forget] freed the key; or was to,
 	// and failed with Err.
 	EventForgotten
+	// EventIgnored: a call carried a key that was made for another one, and ran as one
+	// without a key. Err says for which, and is [ErrForeignKey].
+	EventIgnored
+	// EventUnidentified: a message came to a subscription that handles each message
+	// once, and nothing told it from others. It was handled.
+	EventUnidentified
 )
 
 // String names the kind.
@@ -57,6 +63,7 @@ func (k EventKind) String() string {
 		"executed", "released", "replayed", "refused", "taken over",
 		"unrecorded", "lease lost", "panicked", "unresolved",
 		"rolled back", "store failed", "looked up", "resolved", "forgotten",
+		"ignored", "unidentified",
 	}
 	if k < EventExecuted || int(k) > len(names) {
 		return fmt.Sprintf("EventKind(%d)", uint8(k))

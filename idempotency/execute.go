@@ -172,7 +172,7 @@ func (e *run) record() []byte {
 	if e.err != nil {
 		return Record{Content: ContentError, Err: e.encode(e.err)}.Encode()
 	}
-	return recordReply(e.request.call.Reply, e.maxReply)
+	return e.recordReply(e.caller, e.request)
 }
 
 // release gives the key up. The followers then ask the store themselves.

@@ -23,6 +23,7 @@ type core struct {
 	store   Store
 	flights flights
 	replies replyTypes
+	bodies  bodyTypes
 	work    *work
 	process [8]byte // random, the first half of every owner
 	claims  atomic.Uint64
@@ -100,11 +101,14 @@ type Call struct {
 	// sent after that release, whatever its sender's clock says, and so is not late
 	// for it.
 	Released int64
-	// Body is the request, for its fingerprint; see [FingerprintOf].
+	// Body is the request, for its fingerprint; see [FingerprintOf]. Of one that has
+	// none, the key alone tells what it is, and one warning for each type says so.
 	Body any
 	// Reply is a pointer to the reply that the handler fills, or a replay. It is
-	// nil if there is none. It must be a protobuf message or a type that comes
-	// back equal from JSON: no unexported or hidden fields, no interfaces.
+	// nil if there is none. A protobuf message is recorded as such, and anything else
+	// as JSON. A reply that does not come back equal from there, as one with a value
+	// in an unexported field, or that is too large, is not kept: its duplicates are
+	// answered with [ErrNoReply], and one warning for each type says why.
 	Reply any
 }
 
@@ -201,21 +205,15 @@ func (g *Guard) newRequest(c Call) (*request, error) {
 	if !c.Key.IsFor(c.Service, c.Endpoint) {
 		return nil, refusal(ErrForeignKey, nil)
 	}
-	if err := g.replies.check(c.Reply); err != nil {
-		return nil, err
-	}
 	if !c.Key.Issued.IsZero() && time.Since(c.Key.Issued) > g.retention {
 		return nil, refusal(ErrExpired, nil)
 	}
-	fingerprint, err := FingerprintOf(c.Body)
-	if err != nil {
-		return nil, refusal(ErrBody, err)
-	}
+	fingerprint := g.fingerprint(c)
 	r := &request{call: c, scope: Scope{Service: c.Service, Endpoint: c.Endpoint, Caller: c.Caller, Key: value}}
 	r.claim = Claim{
 		Key: r.scope.StoreKey(), Owner: g.newOwner(), Fingerprint: fingerprint, Attempt: c.Attempt,
 		Lease: g.lease, Timeout: g.executionTimeout + g.storeTimeout, Retention: g.kept(), ReleaseMemory: g.releaseMemory,
-		Takeover: g.takeover.wanted(), Instance: g.instance, Declared: c.Declared,
+		Takeover: g.takeover.wanted(), Declared: c.Declared, Instance: g.instance,
 	}
 	if !g.hashedOnly {
 		r.claim.Scope = r.scope
@@ -232,6 +230,11 @@ func (c *core) newOwner() Owner {
 	binary.BigEndian.PutUint64(owner[8:], c.claims.Add(1))
 	return owner
 }
+
+// Report logs an event, where it is one to be logged, and shows it to the hooks. It
+// is for those who call [Guard.Do] for others, and saw what the guard itself did not:
+// see [EventIgnored] and [EventUnidentified].
+func (g *Guard) Report(ctx context.Context, e Event) { g.tell(ctx, &e) }
 
 // lead deals with the store for all duplicates in this process.
 func (g *Guard) lead(ctx context.Context, r *request, f *flight, handler func(context.Context) error) (Result, error) {

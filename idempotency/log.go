@@ -126,6 +126,15 @@ func (g *Guard) logTo() *slog.Logger {
 	return slog.Default()
 }
 
+// Logger returns where the guard logs, see [WithLogger], for those who call [Guard.Do]
+// for others and have something to say of it.
+func (g *Guard) Logger() *slog.Logger {
+	if g.silent {
+		return slog.New(slog.DiscardHandler)
+	}
+	return g.logTo()
+}
+
 func (g *Guard) logHookPanic(ctx context.Context, kind EventKind, value any, stack []byte) {
 	if !g.silent {
 		g.logTo().ErrorContext(ctx, "idempotency: a hook panicked",

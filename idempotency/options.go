@@ -91,8 +91,9 @@ func WithExecutionTimeout(d time.Duration) Option {
 }
 
 // WithRetention sets how long a record answers duplicates. A key that was
-// issued longer ago is refused ([ErrExpired]). Default 24 h; at least the
-// execution timeout.
+// issued longer ago is refused ([ErrExpired]). Default 24 h; at least as long as
+// one execution may take, see [WithExecutionTimeout]: a key that is forgotten while
+// it runs, or as soon as it has run, is executed again.
 func WithRetention(d time.Duration) Option { return func(o *Options) { o.retention = d } }
 
 // WithClockMargin sets how much longer than the retention records are kept, so
@@ -219,6 +220,7 @@ func (o *Options) apply(options []Option) (Options, error) {
 		within("WithMaxWait", chosen.maxWait, 0),
 		within("WithExecutionTimeout", chosen.executionTimeout, 1),
 		within("WithRetention", chosen.retention, 1),
+		chosen.checkRetention(),
 		within("WithClockMargin", chosen.clockMargin, 0),
 		within("WithReleaseMemory", chosen.releaseMemory, 0),
 		within("WithStoreTimeout", chosen.storeTimeout, 1),

@@ -130,6 +130,7 @@ func (s *call) takeKeyFrom(ctx context.Context) error {
 		fingerprint = func() (idempotency.Fingerprint, error) { return idempotency.FingerprintOf(s.req.Body()) }
 	}
 	key, done, err := idempotency.CallKey(ctx, s.req.Service(), s.req.Endpoint(), fingerprint, s.client.generate)
+	s.client.warnUnordered(ctx, key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.traits.key, s.traits.done, s.traits.keyTaken, s.traits.minted = key, done, true, minted

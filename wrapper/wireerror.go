@@ -49,7 +49,7 @@ func (e *handlerError) Unwrap() error { return e.error }
 // that a callee has refused the request, still runs it or does not know its
 // outcome, or could not be reached or heard. Then the handler has no answer either.
 func (e *handlerError) Unsettled() bool {
-	if _, marked := retryfunc.ParseMark(e.error); marked {
+	if _, marked := retryfunc.ParseMark(e.error); marked || isMismatch(e.error) {
 		return true
 	}
 	for _, kind := range [...]string{"mucp", ""} { // whichever client the handler called with
@@ -59,6 +59,14 @@ func (e *handlerError) Unsettled() bool {
 	}
 	inner, ok := errors.AsType[idempotency.Unsettled](e.error)
 	return ok && inner.Unsettled()
+}
+
+// isMismatch reports whether a handler's own call found the record of another one
+// under its key: it made its calls in another order than in a former run. Nothing was
+// done, and the handler may do better the next time.
+func isMismatch(err error) bool {
+	e := wireErrors{}.micro(err)
+	return e.Id == retryfunc.MarkID && e.Code == http.StatusUnprocessableEntity
 }
 
 // unanswered reports whether a call of this class ended without an answer of the
