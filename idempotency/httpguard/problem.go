@@ -27,7 +27,7 @@ func kindOf(reason error) (name, title string) {
 		return "refused", "Request not executed"
 	case idempotency.ErrNoReply:
 		return "not-kept", "Response not kept"
-	case idempotency.ErrForeignKey, idempotency.ErrBody:
+	case idempotency.ErrForeignKey:
 		return "bad-key", "Bad idempotency key"
 	}
 	return "failed", "Request failed"
