@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
@@ -24,6 +25,7 @@ type CallerFunc func(ctx context.Context, fullMethod string) (string, error)
 type ServerOptions struct {
 	endpoint    EndpointFunc
 	caller      CallerFunc
+	names       []string // of the service
 	required    map[string]bool
 	requiredAll bool
 	errs        []error
@@ -63,6 +65,18 @@ func WithRequired(fullMethods ...string) ServerOption {
 	return func(o *ServerOptions) {
 		o.requiredAll = o.requiredAll || len(fullMethods) == 0
 		o.errs = append(o.errs, addMethods("WithRequired", o.required, fullMethods))
+	}
+}
+
+// WithAlias names other names by which clients call the service, such as its name in
+// a registry: keys that were minted for those count here, too.
+func WithAlias(services ...string) ServerOption {
+	services = slices.Clone(services)
+	return func(o *ServerOptions) {
+		if len(services) == 0 || slices.Contains(services, "") {
+			o.errs = append(o.errs, fmt.Errorf("grpcguard: WithAlias(%q): must be names of the service", services))
+		}
+		o.names = append(o.names, services...)
 	}
 }
 
@@ -131,5 +145,8 @@ func goMicroEndpoint(fullMethod string) string {
 	if !ok {
 		return fullMethod
 	}
-	return service[strings.LastIndexByte(service, '.')+1:] + "." + method
+	return shortName(service) + "." + method
 }
+
+// shortName is a service's name without its package.
+func shortName(service string) string { return service[strings.LastIndexByte(service, '.')+1:] }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -26,9 +25,10 @@ type Server struct {
 	service  string
 	guard    *idempotency.Guard
 	replies  sync.Map // full method → protoreflect.MessageType
-	names    sync.Map // endpoint → the first full method that was called by it
+	called   sync.Map // endpoint → the first full method that was called by it
 	notProto sync.Once
 	shared   sync.Once
+	foreign  sync.Once
 }
 
 // NewServer returns the server's half over guard. service is the name under which
@@ -45,6 +45,7 @@ func NewServer(service string, guard *idempotency.Guard, options ...ServerOption
 		caller:   func(context.Context, string) (string, error) { return "", nil },
 		required: make(map[string]bool),
 	}}
+	s.names = []string{service}
 	for i, option := range options {
 		if option == nil {
 			return nil, fmt.Errorf("grpcguard: option %d is nil", i)
@@ -96,7 +97,7 @@ func (s *Server) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	ctx, in, err := take(ctx)
 	method := describe(info.FullMethod)
 	endpoint := s.endpoint(info.FullMethod)
-	keyed, err := s.admit(info.FullMethod, endpoint, in, err, hasNoSideEffects(method))
+	keyed, err := s.admit(ctx, info.FullMethod, endpoint, in, err, hasNoSideEffects(method))
 	if err != nil {
 		return nil, err
 	}
@@ -111,28 +112,65 @@ func (s *Server) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	x := &exchange{Server: s, method: info.FullMethod, described: method, handler: handler, req: req}
 	return x.do(ctx, idempotency.Call{
 		Service: s.service, Endpoint: endpoint, Caller: caller,
-		Key: in.key, Attempt: in.attempt, Released: in.released, Body: req, Reply: &x.stored,
+		Key: keyHere(in.key), Attempt: in.attempt, Released: in.released, Body: req, Reply: &x.stored,
+		Declared: s.required[info.FullMethod],
 	})
+}
+
+// keyHere is a key that is for the call, by whatever name of the service it says so.
+func keyHere(key idempotency.Key) idempotency.Key {
+	key.For = ""
+	return key
 }
 
 // admit decides whether a call is run once. malformed is what was wrong with its
 // metadata.
-func (s *Server) admit(fullMethod, endpoint string, in incoming, malformed error, safe bool) (keyed bool, err error) {
+func (s *Server) admit(
+	ctx context.Context, fullMethod, endpoint string, in incoming, malformed error, safe bool,
+) (keyed bool, err error) {
 	required := s.required[fullMethod] || s.requiredAll && !safe
 	switch {
 	case safe && !required: // there is nothing to run once
 		return false, nil
 	case malformed != nil:
 		return false, badKey(malformed.Error())
-	case in.key.Value != "" && in.key.IsFor(s.service, endpoint):
-		return true, nil
-	case !required:
-		return false, nil
-	case in.key.Value != "":
+	case in.key.Value == "" && required:
+		return false, badKey("this method needs an idempotency key; send one in the metadata " + idempotency.HeaderKey +
+			", a fresh one for every new intention and the same one for every repetition")
+	case in.key.Value == "" || s.accepts(in.key, endpoint):
+		return in.key.Value != "", nil
+	}
+	s.reportForeign(ctx, endpoint, in.key, !required)
+	if required {
 		return false, badKey("this idempotency key was minted for another call; mint one for this call")
 	}
-	return false, badKey("this method needs an idempotency key; send one in the metadata " + idempotency.HeaderKey +
-		", a fresh one for every new intention and the same one for every repetition")
+	return false, nil
+}
+
+// accepts tells whether a key may be used by a call to the endpoint.
+func (s *Server) accepts(key idempotency.Key, endpoint string) bool {
+	return slices.ContainsFunc(s.names, func(name string) bool { return key.IsFor(name, endpoint) })
+}
+
+// reportForeign tells of a call whose key was made for another one: it leaked out of
+// that call, or the service has a name that it does not know of.
+func (s *Server) reportForeign(ctx context.Context, endpoint string, key idempotency.Key, executed bool) {
+	const longest = 255 // a client's words, for the log
+	madeFor := key.For[:min(len(key.For), longest)]
+	kind := idempotency.EventRefused
+	if executed {
+		kind = idempotency.EventIgnored
+	}
+	s.guard.Report(ctx, idempotency.Event{
+		Kind:  kind,
+		Scope: idempotency.Scope{Service: s.service, Endpoint: endpoint, Key: key.Value},
+		Err:   fmt.Errorf("%w: %q; this is %q", idempotency.ErrForeignKey, madeFor, idempotency.CallName(s.service, endpoint)),
+	})
+	s.foreign.Do(func() {
+		s.guard.Logger().WarnContext(ctx, "grpcguard: a key that was made for another call does not count here: if that is another name "+
+			"of this service, say so with WithAlias, else something between hands the metadata of its own caller on",
+			"made_for", madeFor, "service", s.service, "endpoint", endpoint, "executed", executed)
+	})
 }
 
 // isProto tells whether a call can be recorded. One with a codec of its own passes
@@ -142,7 +180,7 @@ func (s *Server) isProto(fullMethod string, req any) bool {
 		return true
 	}
 	s.notProto.Do(func() {
-		slog.Default().Warn("grpcguard: a call whose request is no protobuf message is not deduplicated",
+		s.guard.Logger().Warn("grpcguard: a call whose request is no protobuf message is not deduplicated",
 			"method", fullMethod, "type", fmt.Sprintf("%T", req))
 	})
 	return false
@@ -151,12 +189,12 @@ func (s *Server) isProto(fullMethod string, req any) bool {
 // warnOfSharedName says once that two packages have a method of one name, which
 // then share their keys. go-micro's name for a method is the method's own.
 func (s *Server) warnOfSharedName(endpoint, fullMethod string) {
-	if strings.HasPrefix(fullMethod, "/"+s.service+".") {
+	if service, _, _ := splitMethod(fullMethod); strings.TrimSuffix(service, "."+shortName(service)) == s.service {
 		return
 	}
-	if other, known := s.names.LoadOrStore(endpoint, fullMethod); known && other != fullMethod {
+	if other, known := s.called.LoadOrStore(endpoint, fullMethod); known && other != fullMethod {
 		s.shared.Do(func() {
-			slog.Default().Warn("grpcguard: two methods share their keys, because they have one name; "+
+			s.guard.Logger().Warn("grpcguard: two methods share their keys, because they have one name; "+
 				"tell them apart with WithEndpoint", "endpoint", endpoint, "methods", []any{other, fullMethod})
 		})
 	}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -204,6 +206,7 @@ func TestKeys(t *testing.T) {
 		{"none, required", required, nil, codes.InvalidArgument, 0},
 		{"none, all required", []grpcguard.ServerOption{grpcguard.WithRequired()}, nil, codes.InvalidArgument, 0},
 		{"of this call", required, []string{"idempotency-key", "k", "idempotency-for", "clinic/Health.Check"}, codes.OK, 1},
+		{"of an alias", append(required, grpcguard.WithAlias("hospital")), []string{"idempotency-key", "k", "idempotency-for", "hospital/Health.Check"}, codes.OK, 1},
 		{"quoted", required, []string{"idempotency-key", `"k"`}, codes.OK, 1},
 		{"foreign", nil, []string{"idempotency-key", "k", "idempotency-for", "bank/Health.Check"}, codes.OK, 2},
 		{"foreign, required", required, []string{"idempotency-key", "k", "idempotency-for", "clinic/Health.Watch"}, codes.InvalidArgument, 0},
@@ -226,6 +229,51 @@ func TestKeys(t *testing.T) {
 				t.Errorf("%d executions, want %d", h.runs.Load(), test.runs)
 			}
 		})
+	}
+}
+
+// TestIgnoredKeysAreTold, so that deduplication is not switched off by a name.
+func TestIgnoredKeysAreTold(t *testing.T) {
+	var log strings.Builder
+	var ignored atomic.Int32
+	guard := newGuard(t, idempotency.WithLogger(slog.New(slog.NewTextHandler(&log, nil))),
+		idempotency.WithHook(func(_ context.Context, e idempotency.Event) {
+			if e.Kind == idempotency.EventIgnored && errors.Is(e.Err, idempotency.ErrForeignKey) {
+				ignored.Add(1)
+			}
+		}))
+	server := newServer(t, guard)
+	for range 2 {
+		ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs(
+			idempotency.HeaderKey, "k", idempotency.HeaderFor, "hospital/Health.Check"))
+		_, err := server.Unary(ctx, &grpc_health_v1.HealthCheckRequest{}, &grpc.UnaryServerInfo{FullMethod: check},
+			func(context.Context, any) (any, error) { return serving(), nil })
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if ignored.Load() != 2 {
+		t.Errorf("%d events, want 2", ignored.Load())
+	}
+	if n := strings.Count(log.String(), "WithAlias"); n != 1 {
+		t.Errorf("%d warnings, want 1: %s", n, log.String())
+	}
+}
+
+// TestSharedNameIsTold: two packages have a method of one name.
+func TestSharedNameIsTold(t *testing.T) {
+	var log strings.Builder
+	server := newServer(t, newGuard(t, idempotency.WithLogger(slog.New(slog.NewTextHandler(&log, nil)))))
+	for _, method := range []string{"/clinic.Health/Check", "/clinic.v1.Health/Check", "/a.Health/Check", "/b.Health/Check", "/a.Health/Check"} {
+		ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs(idempotency.HeaderKey, method))
+		_, err := server.Unary(ctx, &grpc_health_v1.HealthCheckRequest{}, &grpc.UnaryServerInfo{FullMethod: method},
+			func(context.Context, any) (any, error) { return serving(), nil })
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if n := strings.Count(log.String(), "WithEndpoint"); n != 1 {
+		t.Errorf("%d warnings, want 1: %s", n, log.String())
 	}
 }
 
@@ -390,6 +438,8 @@ func TestNewServerRefuses(t *testing.T) {
 		{"clinic", guard, grpcguard.WithRequired("/a/b/c"), `WithRequired("/a/b/c")`},
 		{"clinic", guard, grpcguard.WithCaller(nil), "WithCaller"},
 		{"clinic", guard, grpcguard.WithEndpoint(nil), "WithEndpoint"},
+		{"clinic", guard, grpcguard.WithAlias(), "WithAlias"},
+		{"clinic", guard, grpcguard.WithAlias("a", ""), `WithAlias(["a" ""])`},
 	} {
 		if _, err := grpcguard.NewServer(test.service, test.guard, test.option); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("error %v, want %q", err, test.want)
