@@ -169,6 +169,10 @@ func classifySQLite(code int) failure {
 	return failed
 }
 
+// mendable reports whether what has failed may well succeed when it is done again:
+// it lost against another transaction, or with its connection.
+func mendable(err error) bool { return classify(err) != failed }
+
 // unsent reports whether an error proves that a statement never reached the
 // server, or that the server refused it and so changed nothing.
 func unsent(err error) bool {
