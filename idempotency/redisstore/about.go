@@ -10,7 +10,7 @@ import (
 // About a key is what operators search by. It comes after the header of a value
 // while the key is running or released, where programs of before it do not look,
 // and under a key of its own when it is done, where the record comes after the
-// header: a version; microseconds since 1970 of when it was claimed; and the
+// header: a version; milliseconds since 1970 of when it was claimed; and the
 // instance, service, endpoint, caller and key, each behind its length.
 const aboutVersion = 1
 
@@ -22,7 +22,7 @@ const longestText = 1000
 // kept as its hash only.
 func appendAbout(v value, c *idempotency.Claim, claimed time.Time) value {
 	v = append(v, aboutVersion)
-	v = binary.AppendVarint(v, claimed.UnixMicro())
+	v = binary.AppendVarint(v, claimed.UnixMilli())
 	v = appendText(v, c.Instance)
 	s := &c.Scope
 	if max(len(s.Service), len(s.Endpoint), len(s.Caller), len(s.Key)) > longestText {
@@ -65,7 +65,7 @@ func readAbout(e *idempotency.Entry, about string) {
 		}
 		texts[i], raw = string(raw[n:n+int(length)]), raw[n+int(length):] //nolint:gosec // it was compared
 	}
-	e.ClaimedAt = time.UnixMicro(claimed).UTC()
+	e.ClaimedAt = time.UnixMilli(claimed).UTC()
 	e.Instance = texts[0]
 	e.Scope = idempotency.Scope{Service: texts[1], Endpoint: texts[2], Caller: texts[3], Key: texts[4]}
 }
