@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"net/http"
 
 	"go-micro.dev/v4"
+	merrors "go-micro.dev/v4/errors"
 
 	"github.com/oncemore-dev/oncemore"
 	"github.com/oncemore-dev/oncemore/idempotency"
@@ -90,6 +92,28 @@ func charge(ctx context.Context, provider Provider, req *hello.TipRequest) error
 	}
 	err = provider.Charge(ctx, key.Value, req.GetStudent(), req.GetAmountCents())
 	done(err != nil)
+	return err
+}
+
+// errDeclined is the provider's no.
+var errDeclined = errors.New("declined")
+
+// Till pays through a provider.
+type Till struct{ provider Provider }
+
+func (t Till) Tip(ctx context.Context, req *hello.TipRequest, _ *hello.TipReply) error {
+	tx, ok := sqlstore.Tx(ctx)
+	if !ok {
+		return errors.New("this call carries no key")
+	}
+	provider := t.provider
+	err := charge(ctx, provider, req)
+	if errors.Is(err, errDeclined) { // its row is to stay, and the same form to get the same answer
+		if _, err := tx.ExecContext(ctx, "INSERT INTO declined (student) VALUES ($1)", req.GetStudent()); err != nil {
+			return err
+		}
+		return idempotency.FinalKeepWrites(merrors.New("till", "declined by the provider", http.StatusPaymentRequired))
+	}
 	return err
 }
 

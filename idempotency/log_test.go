@@ -50,7 +50,7 @@ func TestWhatIsLogged(t *testing.T) {
 			name: "store down, open", wrap: func(s idempotency.Store) idempotency.Store {
 				return storetest.Faulty(s, script(storetest.OpBegin, cut))
 			},
-			options: []idempotency.Option{idempotency.WithOutage(idempotency.FailOpen)},
+			options: []idempotency.Option{idempotency.WithStoreFailure(idempotency.FailOpen)},
 			want:    []string{"level=WARN", "executed without a claim", "connection cut"},
 		},
 		{
@@ -103,7 +103,7 @@ func TestWhatIsLogged(t *testing.T) {
 					return storetest.Fault{}
 				})}
 			},
-			want: []string{"commit: connection cut", "could not be stored; resolve its key"},
+			want: []string{"commit: connection cut", "outcome of a commit is not known"},
 		},
 		{
 			name: "rolled back", wrap: func(s idempotency.Store) idempotency.Store {
@@ -249,7 +249,7 @@ func TestEveryStuckKeyIsLogged(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Minute)
-		if n := strings.Count(text.String(), "could not be stored"); n != 100 {
+		if n := strings.Count(text.String(), "end of an execution could not be stored"); n != 100 {
 			t.Errorf("%d of 100 stuck keys are logged", n)
 		}
 	})

@@ -26,7 +26,7 @@ type Options struct {
 	pollInterval     time.Duration
 	maxReply         int
 	takeover         Takeover
-	outage           Outage
+	storeFailure     StoreFailure
 	errorPolicy      func(error) Verdict
 	encodeError      func(error) *RecordedError
 	hooks            []Hook
@@ -127,9 +127,9 @@ func WithMaxReply(bytes int) Option { return func(o *Options) { o.maxReply = byt
 // WithTakeover sets what happens to an orphan. Default [TakeoverHold].
 func WithTakeover(t Takeover) Option { return func(o *Options) { o.takeover = t } }
 
-// WithOutage sets what happens while the store does not answer. Default
+// WithStoreFailure sets what happens while the store does not answer. Default
 // [FailClosed].
-func WithOutage(p Outage) Option { return func(o *Options) { o.outage = p } }
+func WithStoreFailure(p StoreFailure) Option { return func(o *Options) { o.storeFailure = p } }
 
 // WithErrorPolicy decides, for an error of the handler (a panic comes as a
 // [*PanicError]), what becomes of the key. An error that the handler has marked is
@@ -244,8 +244,8 @@ func (o *Options) checkPolicies() error {
 	switch {
 	case o.maxReply < 1:
 		return fmt.Errorf("idempotency: WithMaxReply(%d): must be at least 1", o.maxReply)
-	case o.outage > FailOpen:
-		return fmt.Errorf("idempotency: WithOutage(%d): must be FailClosed or FailOpen", o.outage)
+	case o.storeFailure > FailOpen:
+		return fmt.Errorf("idempotency: WithStoreFailure(%d): must be FailClosed or FailOpen", o.storeFailure)
 	case o.takeover.invalid:
 		return errors.New("idempotency: TakeoverRecover(nil): must be given a function")
 	case o.errorPolicy == nil:

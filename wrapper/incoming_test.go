@@ -25,6 +25,14 @@ func TestParseSent(t *testing.T) {
 			t.Errorf("parseSent(%q, %v) = %v, %v, want %v", tt.sent, tt.issued, time.UnixMicro(got).UTC(), err, tt.want)
 		}
 	}
+	for sent, want := range map[string]int64{"": 0, "1960-01-01T00:00:00Z": 0, "2026-11-22T12:00:00.000001Z": now.UnixMicro() + 1} {
+		if got, err := parseReleased(sent); err != nil || got != want {
+			t.Errorf("parseReleased(%q) = %d, %v, want %d", sent, got, err, want)
+		}
+	}
+	if _, err := parseReleased("soon"); err == nil {
+		t.Error("no error")
+	}
 	if _, err := parseSent("soon", issued, now); err == nil {
 		t.Error("no error")
 	}
