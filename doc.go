@@ -13,6 +13,6 @@
 //
 // New makes a Plugin, whose Options install it in a service. Everything in it
 // can be used alone as well: package retryfunc in a plain client.Retry,
-// selectorx in a plain micro.Selector, breaker and idempotency without
+// selectorx in a plain micro.Selector, breaker, hystrix and idempotency without
 // go-micro, and the wrappers of package wrapper in a plain client.NewClient.
 package oncemore

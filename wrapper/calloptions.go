@@ -162,18 +162,18 @@ type callOverrides struct {
 // mostAsked bounds the retries that a call may ask for: as good as no bound.
 const mostAsked = 1 << 20
 
-// overrides reads the options of one call. They are applied twice: to what the
+// read reads the options of one call. They are applied twice: to what the
 // bare client would give them, since an option may decorate what is there, and
 // to an empty set, to see what they set.
-func (c *retryClient) overrides(opts []client.CallOption) (o callOverrides, err error) {
+func (o *callOverrides) read(c *retryClient, opts []client.CallOption) error {
 	o.settings = c.settings
 	o.CallOptions = c.Client.Options().CallOptions
 	o.addresses = o.Address
 	if len(opts) == 0 {
-		return o, nil
+		return nil
 	}
 	given := o.CallOptions
-	t := &optionTarget{Context: o.Context, settings: &o.settings, call: &o}
+	t := &optionTarget{Context: o.Context, settings: &o.settings, call: o}
 	if t.Context == nil {
 		t.Context = context.Background()
 	}
@@ -182,7 +182,7 @@ func (c *retryClient) overrides(opts []client.CallOption) (o callOverrides, err 
 	set := client.CallOptions{Retries: unset}
 	for _, opt := range opts {
 		if opt == nil {
-			return o, errors.New("wrapper: nil call option: leave it out instead")
+			return errors.New("wrapper: nil call option: leave it out instead")
 		}
 		opt(&given)
 		opt(&set)
@@ -201,5 +201,5 @@ func (c *retryClient) overrides(opts []client.CallOption) (o callOverrides, err 
 	if set.Retries != unset {
 		o.attempts = min(max(0, given.Retries), mostAsked) + 1
 	}
-	return o, errors.Join(t.errs...)
+	return errors.Join(t.errs...)
 }

@@ -124,11 +124,12 @@ func (c *retryClient) requestID(node *registry.Node) string {
 // dialing is what this side of the wire sees of one attempt: whether anything
 // was sent, and whether the peer answered. The zero value has seen nothing.
 type dialing struct {
-	over  transport
-	asked atomic.Bool // the client has looked for a connection, and will say when it has one
-	late  atomic.Bool // it was given up for having taken too long
-	state atomic.Uint32
-	grpc  grpcAnswer
+	over   transport
+	asked  atomic.Bool             // the client has looked for a connection, and will say when it has one
+	late   atomic.Bool             // it was given up for having taken too long
+	cancel context.CancelCauseFunc // of the attempt
+	state  atomic.Uint32
+	grpc   grpcAnswer
 }
 
 // The states of a dial.
@@ -154,10 +155,10 @@ func (d *dialing) giveUp() bool {
 }
 
 // expire ends an attempt whose dial has taken too long.
-func (d *dialing) expire(cancel context.CancelCauseFunc) {
+func (d *dialing) expire() {
 	if d.giveUp() {
 		d.late.Store(true)
-		cancel(errDialTimeout)
+		d.cancel(errDialTimeout)
 	}
 }
 
@@ -187,11 +188,14 @@ func (d *dialing) testify(ev *retryfunc.Evidence, returned bool) {
 func watchDial(
 	ctx context.Context, over transport, o *client.CallOptions, limit time.Duration,
 ) (context.Context, *dialing, func()) {
+	if over != overGRPC && over != overHTTP {
+		return ctx, nil, func() {}
+	}
 	d := &dialing{over: over}
 	switch over {
 	case overGRPC:
 		o.Context = withGRPCOptions(o.Context, d)
-	case overHTTP:
+	default:
 		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 			GetConn: func(string) { d.asked.Store(true) },
 			GotConn: func(httptrace.GotConnInfo) {
@@ -200,17 +204,15 @@ func watchDial(
 				}
 			},
 		})
-	default:
-		return ctx, nil, func() {}
 	}
+	ctx, d.cancel = context.WithCancelCause(ctx)
 	if limit <= 0 {
-		return ctx, d, func() {}
+		return ctx, d, func() { d.cancel(context.Canceled) }
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	timer := time.AfterFunc(limit, func() { d.expire(cancel) })
+	timer := time.AfterFunc(limit, d.expire)
 	return ctx, d, func() {
 		timer.Stop()
-		cancel(context.Canceled)
+		d.cancel(context.Canceled)
 	}
 }
 

@@ -16,7 +16,7 @@ func GoMicro() []goleak.Option {
 }
 
 // Hystrix ignores the two goroutines that hystrix-go keeps for each circuit
-// ever made. Package breaker bounds their number, and its tests count them.
+// ever made. Package hystrix bounds their number, and its tests count them.
 func Hystrix() []goleak.Option {
 	return ignore(
 		"github.com/afex/hystrix-go/hystrix.(*metricExchange).Monitor",
