@@ -222,7 +222,7 @@ func (s *call) carriedKey() string {
 // carriesKey tells whether attempts are sent with the key. The call must be
 // locked.
 func (s *call) carriesKey() bool {
-	return s.traits.keyTaken && !(s.traits.resolved && s.traits.safety == retryfunc.SafetySafe)
+	return s.traits.keyTaken && (!s.traits.resolved || s.traits.safety != retryfunc.SafetySafe)
 }
 
 // isAnswered tells whether the call ended with an answer. The call must be locked.
