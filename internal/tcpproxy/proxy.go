@@ -21,6 +21,7 @@ type Proxy struct {
 	catches []*Catch
 	thawed  chan struct{} // closed unless frozen
 	closed  bool
+	first   net.Conn // fills the queue while the proxy is deaf; else nil
 }
 
 // Start returns a proxy on a free port, for the server at target. It ends with
@@ -31,9 +32,14 @@ func Start(tb testing.TB, target string) *Proxy {
 	if err != nil {
 		tb.Fatalf("tcpproxy: %v", err)
 	}
+	p := newProxy(tb, target, listener)
+	p.group.Go(p.accept)
+	return p
+}
+
+func newProxy(tb testing.TB, target string, listener net.Listener) *Proxy {
 	p := &Proxy{tb: tb, target: target, listener: listener, links: make(map[*link]struct{}), thawed: make(chan struct{})}
 	close(p.thawed)
-	p.group.Go(p.accept)
 	tb.Cleanup(p.close)
 	return p
 }
@@ -101,6 +107,9 @@ func (p *Proxy) close() {
 	}
 	for l := range p.links {
 		l.cut()
+	}
+	if p.first != nil {
+		_ = p.first.Close() // nothing was sent on it
 	}
 	p.mu.Unlock()
 	p.Refuse()

@@ -178,6 +178,19 @@ func TestFreeze(t *testing.T) {
 	}
 }
 
+func TestDeaf(t *testing.T) {
+	proxy := tcpproxy.StartDeaf(t, startEcho(t).address)
+	var timeout net.Error
+	for range 3 {
+		conn, err := net.DialTimeout("tcp", proxy.Address(), 50*time.Millisecond)
+		if !errors.As(err, &timeout) || !timeout.Timeout() {
+			t.Fatalf("dialled %v, %v, want no answer", conn, err)
+		}
+	}
+	time.AfterFunc(50*time.Millisecond, proxy.Hear)
+	dial(t, proxy.Address()).wantEcho(t, "one")
+}
+
 func TestNoServer(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
