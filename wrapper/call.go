@@ -1,6 +1,7 @@
 package wrapper
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -45,6 +46,8 @@ type call struct {
 	wake    chan struct{} // an attempt has ended
 	failed  error         // of the last attempt that failed
 
+	concluded bool // the call has its end
+
 	nodes selectorx.Call // shared; it has a lock of its own
 	shared
 }
@@ -53,14 +56,16 @@ type call struct {
 // attempt may outlive the call: go-micro returns when a context ends, and never
 // waits.
 type shared struct {
-	mu        sync.Mutex
-	over      bool // no attempt may be sent any more, and no reply delivered
-	traits    callTraits
-	attempts  []entry // the story
-	room      [DefaultAttempts]entry
-	replied   *attempt   // whose reply is in the caller's response
-	ended     []*attempt // attempts that ended and were not looked at
-	endedRoom [1]*attempt
+	mu         sync.Mutex
+	over       bool // no attempt may be sent any more, and no reply delivered
+	traits     callTraits
+	attempts   []entry // the story
+	room       [DefaultAttempts]entry
+	outcomes   []outcome // to be reported to the breaker
+	oneOutcome [1]outcome
+	replied    *attempt   // whose reply is in the caller's response
+	ended      []*attempt // attempts that ended and were not looked at
+	endedRoom  [1]*attempt
 }
 
 // open reads what the caller asked for, and gives the call its end.
@@ -106,6 +111,9 @@ func (s *call) initialPause() error {
 	if err == nil {
 		err = retryfunc.Wait(s.ctx, pause)
 	}
+	if errors.Is(err, context.DeadlineExceeded) || s.ctx.Err() != nil {
+		return s.client.transport.timedOut(cmp.Or(s.ctx.Err(), err))
+	}
 	if err != nil {
 		return merrors.InternalServerError("go.micro.client", "backoff error: %v", err)
 	}
@@ -118,6 +126,7 @@ func (s *call) initialPause() error {
 // first answer counts.
 func (s *call) loop() error {
 	for next := true; ; {
+		s.reportNodes()
 		if next {
 			s.begin()
 		}
@@ -364,15 +373,17 @@ func (s *call) lookAgain(err error) (next, final bool) {
 }
 
 // close ends what the call has begun: no attempt is sent from here on, and no
-// reply delivered.
+// reply delivered. A call that is left by a panic gets its end here.
 func (s *call) close() {
-	s.mu.Lock()
-	s.over = true
-	s.mu.Unlock()
-	if s.latest != nil {
-		s.client.shares.remove(s.latest)
-	}
-	if s.cancel != nil {
-		s.cancel()
+	defer func() {
+		if s.latest != nil {
+			s.client.shares.remove(s.latest)
+		}
+		if s.cancel != nil {
+			s.cancel()
+		}
+	}()
+	if !s.concluded {
+		_ = s.end(ErrPanicked) // whoever has panicked returns nothing
 	}
 }
