@@ -436,7 +436,7 @@ func eventOf(class retryfunc.Class, err error, dialTimedOut bool) breaker.Event 
 	}
 }
 
-// report tells the breaker what an attempt showed of its node. That a caller's
+// report notes for the breaker what an attempt showed of its node. That a caller's
 // time ended, or that another attempt was faster, counts only where the attempt
 // had what the endpoint usually takes: less is impatience. The call must be
 // locked.
@@ -445,7 +445,37 @@ func (s *call) report(e *entry, event breaker.Event) {
 	if impatient && e.Duration < s.patience() {
 		event = breaker.Ignored
 	}
-	s.client.breaker.Report(e.Address, event, e.began, e.Duration)
+	if s.outcomes == nil {
+		s.outcomes = s.oneOutcome[:0]
+	}
+	s.outcomes = append(s.outcomes, outcome{e.Address, event, e.began, e.Duration})
+}
+
+// outcome is what an attempt showed of its node.
+type outcome struct {
+	address string
+	event   breaker.Event
+	began   time.Time
+	took    time.Duration
+}
+
+// reportNodes hands on what attempts have shown, under no lock: the breaker calls
+// hooks of the user's.
+func (s *call) reportNodes() {
+	for _, o := range s.takeOutcomes() {
+		s.client.breaker.Report(o.address, o.event, o.began, o.took)
+	}
+}
+
+func (s *call) takeOutcomes() []outcome {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.outcomes) == 0 {
+		return nil
+	}
+	taken := s.outcomes
+	s.outcomes = taken[len(taken):] // the next one has a place of its own
+	return taken
 }
 
 // patience is how long an attempt must have waited to speak against its node.

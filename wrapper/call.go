@@ -1,6 +1,7 @@
 package wrapper
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -49,6 +50,8 @@ type call struct {
 	wake    chan struct{} // an attempt has ended
 	failed  error         // of the last attempt that failed
 
+	concluded bool // the call has its end
+
 	nodes selectorx.Call // shared; it has a lock of its own
 	shared
 }
@@ -57,16 +60,18 @@ type call struct {
 // attempt may outlive the call: go-micro returns when a context ends, and never
 // waits.
 type shared struct {
-	mu        sync.Mutex
-	wire      transport // the client's own, in which attempts end; empty: not known
-	over      bool      // no attempt may be sent any more, and no reply delivered
-	traits    callTraits
-	released  time.Time // of which a server has told, see retryfunc.Mark
-	attempts  []entry   // the story
-	room      [DefaultAttempts]entry
-	replied   *attempt   // whose reply is in the caller's response
-	ended     []*attempt // attempts that ended and were not looked at
-	endedRoom [1]*attempt
+	mu         sync.Mutex
+	wire       transport // the client's own, in which attempts end; empty: not known
+	over       bool      // no attempt may be sent any more, and no reply delivered
+	traits     callTraits
+	released   time.Time // of which a server has told, see retryfunc.Mark
+	attempts   []entry   // the story
+	room       [DefaultAttempts]entry
+	outcomes   []outcome // to be reported to the breaker
+	oneOutcome [1]outcome
+	replied    *attempt   // whose reply is in the caller's response
+	ended      []*attempt // attempts that ended and were not looked at
+	endedRoom  [1]*attempt
 }
 
 // open reads what the caller asked for, and gives the call its end.
@@ -112,6 +117,9 @@ func (s *call) initialPause() error {
 	if err == nil {
 		err = retryfunc.Wait(s.ctx, pause)
 	}
+	if errors.Is(err, context.DeadlineExceeded) || s.ctx.Err() != nil {
+		return s.client.transport.timedOut(cmp.Or(s.ctx.Err(), err))
+	}
 	if err != nil {
 		return merrors.InternalServerError("go.micro.client", "backoff error: %v", err)
 	}
@@ -124,6 +132,7 @@ func (s *call) initialPause() error {
 // first answer counts.
 func (s *call) loop() error {
 	for next := true; ; {
+		s.reportNodes()
 		if next {
 			s.begin()
 		}
@@ -406,10 +415,16 @@ func (s *call) lookAgain(err error) (next, final bool) {
 
 // close ends what the call has begun: no attempt is sent from here on, and no
 // reply delivered. Attempts that were outrun end where the transport can end them.
+// A call that is left by a panic gets its end here.
 func (s *call) close() {
-	s.mu.Lock()
-	s.over = true
-	s.mu.Unlock()
+	defer s.stop()
+	if !s.concluded {
+		_ = s.end(ErrPanicked) // whoever has panicked returns nothing
+	}
+}
+
+// stop ends what runs beside the loop.
+func (s *call) stop() {
 	for _, a := range s.beside {
 		if !a.done {
 			s.client.shares.remove(a)

@@ -186,20 +186,28 @@ func (s *call) pauseBefore(d *retryfunc.Decision) (time.Duration, retryfunc.Reas
 	case !d.Attempt.Untried:
 		pause = s.overrides.backoff.Delay(max(1, s.limits.counted+s.limits.unsent))
 	}
-	if errors.Is(err, context.DeadlineExceeded) {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
 		return 0, retryfunc.ReasonDeadline
+	case errors.Is(err, errAnswered):
+		return 0, retryfunc.ReasonRunning
 	}
 	s.pauseErr = err
 	return max(d.Delay, pause), ""
 }
 
 // askPause asks the backoff that the caller gave for this call.
-func (s *call) askPause(count int) (pause time.Duration, err error) {
-	overrun := s.ask(false, func() { pause, err = s.overrides.pause(s.ctx, s.req, count) })
-	if overrun != nil {
-		return 0, overrun
+func (s *call) askPause(count int) (time.Duration, error) {
+	type said struct {
+		pause time.Duration
+		err   error
 	}
-	return pause, err
+	backoff, ctx, req := s.overrides.pause, s.ctx, s.req
+	answer, err := ask(s, func() said {
+		pause, err := backoff(ctx, req, count)
+		return said{pause, err}
+	})
+	return answer.pause, cmp.Or(err, answer.err)
 }
 
 // absence is how long the call may wait for an instance it has not tried.

@@ -16,15 +16,32 @@ import (
 // fresh one, by which a redelivery is known. It never carries the key of the
 // call in whose context it is published.
 func (c *retryClient) Publish(ctx context.Context, msg client.Message, opts ...client.PublishOption) error {
-	fingerprint := func() (idempotency.Fingerprint, error) { return idempotency.FingerprintOf(msg.Payload()) }
-	key, done, err := idempotency.CallKey(ctx, topicService, msg.Topic(), fingerprint, c.generate)
+	taken, err := c.messageKey(ctx, msg)
 	if err != nil {
-		return asOwn(err)
+		return c.transport.timedOut(err)
 	}
-	c.warnUnordered(ctx, key)
-	err = c.Client.Publish(withMessageKey(ctx, key), msg, opts...)
-	done(err != nil)
+	if taken.err != nil {
+		return asOwn(taken.err)
+	}
+	c.warnUnordered(ctx, taken.key)
+	err = c.Client.Publish(withMessageKey(ctx, taken.key), msg, opts...)
+	taken.done(err != nil)
 	return err
+}
+
+// messageKey takes the key of a message. The generator, if there is one, is the
+// user's: it is not waited for beyond the publisher's time, which is the error.
+func (c *retryClient) messageKey(ctx context.Context, msg client.Message) (callKey, error) {
+	take := func() callKey {
+		fingerprint := func() (idempotency.Fingerprint, error) { return idempotency.FingerprintOf(msg.Payload()) }
+		key, done, err := idempotency.CallKey(ctx, topicService, msg.Topic(), fingerprint, c.generate)
+		return callKey{key: key, done: done, err: err}
+	}
+	_, within := idempotency.ExecutionFrom(ctx)
+	if c.generate == nil || within || ctx.Done() == nil {
+		return take(), nil
+	}
+	return askWithin(ctx, take)
 }
 
 // topicService stands for the service where a key is derived for a message,

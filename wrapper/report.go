@@ -140,42 +140,56 @@ func asOwn(err error) error {
 	return &ownError{retryfunc.NewMarked(code, err.Error(), retryfunc.Mark{}), err}
 }
 
+// ErrPanicked is the error in the story of a call that has none to return: one of
+// the caller's own functions panicked, or ended the goroutine that made the call.
+var ErrPanicked = errors.New("wrapper: a function of the caller's panicked, or ended its goroutine, while the call was made")
+
 // end ends the call's story, tells it to whoever asked, and returns the error.
 func (s *call) end(err error) error {
+	s.conclude(err)
+	defer s.tell(err) // whatever the hooks of the breaker do
+	s.reportNodes()
+	return err
+}
+
+// conclude ends the story.
+func (s *call) conclude(err error) {
 	s.mu.Lock()
-	s.over = true
+	s.over, s.concluded = true, true
 	s.abandonRunning(err)
 	if err == nil {
 		s.blameInternal()
 	}
 	done, answered := s.traits.done, s.isAnswered()
-	asked, _ := s.ctx.Value(reportKey{}).(*Report)
-	told := s.overrides.report
-	silent := asked == nil && told == nil && len(s.client.ends) == 0
-	var report Report
-	if !silent {
-		report = s.tell(err)
-	}
 	s.mu.Unlock()
 	if done != nil {
 		s.endKey(done, answered, err)
 	}
-	if silent {
-		return err
-	}
-	for _, to := range [...]*Report{asked, told} {
-		if to != nil {
-			*to = report
-		}
-	}
-	for _, end := range s.client.ends {
-		end(s.ctx, CallEnd{Service: s.req.Service(), Endpoint: s.req.Endpoint(), Report: report})
-	}
-	return err
 }
 
-// tell copies the story. The call must be locked.
-func (s *call) tell(err error) Report {
+// tell tells the story to whoever asked for it.
+func (s *call) tell(err error) {
+	asked, _ := s.ctx.Value(reportKey{}).(*Report)
+	for _, to := range [...]*Report{asked, s.overrides.report} {
+		if to != nil {
+			*to = s.story(err)
+		}
+	}
+	if len(s.client.ends) == 0 {
+		return
+	}
+	ctx, told := s.ctx, make([]func(), len(s.client.ends))
+	for i, hook := range s.client.ends {
+		ended := CallEnd{Service: s.req.Service(), Endpoint: s.req.Endpoint(), Report: s.story(err)}
+		told[i] = func() { hook(ctx, ended) }
+	}
+	s.inform(told)
+}
+
+// story is a copy of the story, for its reader to keep.
+func (s *call) story(err error) Report {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	attempts := make([]Attempt, len(s.attempts))
 	for i, e := range s.attempts {
 		attempts[i] = e.Attempt
@@ -190,7 +204,7 @@ func (s *call) abandonRunning(err error) {
 	switch {
 	case err == nil:
 		reason = retryfunc.ReasonOutrun
-	case errors.Is(s.ctx.Err(), context.Canceled):
+	case errors.Is(s.ctx.Err(), context.Canceled), errors.Is(err, ErrPanicked):
 		class, reason = retryfunc.Canceled, retryfunc.ReasonCanceled
 	}
 	for i := range s.attempts {
@@ -219,7 +233,7 @@ func (s *call) blameInternal() {
 	answered := s.attempts[len(s.attempts)-1]
 	for _, e := range s.attempts[:len(s.attempts)-1] {
 		if e.Class == retryfunc.Internal && e.Address != answered.Address {
-			s.client.breaker.Report(e.Address, breaker.Failure, e.began, e.Duration)
+			s.report(&e, breaker.Failure)
 		}
 	}
 }
@@ -258,38 +272,61 @@ func (s *call) shown(a *attempt) (int, retryfunc.Attempt) {
 	return a.entry, shown
 }
 
-// explain asks the policy, in the caller's goroutine.
-func (s *call) explain(shown retryfunc.Attempt, err error) (d retryfunc.Decision, perr error) {
+// explain asks the policy about an attempt that failed with err, or is overdue.
+func (s *call) explain(shown retryfunc.Attempt, err error) (retryfunc.Decision, error) {
 	policy := s.overrides.policy
 	if s.overrides.retry != nil {
 		policy = s.overrides.retry
 	}
-	quick := policy == nil
-	if quick {
-		policy = retryfunc.Careful
+	if policy == nil {
+		return retryfunc.Explain(retryfunc.WithAttempt(s.ctx, &shown), retryfunc.Careful, s.req, s.count, err)
 	}
-	overrun := s.ask(quick, func() {
-		d, perr = retryfunc.Explain(retryfunc.WithAttempt(s.ctx, &shown), policy, s.req, s.count, err)
+	type said struct {
+		retryfunc.Decision
+		err error
+	}
+	ctx, req, count, copied := s.ctx, s.req, s.count, shown
+	answer, overrun := ask(s, func() said {
+		d, perr := retryfunc.Explain(retryfunc.WithAttempt(ctx, &copied), policy, req, count, err)
+		return said{d, perr}
 	})
 	if overrun != nil {
-		d = retryfunc.Decision{
-			Service: s.req.Service(), Endpoint: s.req.Endpoint(), Attempt: shown, Reason: retryfunc.ReasonDeadline, Err: err,
-		}
-		return d, nil
+		return s.undecided(shown, err, overrun), nil
 	}
-	return d, perr
+	return answer.Decision, answer.err
+}
+
+// undecided is the decision where the policy was not waited for.
+func (s *call) undecided(shown retryfunc.Attempt, err, why error) retryfunc.Decision {
+	d := retryfunc.Decision{Service: s.req.Service(), Endpoint: s.req.Endpoint(), Attempt: shown, Err: err}
+	switch {
+	case errors.Is(why, errAnswered):
+		d.Reason = retryfunc.ReasonRunning
+	case errors.Is(why, context.Canceled):
+		d.Reason = retryfunc.ReasonCanceled
+	default:
+		d.Reason = retryfunc.ReasonDeadline
+	}
+	return d
 }
 
 // enter writes a decision into the story, and tells the hooks.
 func (s *call) enter(i int, d retryfunc.Decision) {
-	s.mu.Lock()
-	s.attempts[i].Reason = d.Reason
-	s.mu.Unlock()
-	for _, hook := range s.client.hooks {
-		if s.ask(false, func() { hook(s.ctx, d) }) != nil {
-			return
-		}
+	s.setReason(i, d.Reason)
+	if len(s.client.hooks) == 0 {
+		return
 	}
+	ctx, told := s.ctx, make([]func(), len(s.client.hooks))
+	for i, hook := range s.client.hooks {
+		told[i] = func() { hook(ctx, d) }
+	}
+	s.inform(told)
+}
+
+func (s *call) setReason(i int, reason retryfunc.Reason) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.attempts[i].Reason = reason
 }
 
 // markCounted notes that an attempt was counted, and tells whether it was before,

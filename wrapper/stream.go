@@ -2,7 +2,7 @@ package wrapper
 
 import (
 	"context"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"go-micro.dev/v4/client"
@@ -134,7 +134,7 @@ type watchedStream struct {
 	client.Stream
 	call   *call
 	opened entry
-	broken sync.Once
+	broken atomic.Bool
 	end    func(failed bool)
 }
 
@@ -155,10 +155,9 @@ func (w *watchedStream) watch(err error) error {
 		return nil
 	}
 	s := w.call
-	if w.opened.Address != "" && s.classify(err, s.evidence()) == retryfunc.Broken {
-		w.broken.Do(func() {
-			s.client.breaker.Report(w.opened.Address, breaker.Broken, w.opened.began, time.Since(w.opened.began))
-		})
+	died := w.opened.Address != "" && s.classify(err, s.evidence()) == retryfunc.Broken
+	if died && w.broken.CompareAndSwap(false, true) {
+		s.client.breaker.Report(w.opened.Address, breaker.Broken, w.opened.began, time.Since(w.opened.began))
 	}
 	return err
 }

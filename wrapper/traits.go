@@ -1,7 +1,9 @@
 package wrapper
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -20,10 +22,8 @@ import (
 type callTraits struct {
 	resolved bool
 	safety   retryfunc.Safety
-	key      idempotency.Key // zero: the call carries none
+	callKey  // zero: the call carries none
 	keyTaken bool
-	done     func(ambiguous bool)
-	minted   bool // for this call: its first attempt is sent when it was issued
 	trusted  bool // the key is honoured wherever the call may go
 }
 
@@ -86,8 +86,7 @@ func (e *endpoints) of(req client.Request) *endpoint {
 // user's rule, and takes a key unless the endpoint is likely to be safe.
 func (s *call) guessTraits() error {
 	if rule := s.overrides.safety; rule != nil {
-		err := s.ask(s.overrides.quickSafety, func() { s.ruled = rule(s.ctx, s.req) })
-		if err != nil {
+		if err := s.askRule(rule); err != nil {
 			return err
 		}
 	}
@@ -101,41 +100,64 @@ func (s *call) guessTraits() error {
 	return s.takeKey()
 }
 
+// askRule asks the user's rule. One that only looks into a table need not be
+// guarded against.
+func (s *call) askRule(rule retryfunc.Rule) (err error) {
+	if s.overrides.quickSafety {
+		s.ruled = rule(s.ctx, s.req)
+	} else {
+		ctx, req := s.ctx, s.req
+		s.ruled, err = ask(s, func() retryfunc.Safety { return rule(ctx, req) })
+	}
+	if s.ruled > retryfunc.SafetySafe {
+		return fmt.Errorf("wrapper: WithSafety: the rule says %v of %s/%s: must be unknown, unsafe, keyed, idempotent or safe",
+			s.ruled, s.req.Service(), s.req.Endpoint())
+	}
+	return err
+}
+
+// callKey is the key of a call, as it was taken.
+type callKey struct {
+	key    idempotency.Key
+	done   func(ambiguous bool)
+	minted bool // for this call: its first attempt is sent when it was issued
+	err    error
+}
+
 // takeKey gives the call its key, the same for all its attempts.
 func (s *call) takeKey() error {
 	ctx := s.ctx
 	if s.overrides.key != "" {
 		ctx = idempotency.WithKey(ctx, s.overrides.key)
 	}
-	if s.client.generate == nil {
-		return s.takeKeyFrom(ctx)
-	}
-	return s.askKey(ctx)
-}
-
-// askKey is takeKey where a key may be minted by the user's generator.
-func (s *call) askKey(ctx context.Context) (err error) {
-	overrun := s.ask(false, func() { err = s.takeKeyFrom(ctx) })
-	if overrun != nil {
-		return overrun
-	}
-	return err
-}
-
-func (s *call) takeKeyFrom(ctx context.Context) error {
 	_, own := idempotency.KeyFrom(ctx)
 	_, within := idempotency.ExecutionFrom(ctx)
-	minted := !own && !within
-	var fingerprint func() (idempotency.Fingerprint, error)
-	if !minted {
-		fingerprint = func() (idempotency.Fingerprint, error) { return idempotency.FingerprintOf(s.req.Body()) }
+	var taken callKey
+	var err error
+	if minted := !own && !within; minted && s.client.generate != nil {
+		req, generate := s.req, s.client.generate
+		taken, err = ask(s, func() callKey { return callKeyOf(ctx, req, minted, generate) })
+	} else {
+		taken = callKeyOf(ctx, s.req, minted, nil)
 	}
-	key, done, err := idempotency.CallKey(ctx, s.req.Service(), s.req.Endpoint(), fingerprint, s.client.generate)
-	s.client.warnUnordered(ctx, key)
+	if err = cmp.Or(err, taken.err); err != nil {
+		return err
+	}
+	s.client.warnUnordered(ctx, taken.key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.traits.key, s.traits.done, s.traits.keyTaken, s.traits.minted = key, done, true, minted
-	return err
+	s.traits.callKey, s.traits.keyTaken = taken, true
+	return nil
+}
+
+// callKeyOf takes the key of the context, or mints one.
+func callKeyOf(ctx context.Context, req client.Request, minted bool, generate idempotency.Generator) callKey {
+	var fingerprint func() (idempotency.Fingerprint, error)
+	if !minted {
+		fingerprint = func() (idempotency.Fingerprint, error) { return idempotency.FingerprintOf(req.Body()) }
+	}
+	key, done, err := idempotency.CallKey(ctx, req.Service(), req.Endpoint(), fingerprint, generate)
+	return callKey{key, done, minted, err}
 }
 
 // resolveTraits settles what the registry has a say in. It reports false where
@@ -254,58 +276,6 @@ func isUnrecorded(err error) bool {
 		return false
 	}
 }
-
-// ask runs a function of the user's, which is for the caller's goroutine to wait
-// for, but not beyond the call's time: a function that is not quick runs beside
-// it then. A panic in it is the caller's.
-func (s *call) ask(quick bool, f func()) error {
-	if quick || s.ctx.Done() == nil {
-		f()
-		return nil
-	}
-	return within(s.ctx, f)
-}
-
-// lastMoment is how long a function that is running when the call's time ends may
-// take to return: one that is quick is always waited for.
-const lastMoment = 25 * time.Millisecond
-
-// within runs f and waits for it as long as ctx lasts, and a moment longer. What f
-// panics with is raised in the goroutine of the caller, who may recover from it.
-func within(ctx context.Context, f func()) error {
-	done := make(chan any, 1)
-	go func() {
-		returned := false
-		defer func() {
-			if value := recover(); !returned {
-				done <- raised{value}
-				return
-			}
-			done <- nil
-		}()
-		f()
-		returned = true
-	}()
-	var end any
-	select {
-	case end = <-done:
-	case <-ctx.Done():
-		timer := time.NewTimer(lastMoment)
-		defer timer.Stop()
-		select {
-		case end = <-done:
-		case <-timer.C:
-			return context.Cause(ctx)
-		}
-	}
-	if p, ok := end.(raised); ok {
-		panic(p.value) //nolint:forbidigo // it is the user's own
-	}
-	return nil
-}
-
-// raised is what a function panicked with.
-type raised struct{ value any }
 
 // absentFor tells whether a call has waited in vain for an instance only just.
 func (e *endpoint) absentFor(now time.Time, d time.Duration) bool {
