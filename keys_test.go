@@ -26,7 +26,8 @@ import (
 type Bank struct {
 	mu     sync.Mutex
 	paid   []string
-	arrive func() // if it is set, each payment waits for it
+	arrive func()  // if it is set, each payment waits for it
+	fails  []error // of the payments to come
 }
 
 // Pay pays, and answers with the receipt's number.
@@ -36,6 +37,11 @@ func (b *Bank) Pay(_ context.Context, req, rsp *wrapperspb.StringValue) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if len(b.fails) > 0 {
+		err := b.fails[0]
+		b.fails = b.fails[1:]
+		return err
+	}
 	b.paid = append(b.paid, req.GetValue())
 	rsp.Value = req.GetValue() + " paid"
 	return nil
@@ -288,6 +294,69 @@ func TestRunInAnotherOrder(t *testing.T) {
 			t.Errorf("%d runs, want 4: the fourth ended well", runs)
 		}
 	})
+}
+
+// TestMismatchIgnored by the handler, which goes on: it cannot execute twice what has
+// another number now.
+func TestMismatchIgnored(t *testing.T) {
+	eachTown(t, func(t *testing.T, at *town) {
+		bank, shop, runs := at.openBank(), at.openShop(), 0
+		shop.order = func(ctx context.Context) error {
+			runs++
+			if runs == 1 { // in the order ann, bob; and comes no further than ann
+				return errors.Join(pay(ctx, shop.client, "ann"), idempotency.NotDone(errors.New("once more, please")))
+			}
+			return errors.Join(pay(ctx, shop.client, "bob"), pay(ctx, shop.client, "ann"))
+		}
+		c := at.stockWith("order-7", "shop/Shop.Order")
+		for i := range 3 {
+			if err := call(t.Context(), c, "shop", "Shop.Order", "x"); err == nil {
+				t.Errorf("run %d ended well", i+1)
+			}
+			bank.want(t, "after run "+strconv.Itoa(i+1), "ann")
+		}
+		if runs != 3 {
+			t.Errorf("%d runs, want 3: none had the last word", runs)
+		}
+	})
+}
+
+// TestHandlersOwnRetry of a call that was answered, but for good nowhere, keeps its
+// key: a second run, in which nothing goes wrong, must find what the retry has done.
+func TestHandlersOwnRetry(t *testing.T) {
+	for name, tt := range map[string]struct {
+		fails error
+		paid  int // in two runs: what was answered for good was another call
+	}{
+		"busy":     {merrors.New("bank", "busy", 503), 1},
+		"too many": {merrors.New("bank", "too many", 429), 1},
+		"declined": {merrors.New("bank", "declined", 402), 1},
+		"conflict": {merrors.New("bank", "conflict", 409), 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachTown(t, func(t *testing.T, at *town) {
+				bank, shop, runs := at.openBank(), at.openShop(), 0
+				bank.fails = []error{tt.fails}
+				shop.order = func(ctx context.Context) error {
+					runs++
+					err := pay(ctx, shop.client, "ann")
+					if err != nil {
+						err = pay(ctx, shop.client, "ann")
+					}
+					if err == nil && runs == 1 {
+						return idempotency.NotDone(errors.New("once more, please"))
+					}
+					return err
+				}
+				c := at.stockWith("order-7", "shop/Shop.Order")
+				if err := call(t.Context(), c, "shop", "Shop.Order", "x"); err == nil || !strings.Contains(err.Error(), "once more") {
+					t.Errorf("the first run ended with %v", err)
+				}
+				must(t, call(t.Context(), c, "shop", "Shop.Order", "x"))
+				bank.want(t, "after two runs", slices.Repeat([]string{"ann"}, tt.paid)...)
+			})
+		})
+	}
 }
 
 func errorText(err error) string {

@@ -370,8 +370,8 @@ func TestPluginInstalledTwice(t *testing.T) {
 				second = p
 			}
 			s := at.service("bank", p, func(s micro.Service) { s.Init(second.Options()...) })
-			if err := at.begin(s); !errors.Is(err, wrapper.ErrServerWrappedTwice) {
-				t.Errorf("%s: error %v, want %v", name, err, wrapper.ErrServerWrappedTwice)
+			if err := at.begin(s); !errors.Is(err, wrapper.ErrWrappedTwice) {
+				t.Errorf("%s: error %v, want %v", name, err, wrapper.ErrWrappedTwice)
 			}
 		}
 	})
@@ -384,8 +384,8 @@ func TestServicesThatShareAServer(t *testing.T) {
 		first := at.service("bank", at.plugin(memory(t)), func(s micro.Service) { must(t, micro.RegisterHandler(s.Server(), bank)) })
 		second := micro.NewService(micro.Client(at.stock()), micro.Server(first.Server()), micro.Name("bank"))
 		second.Init(at.plugin(memory(t)).Options()...)
-		if err := at.begin(second); !errors.Is(err, wrapper.ErrServerWrappedTwice) {
-			t.Errorf("the second, over the first one's: error %v, want %v", err, wrapper.ErrServerWrappedTwice)
+		if err := at.begin(second); !errors.Is(err, wrapper.ErrWrappedTwice) {
+			t.Errorf("the second, over the first one's: error %v, want %v", err, wrapper.ErrWrappedTwice)
 		}
 	})
 	shared := server.NewServer(server.Address("127.0.0.1:0"))

@@ -25,9 +25,9 @@ type Odd struct{ runs map[string]int }
 type OldReply struct {
 	Name string `json:"name,omitempty" protobuf:"bytes,1,opt,name=name,proto3"`
 
-	XXX_NoUnkeyedLiteral struct{} `json:"-"`
-	XXX_unrecognized     []byte   `json:"-"`
-	XXX_sizecache        int32    `json:"-"`
+	XXX_NoUnkeyedLiteral struct{} `json:"-"` //nolint:revive // as generated
+	XXX_unrecognized     []byte   `json:"-"` //nolint:revive // as generated
+	XXX_sizecache        int32    `json:"-"` //nolint:revive // as generated
 }
 
 func (m *OldReply) Reset()         { *m = OldReply{} }

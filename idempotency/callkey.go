@@ -12,27 +12,26 @@ import (
 )
 
 // ErrStepNeeded is what every [*StepError] is, by errors.Is.
-var ErrStepNeeded = errors.New("idempotency: whether this call repeats an earlier one is not known")
+var ErrStepNeeded = errors.New("idempotency: this call cannot be told from another one under its key")
 
-// StepError says that a call may or may not repeat an earlier one, whose outcome
-// is not known, because the two cannot be compared. A new key could execute it a
-// second time, and the old one could take another call for it.
+// StepError says that a call was not made, because it might execute again what was
+// executed under another key: it may or may not repeat an earlier call whose outcome
+// is not known, or its number does not tell which call it is, see [OutOfOrder].
 type StepError struct {
 	Service, Endpoint string
-	// Step is the label that both calls share, empty for none.
+	// Step is the label that the calls share, empty for none.
 	Step string
-	// Err says why the two calls cannot be compared.
+	// Err says why the calls cannot be told apart.
 	Err error
 }
 
 // Error says what happened and what to do.
 func (e *StepError) Error() string {
-	text := fmt.Sprintf("idempotency: whether this call to %s of %s repeats an earlier one", e.Endpoint, e.Service)
+	text := fmt.Sprintf("idempotency: %s of %s was not called", e.Endpoint, e.Service)
 	if e.Step != "" {
 		text += fmt.Sprintf(" in step %q", e.Step)
 	}
-	return fmt.Sprintf("%s, whose outcome is not known, cannot be told: %v; "+
-		"give each call a label of its own with idempotency.WithStep", text, e.Err)
+	return fmt.Sprintf("%s: %v; give each call a label of its own with idempotency.WithStep", text, e.Err)
 }
 
 // Is reports whether target is [ErrStepNeeded].
@@ -41,8 +40,12 @@ func (e *StepError) Is(target error) bool { return target == ErrStepNeeded }
 // Unwrap returns Err.
 func (e *StepError) Unwrap() error { return e.Err }
 
-// StatusCode is 500: the handler is wrong, not its caller.
-func (e *StepError) StatusCode() int { return 500 }
+// StatusCode is 422, as that of [ErrMismatch], of which this is the client's side.
+func (e *StepError) StatusCode() int { return 422 }
+
+// Unsettled is true: the handler that makes the call has no answer. It implements
+// [Unsettled].
+func (e *StepError) Unsettled() bool { return true }
 
 // CallKey gives the key for one logical call to endpoint of service, made
 // under ctx and shared by all attempts of the call:
@@ -57,9 +60,9 @@ func (e *StepError) StatusCode() int { return 500 }
 // the order in which the calls begin, and so do all that follow. A run that makes
 // the same calls in the same order finds the same keys. One that makes them in
 // another order finds the record of another call, and is answered [ErrMismatch]
-// where their bodies differ. [WithStep] makes the order irrelevant: calls are
-// counted for each step by itself, and a call with a step never carries the
-// caller's own key itself.
+// where their bodies differ; then its caller says [OutOfOrder]. [WithStep] makes the
+// order irrelevant: calls are counted for each step by itself, and a call with a step
+// never carries the caller's own key itself.
 //
 // done must be called once when the call has ended, before the caller of the call
 // can go on. ambiguous says that the callee may have no record of the call: it did
@@ -97,6 +100,21 @@ func CallKey(
 }
 
 func ignoreEnd(bool) {}
+
+// OutOfOrder says that a call made under ctx was answered [ErrMismatch]: its number
+// was that of another call in a former run, so that the calls of its name are not made
+// in the same order. Later ones, unless they repeat an earlier one, are a [*StepError],
+// since they might have been executed under another number.
+func OutOfOrder(ctx context.Context, service, endpoint string) {
+	c := callContextFrom(ctx)
+	name := callName{service, endpoint, c.step}
+	switch {
+	case c.own != nil:
+		c.own.calls.outOfOrder(name)
+	case c.parent != nil:
+		c.parent.calls.outOfOrder(name)
+	}
+}
 
 func mint(gen Generator) (string, error) {
 	if gen == nil {

@@ -296,11 +296,35 @@ func TestCallKeyWithoutFingerprint(t *testing.T) {
 				if !errors.Is(err, ErrStepNeeded) || !errors.Is(err, tt.cause) || !errors.As(err, &step) {
 					t.Fatalf("error %v, want one about %v", err, tt.cause)
 				}
-				if step.StatusCode() != 500 || !strings.Contains(err.Error(), tt.cause.Error()) || !strings.Contains(err.Error(), "WithStep") {
-					t.Errorf("%d %v, want 500 with the cause and what to do", step.StatusCode(), err)
+				if step.StatusCode() != 422 || !strings.Contains(err.Error(), tt.cause.Error()) || !strings.Contains(err.Error(), "WithStep") {
+					t.Errorf("%d %v, want 422 with the cause and what to do", step.StatusCode(), err)
 				}
 			})
 		}
+	}
+}
+
+// TestOutOfOrder: once a call has found the record of another one, no call of its name
+// gets a number any more, and what has one keeps it.
+func TestOutOfOrder(t *testing.T) {
+	for under, begin := range underOneKey() {
+		t.Run(under, func(t *testing.T) {
+			ctx := begin(t.Context())
+			bob, done := mustCallKey(ctx, t, "Wallet.Tip", "bob")
+			done(true)
+			OutOfOrder(ctx, "bank", "Wallet.Tip")
+			if again, done := mustCallKey(ctx, t, "Wallet.Tip", "bob"); again.Value != bob.Value {
+				t.Errorf("a retry has the key %q, want %q", again.Value, bob.Value)
+			} else {
+				done(true)
+			}
+			_, _, err := CallKey(ctx, "bank", "Wallet.Tip", printOf("ann"), nil)
+			if !errors.Is(err, ErrStepNeeded) || !errors.Is(err, errOutOfOrder) {
+				t.Errorf("another call: %v, want %v", err, errOutOfOrder)
+			}
+			mustCallKey(ctx, t, "Wallet.Take", "ann")
+			mustCallKey(WithStep(ctx, "ann"), t, "Wallet.Tip", "ann")
+		})
 	}
 }
 

@@ -20,9 +20,10 @@ type callCounter struct {
 
 // callSeries are the calls of one name.
 type callSeries struct {
-	begun     int
-	running   int
-	uncertain []uncertainCall
+	begun      int
+	running    int
+	outOfOrder bool
+	uncertain  []uncertainCall
 }
 
 // uncertainCall is a call that has ended, and of which its callee may have no
@@ -59,6 +60,9 @@ func (c *callCounter) begin(name callName, fingerprint func() (Fingerprint, erro
 	if repeats { // else it began before any of them had ended, and repeats none
 		call.number, err = s.repeated(now)
 	}
+	if err == nil && call.number == 0 && s.outOfOrder {
+		err = errOutOfOrder
+	}
 	if err != nil {
 		return numberedCall{}, &StepError{Service: name.service, Endpoint: name.endpoint, Step: name.step, Err: err}
 	}
@@ -68,6 +72,15 @@ func (c *callCounter) begin(name callName, fingerprint func() (Fingerprint, erro
 	}
 	s.running++
 	return call, nil
+}
+
+var errOutOfOrder = errors.New("idempotency: an earlier call found the record of another one under its number, " +
+	"so that this one may have been executed under another number")
+
+func (c *callCounter) outOfOrder(name callName) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.series(name).outOfOrder = true
 }
 
 func (c *callCounter) hasUncertain(name callName) bool {
@@ -113,7 +126,8 @@ func (s *callSeries) repeated(now uncertainCall) (int, error) {
 	return 0, inrepeats
 }
 
-var errNoFingerprint = errors.New("idempotency: the call has no fingerprint")
+var errNoFingerprint = errors.New("idempotency: whether it repeats an earlier one, whose outcome is not known, " +
+	"cannot be told without a fingerprint")
 
 // uncertain describes the call, for another to be compared with it.
 func (n numberedCall) uncertain() uncertainCall {

@@ -29,9 +29,10 @@ const (
 	EventLeaseLost
 	// EventPanicked: the handler panicked; Err is the [*PanicError].
 	EventPanicked
-	// EventUnresolved: the handler ran, and the store could not be told. The
-	// key will be orphaned. Record is what should be stored, or nil if the key
-	// should be released.
+	// EventUnresolved: the store could not be told how an execution ended. The key
+	// will be an orphan, for [Guard.Resolve]; or, where Err is [ErrCommitUnknown],
+	// the next call with it finds out. Record is what should be stored, or nil if
+	// the key should be released.
 	EventUnresolved
 	// EventRolledBack: the handler ran, and its transaction did not commit, so that
 	// nothing has happened and the key is free. Err is the cause; if it is no

@@ -28,7 +28,7 @@ type core struct {
 	process [8]byte // random, the first half of every owner
 	claims  atomic.Uint64
 
-	settling atomic.Int64 // claims in doubt that are being looked after
+	settling atomic.Int64 // uncertain claims that are being looked after
 	repeats  logLimit
 }
 
@@ -63,7 +63,7 @@ func (g *Guard) With(options ...Option) (*Guard, error) {
 // Announce returns the identity of the guard's memory that clients may be told
 // (see [Store]); empty if there is none to be trusted, as under [FailOpen].
 func (g *Guard) Announce(ctx context.Context) (string, error) {
-	if g.outage == FailOpen {
+	if g.storeFailure == FailOpen {
 		return "", nil
 	}
 	return g.store.ID(ctx)
@@ -165,35 +165,35 @@ func (g *Guard) do(ctx context.Context, r *request, handler func(context.Context
 		if !again {
 			return result, err
 		}
-		r.isHere()
+		r.stampNow()
 	}
 }
 
-// isHere gives a request the time of now for its attempt's. One that has waited
+// stampNow gives a request the time of now for its attempt's. One that has waited
 // for an execution that was released is not late for the next one, and of one
 // that does not say when it was sent nobody knows.
-func (r *request) isHere() {
+func (r *request) stampNow() {
 	r.here = true
 	r.claim.Attempt = max(r.claim.Attempt, time.Now().UnixMicro())
 }
 
 // request is a call on its way.
 type request struct {
-	call   Call
-	scope  Scope
-	claim  Claim
-	giveUp time.Time // when waiting ends; set when it begins
-	sent   time.Time // when the last claim was
-	fence  uint64
-	ran    bool // the handler has run
-	doubt  bool // the store may hold the claim, though it did not say so
-	joined bool // another owner was seen running
-	here   bool // cannot be late
+	call           Call
+	scope          Scope
+	claim          Claim
+	giveUp         time.Time // when waiting ends; set when it begins
+	sent           time.Time // when the last claim was
+	fence          uint64
+	ran            bool // the handler has run
+	claimUncertain bool // the store may hold the claim, though it did not say so
+	joined         bool // another owner was seen running
+	here           bool // cannot be late
 
 	entered bool // in the guard's work, which Drain waits for
 
 	flight  flight   // if the request leads
-	looking deadline // of the first look into the store
+	pollCtx deadline // of the first look into the store
 	looked  bool
 }
 
@@ -219,7 +219,7 @@ func (g *Guard) newRequest(c Call) (*request, error) {
 		r.claim.Scope = r.scope
 	}
 	if r.claim.Attempt <= 0 {
-		r.isHere()
+		r.stampNow()
 	}
 	return r, nil
 }
@@ -268,10 +268,10 @@ func (g *Guard) cannotAcquire(
 	ctx context.Context, r *request, f *flight, handler func(context.Context) error, err error,
 ) (Result, error) {
 	down := errors.Is(err, ErrUnavailable)
-	if down && g.outage == FailOpen && !r.joined {
+	if down && g.storeFailure == FailOpen && !r.joined {
 		return g.executeUnrecorded(ctx, r, f, handler, err)
 	}
-	if r.doubt {
+	if r.claimUncertain {
 		g.settleLater(ctx, r, nil)
 	}
 	if down || errors.Is(err, ErrMismatch) { // so that a hundred duplicates do not find it out one by one

@@ -839,7 +839,7 @@ func TestOptions(t *testing.T) {
 		{idempotency.WithExecutionTimeout(math.MaxInt64), "WithExecutionTimeout("},
 		{idempotency.WithRetention(math.MaxInt64), "WithRetention("},
 		{idempotency.WithMaxReply(0), "WithMaxReply(0): must be at least 1"},
-		{idempotency.WithOutage(7), "WithOutage(7): must be FailClosed or FailOpen"},
+		{idempotency.WithStoreFailure(7), "WithStoreFailure(7): must be FailClosed or FailOpen"},
 		{idempotency.WithTakeover(idempotency.TakeoverRecover(nil)), "TakeoverRecover(nil)"},
 		{idempotency.WithErrorPolicy(nil), "WithErrorPolicy(nil)"},
 		{idempotency.WithErrorEncoder(nil), "WithErrorEncoder(nil)"},

@@ -44,8 +44,8 @@ func TestReplyComesBackEqual(t *testing.T) {
 		{"old API, a field that protobuf does not take", &nestedOldReply{Nested: oldReply{Name: "xuxu"}},
 			&nestedOldReply{Nested: oldReply{Name: "stale"}}, ContentJSON},
 		{"map of any", &map[string]any{"a": "b", "n": 1.5, "l": []any{true, nil}}, &map[string]any{"stale": 1}, ContentJSON},
-		{"any", ptr[any]("text"), ptr[any](7), ContentJSON},
-		{"nothing in it", new(any), ptr[any](7), ContentJSON},
+		{"any", new(any("text")), new(any(7)), ContentJSON},
+		{"nothing in it", new(any), new(any(7)), ContentJSON},
 		{"unexported and empty", &private{Name: "xuxu"}, &private{Name: "stale"}, ContentJSON},
 		{"hidden and empty", &hidden{Name: "xuxu"}, &hidden{Name: "stale"}, ContentJSON},
 		{"URL", &url.URL{Scheme: "https", Host: "example.org", RawQuery: "a=b"}, &url.URL{Scheme: "stale"}, ContentJSON},
@@ -105,11 +105,11 @@ func TestReplyIsDropped(t *testing.T) {
 		{"not a number", &struct{ X float64 }{math.NaN()}, 50, "NaN"},
 		{"not UTF-8", &struct{ X string }{"\xff"}, 50, "UTF-8"},
 		{"encoding panics", &explosive{}, 50, "explosive"},
-		{"large, of a type that is tried", ptr[any](strings.Repeat("x", 100)), 50, "limit of 50"},
+		{"large, of a type that is tried", new(any(strings.Repeat("x", 100))), 50, "limit of 50"},
 		{"not a pointer", jsonReply{}, 500, "must be a pointer"},
 		{"nil pointer", (*jsonReply)(nil), 500, "must be a pointer"},
 		{"integer in a map of any", &map[string]any{"a": 1}, 500, "interface"},
-		{"struct in any", ptr[any](struct{ Name string }{"xuxu"}), 500, "interface"},
+		{"struct in any", new(any(struct{ Name string }{"xuxu"})), 500, "interface"},
 		{"unexported", &private{Name: "xuxu", secret: "s"}, 500, "secret is not exported"},
 		{"unexported, with a form of its own", &struct {
 			X    any
@@ -237,22 +237,22 @@ type (
 // The messages of protobuf's old API, as its generators made them.
 type (
 	oldReply struct {
-		Name  string           `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-		Cents map[string]int64 `protobuf:"bytes,2,rep,name=cents,proto3" json:"cents,omitempty" protobuf_key:"bytes,1,opt,name=key,proto3" protobuf_val:"varint,2,opt,name=value,proto3"` //nolint:lll // as generated
+		Name  string           `json:"name,omitempty"  protobuf:"bytes,1,opt,name=name,proto3"`
+		Cents map[string]int64 `json:"cents,omitempty" protobuf:"bytes,2,rep,name=cents,proto3" protobuf_key:"bytes,1,opt,name=key,proto3" protobuf_val:"varint,2,opt,name=value,proto3"`
 
-		XXX_NoUnkeyedLiteral struct{} `json:"-"`
-		XXX_unrecognized     []byte   `json:"-"`
-		XXX_sizecache        int32    `json:"-"`
+		XXX_NoUnkeyedLiteral struct{} `json:"-"` //nolint:revive // as generated
+		XXX_unrecognized     []byte   `json:"-"` //nolint:revive // as generated
+		XXX_sizecache        int32    `json:"-"` //nolint:revive // as generated
 	}
 	plainOldReply struct {
-		Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+		Name string `json:"name,omitempty" protobuf:"bytes,1,opt,name=name,proto3"`
 	}
 	oddOldReply struct {
-		Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+		Name string `json:"name,omitempty" protobuf:"bytes,1,opt,name=name,proto3"`
 		Bank any
 	}
 	nestedOldReply struct {
-		Nested oldReply `protobuf:"bytes,1,opt,name=nested,proto3" json:"nested"`
+		Nested oldReply `json:"nested" protobuf:"bytes,1,opt,name=nested,proto3"`
 	}
 )
 
@@ -347,8 +347,6 @@ func asAnyProto(v any) (proto.Message, bool) {
 	}
 	return asOldProto(v)
 }
-
-func ptr[T any](v T) *T { return &v }
 
 func TestDecodeRecordRefusesEveryFlippedBit(t *testing.T) {
 	for _, raw := range [][]byte{

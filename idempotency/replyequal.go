@@ -11,12 +11,6 @@ import (
 // map is as good as none, and that what has a JSON form of its own is compared by
 // it, as a time.Time must be, which remembers more than it shows.
 func sameReply(reply, back reflect.Value) bool {
-	if reply.IsValid() != back.IsValid() {
-		return false
-	}
-	if !reply.IsValid() {
-		return true
-	}
 	if reply.Type() != back.Type() {
 		return false
 	}
@@ -25,18 +19,13 @@ func sameReply(reply, back reflect.Value) bool {
 	}
 	switch reply.Kind() { //nolint:exhaustive // the others are compared as they are
 	case reflect.Pointer, reflect.Interface:
-		return reply.IsNil() == back.IsNil() && (reply.IsNil() || sameReply(reply.Elem(), back.Elem()))
+		return sameTargets(reply, back)
 	case reflect.Slice, reflect.Array:
 		return sameElements(reply, back)
 	case reflect.Map:
 		return sameMembers(reply, back)
 	case reflect.Struct:
-		for i := range reply.NumField() {
-			if !sameReply(reply.Field(i), back.Field(i)) {
-				return false
-			}
-		}
-		return true
+		return sameFields(reply, back)
 	case reflect.Func, reflect.Chan, reflect.UnsafePointer:
 		return reply.IsZero() && back.IsZero()
 	}
@@ -57,6 +46,22 @@ func sameForm(reply, back reflect.Value) bool {
 	return err == nil && bytes.Equal(form, again)
 }
 
+func sameTargets(reply, back reflect.Value) bool {
+	if reply.IsNil() || back.IsNil() {
+		return reply.IsNil() && back.IsNil()
+	}
+	return sameReply(reply.Elem(), back.Elem())
+}
+
+func sameFields(reply, back reflect.Value) bool {
+	for i := range reply.NumField() {
+		if !sameReply(reply.Field(i), back.Field(i)) {
+			return false
+		}
+	}
+	return true
+}
+
 func sameElements(reply, back reflect.Value) bool {
 	if reply.Len() != back.Len() {
 		return false
@@ -74,7 +79,8 @@ func sameMembers(reply, back reflect.Value) bool {
 		return false
 	}
 	for member := reply.MapRange(); member.Next(); {
-		if !sameReply(member.Value(), back.MapIndex(member.Key())) {
+		other := back.MapIndex(member.Key())
+		if !other.IsValid() || !sameReply(member.Value(), other) {
 			return false
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go-micro.dev/v4/client"
+	frame "go-micro.dev/v4/codec/bytes"
 	merrors "go-micro.dev/v4/errors"
 
 	"github.com/oncemore-dev/oncemore/breaker"
@@ -57,7 +58,8 @@ type call struct {
 // waits.
 type shared struct {
 	mu        sync.Mutex
-	over      bool // no attempt may be sent any more, and no reply delivered
+	wire      transport // the client's own, in which attempts end; empty: not known
+	over      bool      // no attempt may be sent any more, and no reply delivered
 	traits    callTraits
 	released  time.Time // of which a server has told, see retryfunc.Mark
 	attempts  []entry   // the story
@@ -175,12 +177,23 @@ func (s *call) runBeside(a *attempt, share time.Duration) {
 	if s.overrides.attemptTimeout > 0 || s.running > 0 {
 		ctx, a.cancel = context.WithCancel(s.ctx) //nolint:gosec // called by stop
 	}
+	if s.running > 0 {
+		a.body = s.encode()
+	}
 	if s.beside == nil {
 		s.beside = s.besideRoom[:0]
 	}
 	s.beside = append(s.beside, a)
 	s.running++
 	go a.sendBeside(ctx)
+}
+
+// encode encodes the request for an attempt that may outlive the call.
+func (s *call) encode() *frame.Frame {
+	s.mu.Lock()
+	wire := s.wire
+	s.mu.Unlock()
+	return s.client.encode(wire, s.req)
 }
 
 // await returns the next attempt that ended, the latest one if it has had its

@@ -19,20 +19,21 @@ func (d *deduper) reportForeign(ctx context.Context, endpoint string, key idempo
 	if executed {
 		kind = idempotency.EventIgnored
 	}
+	this := idempotency.CallName(d.service, endpoint)
 	d.guard.Report(ctx, idempotency.Event{
 		Kind:  kind,
 		Scope: idempotency.Scope{Service: d.service, Endpoint: d.names.recordedAs(endpoint), Key: key.Value},
-		Err:   fmt.Errorf("%w: %q; this is %q", idempotency.ErrForeignKey, madeFor, idempotency.CallName(d.service, endpoint)),
+		Err:   fmt.Errorf("%w: %q; this is %q", idempotency.ErrForeignKey, madeFor, this),
 	})
-	pair := foreignKey{madeFor, idempotency.CallName(d.service, endpoint)}
+	pair := foreignKey{madeFor, this}
 	if service, _ := splitFor(madeFor); service != d.service {
 		pair = foreignKey{service, d.service}
 	}
 	if !d.warned.first(pair) {
 		return
 	}
-	d.guard.Logger().WarnContext(ctx, "oncemore: a key that was made for another call does not count here: if that is another name of this "+
-		"service, say so with wrapper.WithAlias, else something between hands the metadata of its own caller on",
+	d.guard.Logger().WarnContext(ctx, "oncemore: a key that was made for another call does not count here: if that is "+
+		"another name of this service, say so with wrapper.WithAlias, else something between hands its caller's metadata on",
 		"made_for", madeFor, "service", d.service, "endpoint", endpoint, "executed", executed)
 }
 

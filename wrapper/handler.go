@@ -115,7 +115,8 @@ func (d *deduper) handle(ctx context.Context, req server.Request, rsp any, next 
 	in.key.For = "" // accepted by whatever name, and recorded by one
 	result, err := d.guardOf(endpoint).Do(ctx, idempotency.Call{
 		Service: d.service, Endpoint: d.names.recordedAs(endpoint), Caller: caller,
-		Key: in.key, Attempt: in.attempt, Released: in.released, Declared: d.isDeclared(mode, endpoint), Body: req.Body(), Reply: rsp,
+		Key: in.key, Attempt: in.attempt, Released: in.released, Declared: d.isDeclared(mode, endpoint),
+		Body: req.Body(), Reply: rsp,
 	}, func(ctx context.Context) error { return d.errors.ofHandler(next(ctx, req, rsp)) })
 	if result.Replayed {
 		sayReplayed(ctx)
@@ -196,7 +197,9 @@ func isStream(rsp any) bool {
 
 // admit decides whether the call is deduplicated. err is what was wrong with
 // its metadata.
-func (d *deduper) admit(ctx context.Context, mode KeyMode, endpoint string, in incoming, err error) (keyed bool, _ error) {
+func (d *deduper) admit(
+	ctx context.Context, mode KeyMode, endpoint string, in incoming, err error,
+) (keyed bool, _ error) {
 	switch {
 	case mode == KeyOff:
 		return false, nil

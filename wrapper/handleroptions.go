@@ -124,12 +124,14 @@ func WithRenamedEndpoint(endpoint string, former ...string) ServerOption {
 	return func(o *ServerOptions) {
 		o.mention("WithRenamedEndpoint", endpoint)
 		if len(former) == 0 || slices.Contains(former, "") || slices.Contains(former, endpoint) {
-			o.reject("WithRenamedEndpoint", fmt.Sprintf("%q, %q", endpoint, former), "given former names, none of them empty or the name of today")
+			o.reject("WithRenamedEndpoint", fmt.Sprintf("%q, %q", endpoint, former),
+				"given former names, none of them empty or the name of today")
 		}
 		o.names.former[endpoint] = append(o.names.former[endpoint], former...)
 		for _, name := range former {
 			if other, ok := o.names.current[name]; ok && other != endpoint {
-				o.reject("WithRenamedEndpoint", fmt.Sprintf("%q, %q", endpoint, former), fmt.Sprintf("given names that %q did not have", other))
+				o.reject("WithRenamedEndpoint", fmt.Sprintf("%q, %q", endpoint, former),
+					fmt.Sprintf("given names that %q did not have", other))
 			}
 			o.names.current[name] = endpoint
 		}
@@ -186,7 +188,8 @@ func newServerOptions(opts []ServerOption) (ServerOptions, error) {
 	}
 	for _, m := range o.mentions {
 		if current, ok := o.names.current[m.endpoint]; ok {
-			o.reject(m.option, fmt.Sprintf("%q", m.endpoint), fmt.Sprintf("given the name of today, %q: see WithRenamedEndpoint", current))
+			o.reject(m.option, fmt.Sprintf("%q", m.endpoint),
+				fmt.Sprintf("given the name of today, %q: see WithRenamedEndpoint", current))
 		}
 	}
 	return o, errors.Join(o.errs...)

@@ -27,8 +27,8 @@ type enteredSubscription struct {
 // again for the sake of another try, at whatever time and in whatever order.
 func (m *messageGuards) init(guard *idempotency.Guard) (err error) {
 	m.entered = make(map[subscribedName]enteredSubscription)
-	m.base, err = guard.With(
-		idempotency.WithErrorPolicy(releaseErrors), idempotency.WithTakeover(idempotency.TakeoverRerun()), idempotency.WithReleaseMemory(0))
+	m.base, err = guard.With(idempotency.WithErrorPolicy(releaseErrors),
+		idempotency.WithTakeover(idempotency.TakeoverRerun()), idempotency.WithReleaseMemory(0))
 	return err
 }
 

@@ -15,14 +15,10 @@ import (
 	"github.com/oncemore-dev/oncemore/idempotency"
 )
 
-// ErrServerWrappedTwice is the error of WrapServer for a server that it has returned: with
-// it, or with the plugin installed twice, each call would be deduplicated by two guards.
-var ErrServerWrappedTwice = errors.New("wrapper: the server is wrapped already: wrap it, or install the plugin, only once")
-
 // ErrServerShared is what a server does not start with that was wrapped again, under
 // another service, since it was wrapped.
-var ErrServerShared = errors.New("wrapper: the server was wrapped for another service since: services of one process share " +
-	"go-micro's default server unless each has its own, see micro.Server")
+var ErrServerShared = errors.New("wrapper: the server was wrapped for another service since: " +
+	"services of one process share go-micro's default server unless each has its own, see micro.Server")
 
 // WrapServer installs the wrappers of NewHandlerWrapper and NewSubscriberWrapper in
 // a server that has its name, and returns the server to be used in its place, which
@@ -33,7 +29,7 @@ var ErrServerShared = errors.New("wrapper: the server was wrapped for another se
 // one is made wrongly. With server.WithRouter names are not checked.
 //
 // The error names every option that is wrong, its value and what is allowed, or is
-// ErrServerWrappedTwice. Of two services that share a server, as they do go-micro's default
+// ErrWrappedTwice. Of two services that share a server, as they do go-micro's default
 // one, the last that is wrapped counts; the other does not start (ErrServerShared).
 // The server is safe for concurrent use. The caller drains guard before it stops.
 func WrapServer(s server.Server, guard *idempotency.Guard, opts ...ServerOption) (server.Server, error) {
@@ -41,13 +37,15 @@ func WrapServer(s server.Server, guard *idempotency.Guard, opts ...ServerOption)
 		return nil, errors.New("wrapper: WrapServer(nil): must be given a server")
 	}
 	if _, twice := s.(*wrappedServer); twice {
-		return nil, ErrServerWrappedTwice
+		return nil, ErrWrappedTwice
 	}
 	d, err := newDeduper(s.Options().Name, guard, opts)
 	if err != nil {
 		return nil, err
 	}
-	w := &wrappedServer{Server: s, deduper: d, handlers: make(nameSet), subscribing: make(map[server.Subscriber]namedSubscription)}
+	w := &wrappedServer{
+		Server: s, deduper: d, handlers: make(nameSet), subscribing: make(map[server.Subscriber]namedSubscription),
+	}
 	if installed, ok := installedIn(s); ok {
 		w.installed = installed
 		installed.deduper.Store(d)
@@ -163,14 +161,14 @@ func (w *wrappedServer) Start() error {
 	first := &firstRegistration{Registry: w.Server.Options().Registry, check: func(s *registry.Service) error {
 		return missing.notAmong(endpointNames(s.Endpoints), w.known())
 	}}
-	if err := w.Server.Init(server.Registry(first)); err != nil {
+	if err := w.Init(server.Registry(first)); err != nil {
 		return err
 	}
 	if err := w.Server.Start(); err != nil {
 		return err
 	}
 	if err := first.refused(); err != nil {
-		return errors.Join(fmt.Errorf("wrapper: the server was stopped at once: %w", err), w.Server.Stop())
+		return errors.Join(fmt.Errorf("wrapper: the server was stopped at once: %w", err), w.Stop())
 	}
 	return nil
 }

@@ -39,7 +39,7 @@ func (s *call) opened() client.Stream {
 // apply to streams.
 func (a *attempt) applyToStream(o *client.CallOptions) {
 	s := a.call
-	dial := s.dialShare(s.left(), !a.last)
+	dial := dialShare(s.left(), !a.last)
 	if o.DialTimeout <= 0 || o.DialTimeout > dial {
 		o.DialTimeout = dial
 	}
@@ -107,7 +107,7 @@ func (a *attempt) watchOpening(ctx context.Context) (context.Context, func(faile
 	ctx, cancel := context.WithCancelCause(ctx)
 	d := &dialing{over: overGRPC, cancel: cancel}
 	a.watch(d)
-	timer := time.AfterFunc(s.dialShare(s.left(), !a.last), d.expire)
+	timer := time.AfterFunc(dialShare(s.left(), !a.last), d.expire)
 	return ctx, func(failed bool) {
 		timer.Stop()
 		if failed {

@@ -113,7 +113,8 @@ func newSubscription(name string, of reflect.Type, opts []SubscriptionOption) *s
 	s := &subscription{name: name}
 	var errs []error
 	if !isSubscriptionName(name) {
-		errs = append(errs, wrongOption("Subscriber", fmt.Sprintf("%q", name), "given a name of 1 to 100 letters, digits, dots, dashes and underscores"))
+		errs = append(errs, wrongOption("Subscriber", fmt.Sprintf("%q", name),
+			"given a name of 1 to 100 letters, digits, dots, dashes and underscores"))
 	}
 	for _, opt := range opts {
 		if opt == nil {
@@ -126,7 +127,8 @@ func newSubscription(name string, of reflect.Type, opts []SubscriptionOption) *s
 	case s.of != nil && s.identify == nil:
 		errs = append(errs, wrongOption("WithMessageKey", nil, "given a function"))
 	case s.of != nil && s.of != of:
-		errs = append(errs, wrongOption("WithMessageKey", s.of, fmt.Sprintf("for a %v, of which the messages of Subscriber(%q) are", of, name)))
+		errs = append(errs, wrongOption("WithMessageKey", s.of,
+			fmt.Sprintf("for a %v, of which the messages of Subscriber(%q) are", of, name)))
 	}
 	s.err = errors.Join(errs...)
 	return s
@@ -169,7 +171,7 @@ func (s *subscription) once(ctx context.Context, msg any, handle func(context.Co
 		return handle(ctx)
 	}
 	_, err = guard.Do(ctx, idempotency.Call{
-		Service: scope.Service, Endpoint: scope.Endpoint, Key: idempotency.Key{Value: key}, Declared: true, Body: msg,
+		Service: scope.Service, Endpoint: scope.Endpoint, Key: idempotency.Key{Value: key}, Body: msg,
 	}, func(ctx context.Context) error { return d.errors.ofHandler(handle(ctx)) })
 	return d.answerBroker(err)
 }
@@ -198,8 +200,8 @@ func asKey(s string) string {
 func (d *deduper) reportUnidentified(ctx context.Context, scope idempotency.Scope) {
 	d.guard.Report(ctx, idempotency.Event{Kind: idempotency.EventUnidentified, Scope: scope})
 	if d.warned.first(scope) {
-		d.guard.Logger().WarnContext(ctx, "oncemore: nothing tells this message from others, so it is handled as often as it comes: "+
-			"publish it through a wrapped client, or find its identity with wrapper.WithMessageKey",
+		d.guard.Logger().WarnContext(ctx, "oncemore: nothing tells this message from others, so it is handled as often as "+
+			"it comes: publish it through a wrapped client, or find its identity with wrapper.WithMessageKey",
 			"service", scope.Service, "subscription", scope.Endpoint)
 	}
 }

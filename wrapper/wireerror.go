@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	merrors "go-micro.dev/v4/errors"
@@ -52,13 +53,26 @@ func (e *handlerError) Unsettled() bool {
 	if _, marked := retryfunc.ParseMark(e.error); marked || isMismatch(e.error) {
 		return true
 	}
-	for _, kind := range [...]string{"mucp", ""} { // whichever client the handler called with
-		if unanswered(retryfunc.Classify(e.error, retryfunc.Evidence{Client: kind})) {
-			return true
-		}
+	if e.is(retryfunc.NotSent, retryfunc.Refused, retryfunc.NoNode, retryfunc.Broken) {
+		return true
 	}
 	inner, ok := errors.AsType[idempotency.Unsettled](e.error)
 	return ok && inner.Unsettled()
+}
+
+// Timeout reports whether a call of the handler, or the handler itself, ended for
+// lack of time, which guards ask errors for.
+func (e *handlerError) Timeout() bool { return e.is(retryfunc.Timeout, retryfunc.Canceled) }
+
+// is reports whether the error is of one of the classes, whichever client the
+// handler called with. That a peer's text may look like it does no harm here.
+func (e *handlerError) is(classes ...retryfunc.Class) bool {
+	for _, kind := range [...]string{"mucp", ""} {
+		if slices.Contains(classes, retryfunc.Classify(e.error, retryfunc.Evidence{Client: kind})) {
+			return true
+		}
+	}
+	return false
 }
 
 // isMismatch reports whether a handler's own call found the record of another one
@@ -67,19 +81,6 @@ func (e *handlerError) Unsettled() bool {
 func isMismatch(err error) bool {
 	e := wireErrors{}.micro(err)
 	return e.Id == retryfunc.MarkID && e.Code == http.StatusUnprocessableEntity
-}
-
-// unanswered reports whether a call of this class ended without an answer of the
-// handler that was called. That it may be a peer's text which says so does no
-// harm here.
-func unanswered(class retryfunc.Class) bool {
-	switch class {
-	case retryfunc.NotSent, retryfunc.Refused, retryfunc.NoNode,
-		retryfunc.Broken, retryfunc.Timeout, retryfunc.Canceled:
-		return true
-	default:
-		return false
-	}
 }
 
 // ofHandler keeps what a handler returns apart from what the guard answers in

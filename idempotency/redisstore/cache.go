@@ -54,7 +54,7 @@ func (s *Store) ForgetRecord(ctx context.Context, key idempotency.StoreKey) erro
 func (s *Store) PutRecord(
 	ctx context.Context, key idempotency.StoreKey, record []byte, fingerprint idempotency.Fingerprint, retention time.Duration,
 ) error {
-	v := newClaim(&idempotency.Claim{Key: key, Fingerprint: fingerprint, Retention: retention})
+	v := newClaim(&idempotency.Claim{Key: key, Fingerprint: fingerprint, Retention: retention}, len(record))
 	v[stateAt] = stateDone
 	v = append(v, record...)
 	name := s.name(key)

@@ -60,6 +60,8 @@ type sqlText interface {
 	// schema is where a table is that is called by its name alone, or would be
 	// created.
 	schema(ctx context.Context, db *sql.DB, table string) (string, error)
+	// database names what has the schemas: a database, or a file.
+	database(ctx context.Context, db *sql.DB) (string, error)
 	// asciiOnly says whether the database may be unable to keep other text.
 	asciiOnly(ctx context.Context, db *sql.DB) (bool, error)
 	// alter executes a statement of a migration under lockSchema.

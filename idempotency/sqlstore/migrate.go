@@ -82,11 +82,11 @@ func (t *tables) migrate(ctx context.Context, db *sql.DB) (err error) {
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	unlock, err := t.dialect.lockSchema(ctx, conn, t.naming.schema)
 	if err != nil {
-		return fmt.Errorf("sqlstore: migrate: %w", err)
+		return fmt.Errorf("sqlstore: migrate: %w", explained(err))
 	}
 	defer func() { err = errors.Join(err, unlock(context.WithoutCancel(ctx))) }()
 	if err := t.applyMigrations(ctx, conn); err != nil {
-		return fmt.Errorf("sqlstore: migrate: %w", err)
+		return fmt.Errorf("sqlstore: migrate: %w", explained(err))
 	}
 	return nil
 }

@@ -54,6 +54,9 @@ func (mysql) schema(ctx context.Context, db *sql.DB, _ string) (string, error) {
 	return name.String, nil
 }
 
+// database has nothing to say: a schema is one.
+func (mysql) database(context.Context, *sql.DB) (string, error) { return "", nil }
+
 func (mysql) asciiOnly(context.Context, *sql.DB) (bool, error) { return false, nil }
 
 // alter gives way to executions. A column that is there was added by a migration
@@ -203,10 +206,10 @@ func (mysql) isolation() sql.IsolationLevel { return sql.LevelReadCommitted }
 
 // undo begins anew: the lock, which the session keeps, lets nobody between.
 func (mysql) undo(ctx context.Context, s *session, reclaim func(context.Context) error) error {
-	if _, err := s.tx.ExecContext(ctx, "ROLLBACK"); err != nil {
+	if err := s.resume(ctx); err != nil { // completion_type concerns ROLLBACK
 		return err
 	}
-	if err := s.resume(ctx); err != nil {
+	if _, err := s.tx.ExecContext(ctx, "ROLLBACK"); err != nil {
 		return err
 	}
 	// autocommit=0 begins a transaction with the next statement.
@@ -229,10 +232,10 @@ func (d mysql) commit(ctx context.Context, s *session) (over bool, err error) {
 }
 
 func (d mysql) rollback(ctx context.Context, s *session) (over bool, err error) {
-	if _, err := s.tx.ExecContext(ctx, "ROLLBACK"); err != nil {
+	if err := s.resume(ctx); err != nil {
 		return false, err
 	}
-	if err := s.resume(ctx); err != nil {
+	if _, err := s.tx.ExecContext(ctx, "ROLLBACK"); err != nil {
 		return false, err
 	}
 	return d.end(ctx, s)

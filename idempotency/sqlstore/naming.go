@@ -14,8 +14,9 @@ const defaultPrefix = "oncemore_"
 // naming is what the store's tables are called. In SQL they are qualified by their schema: whatever a
 // handler sets in its session (search_path, USE), the names mean the same tables.
 type naming struct {
-	schema string
-	prefix string
+	database string // that has the schema
+	schema   string
+	prefix   string
 	// expand puts names in the place of {record}, {meta}, {index}, and {unqualified} for a record's table.
 	expand *strings.Replacer
 }
@@ -32,6 +33,10 @@ func (o *Options) findNaming(ctx context.Context, db *sql.DB, d dialect) (naming
 			return n, err
 		}
 	}
+	var err error
+	if n.database, err = d.database(ctx, db); err != nil {
+		return n, fmt.Errorf("sqlstore: reach the database: %w", err)
+	}
 	schema, record := d.quote(n.schema)+".", d.quote(n.prefix+"record")
 	n.expand = strings.NewReplacer(
 		"{record}", schema+record, "{meta}", schema+d.quote(n.prefix+"meta"),
@@ -46,7 +51,7 @@ func (n naming) shown(name string) string { return n.schema + "." + n.prefix + n
 // place is the identity of the tables with the given id: a copy of a database has the id of what it was
 // copied from, and is another place.
 func (n naming) place(id string) [sha256.Size]byte {
-	return sha256.Sum256(fmt.Appendf(nil, "%s %q %q", id, n.schema, n.prefix))
+	return sha256.Sum256(fmt.Appendf(nil, "%s %q %q %q", id, n.database, n.schema, n.prefix))
 }
 
 // quoteWith quotes an identifier.

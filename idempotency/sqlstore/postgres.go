@@ -43,6 +43,11 @@ func (d postgres) schema(ctx context.Context, db *sql.DB, table string) (string,
 	return name.String, nil
 }
 
+func (postgres) database(ctx context.Context, db *sql.DB) (name string, err error) {
+	err = db.QueryRowContext(ctx, "SELECT pg_catalog.current_database()").Scan(&name)
+	return name, err
+}
+
 func (postgres) asciiOnly(ctx context.Context, db *sql.DB) (bool, error) {
 	var encoding string
 	err := db.QueryRowContext(ctx, "SELECT pg_catalog.current_setting('server_encoding')").Scan(&encoding)

@@ -32,6 +32,11 @@ var errNoSchema = errors.New("sqlstore: WithSchema: SQLite has no schemas; open 
 
 func (sqlite) schema(context.Context, *sql.DB, string) (string, error) { return "main", nil }
 
+func (sqlite) database(ctx context.Context, db *sql.DB) (file string, err error) {
+	err = db.QueryRowContext(ctx, "SELECT file FROM pragma_database_list WHERE name = 'main'").Scan(&file)
+	return file, err
+}
+
 func (sqlite) asciiOnly(context.Context, *sql.DB) (bool, error) { return false, nil }
 
 // alter has the write lock.

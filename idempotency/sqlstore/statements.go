@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -99,7 +98,7 @@ func (s *statements) prepare(ctx context.Context, db *sql.DB) error {
 	for _, st := range s.frequent() {
 		var err error
 		if st.prepared, err = db.PrepareContext(ctx, st.text); err != nil {
-			return errors.Join(fmt.Errorf("sqlstore: prepare: %w", err), s.close())
+			return errors.Join(err, s.close())
 		}
 	}
 	return nil

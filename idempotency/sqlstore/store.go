@@ -99,7 +99,12 @@ func (s *Store) prepare(ctx context.Context) error {
 	s.place = s.naming.place(s.id)
 	s.statements = newStatements(s.dialect, s.naming)
 	if s.dialect.prepares() {
-		return s.statements.prepare(ctx, s.db)
+		if err := s.statements.prepare(ctx, s.db); err != nil {
+			return s.writable(err)
+		}
+	}
+	if err := s.probe(ctx); err != nil {
+		return errors.Join(err, s.statements.close())
 	}
 	return nil
 }

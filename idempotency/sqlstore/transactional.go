@@ -232,9 +232,11 @@ func (e *execution) proven(cause error) error {
 func (e *execution) abandon(ctx context.Context, cause error) error {
 	e.session.discard()
 	t, c := e.store.table(), &e.claim
-	if _, err := t.add(ctx, c, running, 0, c.Retention); err != nil {
-		cause = errors.Join(cause, err)
+	added, err := t.add(ctx, c, running, 0, c.Retention)
+	if err == nil && !added { // it was committed
+		_, err = t.exec(ctx, &t.renew, int64(0), c.Retention.Microseconds(), c.Key[:], c.Owner[:])
 	}
+	cause = errors.Join(cause, err)
 	e.over(cause, cause)
 	return cause
 }

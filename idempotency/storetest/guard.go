@@ -19,6 +19,7 @@ func (s *suite) guardCases() []testCase {
 	cases := []testCase{
 		{"Replay", s.guardReplay},
 		{"RecordedError", s.guardRecordedError},
+		{"ErrorThatSettlesNothing", s.guardUnsettledError},
 		{"Mismatch", s.guardMismatch},
 		{"JoinAcrossProcesses", s.guardJoin},
 		{"WaitEnds", s.guardWaitEnds},
@@ -70,6 +71,31 @@ func (s *suite) guardRecordedError(t *testing.T) {
 	}
 	if w.runs.Load() != 1 {
 		t.Errorf("the handler ran %d times", w.runs.Load())
+	}
+}
+
+// guardUnsettledError: what is no answer is not kept, in whatever store.
+func (s *suite) guardUnsettledError(t *testing.T) {
+	for name, end := range map[string]error{
+		"408":      &idempotency.RecordedError{Code: 408, Detail: "timed out"},
+		"429":      &idempotency.RecordedError{Code: 429, Detail: "slow down"},
+		"503":      &idempotency.RecordedError{Code: 503, Detail: "closed"},
+		"deadline": context.DeadlineExceeded,
+	} {
+		t.Run(name, func(t *testing.T) {
+			here, there := s.twoGuards(t)
+			w := s.newWorker(t, func(_ context.Context, n int) error {
+				if n == 1 {
+					return end
+				}
+				return nil
+			})
+			w.wantError(t, here, end)
+			w.want(t, 1, 0)
+			w.wantReply(t, there, "run 2")
+			w.wantReply(t, here, "run 2")
+			w.want(t, 2, 1)
+		})
 	}
 }
 

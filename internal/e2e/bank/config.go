@@ -90,7 +90,7 @@ func (c Config) settings() []idempotency.Option {
 		settings = append(settings, idempotency.WithStoreTimeout(c.StoreTimeout))
 	}
 	if c.FailOpen {
-		settings = append(settings, idempotency.WithOutage(idempotency.FailOpen))
+		settings = append(settings, idempotency.WithStoreFailure(idempotency.FailOpen))
 	}
 	return settings
 }
