@@ -143,7 +143,7 @@ func fieldsOf(raw []byte) (fields []wireField, ok bool) {
 // content returns what is in a field that may be a message.
 func (f wireField) content() (content []byte, ok bool) {
 	_, _, tag := protowire.ConsumeTag(f.record)
-	switch f.kind { //nolint:exhaustive // the others are numbers
+	switch f.kind {
 	case protowire.BytesType:
 		content, tag = protowire.ConsumeBytes(f.record[tag:])
 	case protowire.StartGroupType:

@@ -41,9 +41,9 @@ func (e *echoer) serve(t *testing.T, interceptors ...grpc.UnaryServerInterceptor
 			return nil, err
 		}
 		return intercept(ctx, req, &grpc.UnaryServerInfo{FullMethod: "/callee.Fixture/Echo"},
-			func(ctx context.Context, req any) (any, error) {
+			func(ctx context.Context, _ any) (any, error) {
 				e.runs.Add(1)
-				value, err := e.echo(ctx, req.(*wrapperspb.StringValue).GetValue())
+				value, err := e.echo(ctx, req.GetValue())
 				return wrapperspb.String(value), err
 			})
 	}
@@ -207,7 +207,7 @@ func TestPlainClient(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := grpc.Dial(node.Address(), grpc.WithTransportCredentials(insecure.NewCredentials()), //nolint:staticcheck // of the oldest version
+	conn, err := grpc.Dial(node.Address(), grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithChainUnaryInterceptor(c.Unary))
 	if err != nil {
 		t.Fatal(err)
@@ -265,7 +265,7 @@ func TestServersShareTheirRecords(t *testing.T) {
 				runs := 0
 				handle := wrapped(func(_ context.Context, _ server.Request, rsp any) error {
 					runs++
-					rsp.(*wrapperspb.StringValue).Value = "done"
+					reply(rsp, "done")
 					return answer
 				})
 				ask := []func() (string, error){
@@ -286,7 +286,7 @@ func TestServersShareTheirRecords(t *testing.T) {
 						t.Errorf("%q, %v", got, err)
 					case answer != nil && err == nil:
 						t.Errorf("no error, want %v", answer)
-					case answer == declined && merrors.FromError(err).Detail != "no money": //nolint:errorlint // the very one
+					case answer == declined && merrors.FromError(err).Detail != "no money":
 						t.Errorf("%v, want %v", err, answer)
 					}
 				}

@@ -103,7 +103,7 @@ func serve(t testing.TB, h grpc_health_v1.HealthServer, interceptors ...grpc.Una
 // dial connects to a server until the test ends.
 func dial(t testing.TB, address string, interceptors ...grpc.UnaryClientInterceptor) *grpc.ClientConn {
 	t.Helper()
-	conn, err := grpc.Dial(address, grpc.WithTransportCredentials(insecure.NewCredentials()), //nolint:staticcheck // of the oldest version
+	conn, err := grpc.Dial(address, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithChainUnaryInterceptor(interceptors...))
 	if err != nil {
 		t.Fatal(err)

@@ -59,7 +59,7 @@ const fieldReleased = "; released="
 
 // released returns what a client says when it comes again after it was refused for
 // its clock; empty if it was not.
-func (e wireError) released() string {
+func (e *wireError) released() string {
 	if e.id != markID || !strings.HasPrefix(e.status, markRefused+";") {
 		return ""
 	}
@@ -71,21 +71,22 @@ func (e wireError) released() string {
 // relayed returns an error of another server's, which the handler passes on, as
 // this service's. The mark in it would speak for this one: what refused to run there
 // did run here.
-func (e wireError) relayed(service string) wireError {
+func (e *wireError) relayed(service string) wireError {
+	other := *e
 	mark, rest, _ := strings.Cut(e.status, ";")
 	noRetry := strings.Contains(rest+";", " no-retry;")
 	switch strings.TrimSpace(mark) {
 	case markRefused, markRunning, markUnknown, markRelayed:
-		e.status = markRelayed + "; service=" + url.QueryEscape(service)
+		other.status = markRelayed + "; service=" + url.QueryEscape(service)
 		if noRetry {
-			e.status += "; no-retry"
+			other.status += "; no-retry"
 		}
 	}
-	return e
+	return other
 }
 
 // isUnsettled tells whether a mark says that nothing was settled.
-func (e wireError) isUnsettled() bool {
+func (e *wireError) isUnsettled() bool {
 	mark, _, _ := strings.Cut(e.status, ";")
 	switch strings.TrimSpace(mark) {
 	case markRefused, markRunning, markUnknown:

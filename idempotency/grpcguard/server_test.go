@@ -398,7 +398,11 @@ func TestUnknownReplyType(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		raw, err := proto.Marshal(reply.(proto.Message))
+		m, ok := reply.(proto.Message)
+		if !ok {
+			t.Fatalf("the reply is a %T", reply)
+		}
+		raw, err := proto.Marshal(m)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -102,7 +102,7 @@ func decode(recorded *idempotency.RecordedError) *status.Status {
 			return status.FromProto(p)
 		}
 	}
-	e := wireError{id: recorded.ID, code: recorded.Code, detail: recorded.Detail, status: recorded.Status}
+	e := &wireError{id: recorded.ID, code: recorded.Code, detail: recorded.Detail, status: recorded.Status}
 	code := grpcCode(recorded.Code)
 	if code == codes.OK { // an error is none
 		code = codes.Unknown
@@ -120,10 +120,10 @@ func (s *Server) answer(err error) error {
 	}
 	if refused, ok := errors.AsType[*idempotency.Error](err); ok {
 		mark, code := markOf(refused.Reason, int32(refused.Code)) //nolint:gosec // a status has three digits
-		return wireError{
+		return (&wireError{
 			id: markID, code: int32(refused.Code), //nolint:gosec // a status has three digits
 			detail: refused.Reason.Error(), status: markText(mark, s.service, refused),
-		}.asStatus(code).Err()
+		}).asStatus(code).Err()
 	}
 	if errors.Is(err, idempotency.ErrInvalidKey) {
 		return badKey(err.Error())
@@ -133,7 +133,7 @@ func (s *Server) answer(err error) error {
 
 // badKey refuses a call for its key.
 func badKey(detail string) error {
-	return wireError{
+	return (&wireError{
 		id: markID, code: http.StatusBadRequest, detail: detail, status: http.StatusText(http.StatusBadRequest),
-	}.asStatus(codes.InvalidArgument).Err()
+	}).asStatus(codes.InvalidArgument).Err()
 }

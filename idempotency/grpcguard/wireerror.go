@@ -73,7 +73,7 @@ func (e *wireError) parseField(number protowire.Number, kind protowire.Type, raw
 
 // asDetail returns the error as the detail of a status. Protobuf has no place for
 // what is not UTF-8.
-func (e wireError) asDetail() *anypb.Any {
+func (e *wireError) asDetail() *anypb.Any {
 	var raw []byte
 	text := func(number protowire.Number, value string) {
 		if value = strings.ToValidUTF8(value, "\uFFFD"); value != "" {
@@ -93,7 +93,7 @@ func (e wireError) asDetail() *anypb.Any {
 
 // asStatus returns a status with the error as its detail, which go-micro's client
 // reads, and with a message that other clients read.
-func (e wireError) asStatus(code codes.Code) *status.Status {
+func (e *wireError) asStatus(code codes.Code) *status.Status {
 	p := status.New(code, strings.ToValidUTF8(e.detail, "\uFFFD")).Proto()
 	p.Details = append(p.Details, e.asDetail())
 	return status.FromProto(p)

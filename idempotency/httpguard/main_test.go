@@ -1,6 +1,7 @@
 package httpguard_test
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -102,3 +103,16 @@ func trySend(t testing.TB, server *httptest.Server, method, path, key, body stri
 
 // replayed tells whether the answer says that it is a replay.
 func (a answer) replayed() bool { return a.Header.Get(idempotency.HeaderReplayed) == "true" }
+
+// What a handler gets has these methods, or the test panics.
+func flush(w http.ResponseWriter)                  { mustBe[http.Flusher](w).Flush() }
+func hijacker(w http.ResponseWriter) http.Hijacker { return mustBe[http.Hijacker](w) }
+func pusher(w http.ResponseWriter) http.Pusher     { return mustBe[http.Pusher](w) }
+
+func mustBe[T any](v any) T {
+	is, ok := v.(T)
+	if !ok {
+		panic(fmt.Sprintf("a %T is no %T", v, &is))
+	}
+	return is
+}

@@ -47,10 +47,10 @@ func TestRunsOnceAndReplays(t *testing.T) {
 	if runs.Load() != 1 {
 		t.Errorf("%d executions, want 1", runs.Load())
 	}
-	if first.StatusCode != 201 || first.body != `{"echo":"five"}` || first.replayed() {
+	if first.StatusCode != http.StatusCreated || first.body != `{"echo":"five"}` || first.replayed() {
 		t.Errorf("first: %d %q, replayed %v", first.StatusCode, first.body, first.replayed())
 	}
-	if second.StatusCode != 201 || second.body != first.body || !second.replayed() {
+	if second.StatusCode != http.StatusCreated || second.body != first.body || !second.replayed() {
 		t.Errorf("second: %d %q, replayed %v", second.StatusCode, second.body, second.replayed())
 	}
 	for _, name := range []string{"Content-Type", "Location"} {
@@ -126,8 +126,10 @@ func wantProblem(t *testing.T, a answer, kind string) {
 		t.Errorf("content type %q, want application/problem+json", got)
 	}
 	var problem struct {
-		Type, Title, Detail string
-		Status              int
+		Type   string `json:"type"`
+		Title  string `json:"title"`
+		Detail string `json:"detail"`
+		Status int    `json:"status"`
 	}
 	if err := json.Unmarshal([]byte(a.body), &problem); err != nil {
 		t.Fatalf("%q: %v", a.body, err)
@@ -220,7 +222,7 @@ func TestFormReadBefore(t *testing.T) {
 	if a := send(t, server, "POST", "/tips", "k", "cents=5", "Content-Type", form); a.body != "5" || !a.replayed() {
 		t.Errorf("second: %q, replayed %v", a.body, a.replayed())
 	}
-	if a := send(t, server, "POST", "/tips", "k", "cents=6", "Content-Type", form); a.StatusCode != 422 {
+	if a := send(t, server, "POST", "/tips", "k", "cents=6", "Content-Type", form); a.StatusCode != http.StatusUnprocessableEntity {
 		t.Errorf("another form: %d, want 422", a.StatusCode)
 	}
 }
@@ -245,11 +247,11 @@ func TestCallersDoNotMeet(t *testing.T) {
 		t.Errorf("%d executions, want one for each caller", runs.Load())
 	}
 	nobody := send(t, server, "POST", "/tips", "k", "x")
-	if nobody.StatusCode != 401 {
+	if nobody.StatusCode != http.StatusUnauthorized {
 		t.Errorf("status %d, want 401", nobody.StatusCode)
 	}
 	broken := send(t, server, "POST", "/tips", "k", "x", "Authorization", "broken")
-	if broken.StatusCode != 500 || strings.Contains(broken.body, "secret") {
+	if broken.StatusCode != http.StatusInternalServerError || strings.Contains(broken.body, "secret") {
 		t.Errorf("%d %s", broken.StatusCode, broken.body)
 	}
 	if runs.Load() != 2 {
@@ -280,7 +282,7 @@ func TestDuplicatesJoin(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			if a.StatusCode != 201 || a.body != `{"echo":"x"}` {
+			if a.StatusCode != http.StatusCreated || a.body != `{"echo":"x"}` {
 				t.Errorf("%d %s", a.StatusCode, a.body)
 			}
 			if a.replayed() {
@@ -311,7 +313,7 @@ func TestClientLeaves(t *testing.T) {
 		created(w, r)
 	})))
 	ctx, leave := context.WithCancel(t.Context())
-	r, err := http.NewRequestWithContext(ctx, "POST", server.URL+"/tips", strings.NewReader("x"))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL+"/tips", strings.NewReader("x"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -330,7 +332,7 @@ func TestClientLeaves(t *testing.T) {
 		t.Fatal(err)
 	}
 	close(release)
-	if a := send(t, server, "POST", "/tips", "k", "x"); a.StatusCode != 201 || !a.replayed() {
+	if a := send(t, server, "POST", "/tips", "k", "x"); a.StatusCode != http.StatusCreated || !a.replayed() {
 		t.Errorf("the retry got %d, replayed %v", a.StatusCode, a.replayed())
 	}
 	if runs.Load() != 1 {
@@ -357,7 +359,7 @@ func TestWaitIsRefused(t *testing.T) {
 	a := send(t, server, "POST", "/tips", "k", "x")
 	close(release)
 	<-done
-	if a.StatusCode != 409 || a.Header.Get("Retry-After") != "1" {
+	if a.StatusCode != http.StatusConflict || a.Header.Get("Retry-After") != "1" {
 		t.Errorf("status %d, Retry-After %q, want 409 and 1", a.StatusCode, a.Header.Get("Retry-After"))
 	}
 	wantProblem(t, a, "running")
@@ -401,15 +403,15 @@ func TestTimesOfTheKey(t *testing.T) {
 func TestBodyTooLarge(t *testing.T) {
 	var runs atomic.Int32
 	server := serve(t, newMiddleware(t, newGuard(t), httpguard.WithMaxRequest(4)).Wrap(counting(&runs, created)))
-	if a := send(t, server, "POST", "/tips", "k", "four"); a.StatusCode != 201 {
+	if a := send(t, server, "POST", "/tips", "k", "four"); a.StatusCode != http.StatusCreated {
 		t.Errorf("status %d, want 201", a.StatusCode)
 	}
 	a := send(t, server, "POST", "/tips", "l", "fives")
-	if a.StatusCode != 413 {
+	if a.StatusCode != http.StatusRequestEntityTooLarge {
 		t.Errorf("status %d, want 413", a.StatusCode)
 	}
 	wantProblem(t, a, "bad-body")
-	unsized, err := http.NewRequestWithContext(t.Context(), "POST", server.URL+"/tips", io.MultiReader(strings.NewReader("fives")))
+	unsized, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/tips", io.MultiReader(strings.NewReader("fives")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -421,7 +423,7 @@ func TestBodyTooLarge(t *testing.T) {
 	if err := response.Body.Close(); err != nil {
 		t.Error(err)
 	}
-	if response.StatusCode != 413 || runs.Load() != 1 {
+	if response.StatusCode != http.StatusRequestEntityTooLarge || runs.Load() != 1 {
 		t.Errorf("status %d, %d executions, want 413 and 1", response.StatusCode, runs.Load())
 	}
 }

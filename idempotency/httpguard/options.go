@@ -87,7 +87,7 @@ func WithMark(f func(*ResponseError) error) Option {
 	return func(o *Options) { o.mark = f }
 }
 
-func (o Options) check() error {
+func (o *Options) check() error {
 	var errs []error
 	reject := func(option string, value any, allowed string) {
 		errs = append(errs, fmt.Errorf("httpguard: %s(%v): must be %s", option, value, allowed))

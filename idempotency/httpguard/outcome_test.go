@@ -31,16 +31,16 @@ func TestOutcome(t *testing.T) {
 		problem  string
 	}{
 		{"created", created, 200, "201", `{"echo":"x"}`, ""},
-		{"declined", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no money", 402) }, 200, "402", "no money\n", ""},
-		{"failed", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", 500) }, 200, "500", "no\n", ""},
-		{"busy", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", 503) }, 404, "", "", "not-executed"},
+		{"declined", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no money", http.StatusPaymentRequired) }, 200, "402", "no money\n", ""},
+		{"failed", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusInternalServerError) }, 200, "500", "no\n", ""},
+		{"busy", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusServiceUnavailable) }, 404, "", "", "not-executed"},
 		{"panicked", func(http.ResponseWriter, *http.Request) { panic("secret") }, 410, "", "", "not-kept"},
-		{"streamed", func(w http.ResponseWriter, _ *http.Request) { w.(http.Flusher).Flush() }, 410, "", "", "not-kept"},
+		{"streamed", func(w http.ResponseWriter, _ *http.Request) { flush(w) }, 410, "", "", "not-kept"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			server := serve(t, shop(newMiddleware(t, newGuard(t)), test.tip))
 			before := send(t, server, "GET", "/tips", "k", "")
-			if before.StatusCode != 404 {
+			if before.StatusCode != http.StatusNotFound {
 				t.Errorf("before: status %d, want 404", before.StatusCode)
 			}
 			wantProblem(t, before, "not-executed")
@@ -78,7 +78,7 @@ func TestOutcomeOfWhatRuns(t *testing.T) {
 	a := send(t, server, "GET", "/tips", "k", "")
 	close(release)
 	<-done
-	if a.StatusCode != 409 || a.Header.Get("Retry-After") == "" {
+	if a.StatusCode != http.StatusConflict || a.Header.Get("Retry-After") == "" {
 		t.Errorf("status %d, Retry-After %q, want 409 and some", a.StatusCode, a.Header.Get("Retry-After"))
 	}
 	wantProblem(t, a, "running")
@@ -99,7 +99,7 @@ func TestOutcomeUnknown(t *testing.T) {
 	}
 	server := serve(t, shop(newMiddleware(t, guard), created))
 	a := send(t, server, "GET", "/tips", "k", "")
-	if a.StatusCode != 409 {
+	if a.StatusCode != http.StatusConflict {
 		t.Errorf("status %d, want 409", a.StatusCode)
 	}
 	wantProblem(t, a, "outcome-unknown")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"mime/multipart"
 	"net/http"
@@ -55,15 +56,11 @@ func formOf(r *http.Request) url.Values {
 		return nil
 	}
 	form := make(url.Values)
-	for name, values := range r.PostForm {
-		form[name] = values
-	}
+	maps.Copy(form, r.PostForm)
 	if r.MultipartForm == nil {
 		return form
 	}
-	for name, values := range r.MultipartForm.Value {
-		form[name] = values
-	}
+	maps.Copy(form, r.MultipartForm.Value)
 	for name, files := range r.MultipartForm.File {
 		for _, file := range files {
 			form.Add(name, fmt.Sprintf("%q, %d bytes", file.Filename, file.Size))
@@ -79,24 +76,31 @@ func (r *Request) MarshalJSON() ([]byte, error) {
 	if err != nil {
 		media = r.ContentType
 	}
-	content := struct {
-		Method, Path, Query, Media string
-		Form                       url.Values
-		JSON                       json.RawMessage
-		Parts                      []part
-		Body                       []byte
-	}{Method: r.Method, Path: r.Path, Query: r.Query, Media: media, Form: r.Form}
+	compared := content{Method: r.Method, Path: r.Path, Query: r.Query, Media: media, Form: r.Form}
 	switch {
 	case isJSON(media) && json.Valid(r.Body):
-		content.JSON = r.Body
+		compared.JSON = r.Body
 	case media == "multipart/form-data":
-		if content.Parts, err = readParts(r.Body, parameters["boundary"]); err != nil {
-			content.Parts, content.Body = nil, r.Body
+		if compared.Parts, err = readParts(r.Body, parameters["boundary"]); err != nil {
+			compared.Parts, compared.Body = nil, r.Body
 		}
 	default:
-		content.Body = r.Body
+		compared.Body = r.Body
 	}
-	return json.Marshal(content)
+	return json.Marshal(compared)
+}
+
+// content is what a request is compared by. Its form is part of the fingerprints that
+// stores keep.
+type content struct {
+	Method string          `json:"method"`
+	Path   string          `json:"path"`
+	Query  string          `json:"query"`
+	Media  string          `json:"media"`
+	Form   url.Values      `json:"form,omitempty"`
+	JSON   json.RawMessage `json:"json,omitempty"`
+	Parts  []part          `json:"parts,omitempty"`
+	Body   []byte          `json:"body,omitempty"`
 }
 
 func isJSON(media string) bool {
@@ -106,8 +110,8 @@ func isJSON(media string) bool {
 // part is one of a multipart form, whose boundary a browser invents each time that
 // it is submitted.
 type part struct {
-	Header map[string][]string
-	Body   []byte
+	Header map[string][]string `json:"header"`
+	Body   []byte              `json:"body"`
 }
 
 func readParts(body []byte, boundary string) (parts []part, err error) {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -30,7 +31,7 @@ func TestStatuses(t *testing.T) {
 		{99, 1}, {1000, 1},
 		{408, 2}, {425, 2}, {429, 2}, {503, 2}, // no answers
 	} {
-		t.Run(fmt.Sprint(test.status), func(t *testing.T) {
+		t.Run(strconv.Itoa(test.status), func(t *testing.T) {
 			var runs atomic.Int32
 			server := serve(t, newMiddleware(t, newGuard(t)).Wrap(counting(&runs, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("X-Reason", "none")
@@ -70,7 +71,7 @@ func TestEmptyResponse(t *testing.T) {
 	var runs atomic.Int32
 	server := serve(t, newMiddleware(t, newGuard(t)).Wrap(counting(&runs, func(http.ResponseWriter, *http.Request) {})))
 	for i := range 2 {
-		if a := send(t, server, "POST", "/tips", "k", "x"); a.StatusCode != 200 || a.body != "" || a.replayed() != (i == 1) {
+		if a := send(t, server, "POST", "/tips", "k", "x"); a.StatusCode != http.StatusOK || a.body != "" || a.replayed() != (i == 1) {
 			t.Errorf("%d %q, replayed %v", a.StatusCode, a.body, a.replayed())
 		}
 	}
@@ -93,7 +94,7 @@ func TestHeadersOfOthers(t *testing.T) {
 		w.Header().Set("X-Late", "1")
 	}))
 	server := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("X-Request", fmt.Sprint(requests.Add(1)))
+		w.Header().Set("X-Request", strconv.Itoa(int(requests.Add(1))))
 		w.Header().Set("X-Frame", "deny")
 		guarded.ServeHTTP(w, r)
 	}))
@@ -134,7 +135,7 @@ func TestStreamed(t *testing.T) {
 	read := make(chan struct{})
 	server := serve(t, newMiddleware(t, newGuard(t)).Wrap(counting(&runs, func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, "data: 1\n\n")
-		w.(http.Flusher).Flush()
+		flush(w)
 		<-read
 		fmt.Fprint(w, "data: 2\n\n")
 		if err := http.NewResponseController(w).Flush(); err != nil {
@@ -142,7 +143,7 @@ func TestStreamed(t *testing.T) {
 		}
 		fmt.Fprint(w, "data: 3\n\n")
 	})))
-	r, err := http.NewRequestWithContext(t.Context(), "POST", server.URL+"/events", nil)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/events", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +165,7 @@ func TestStreamed(t *testing.T) {
 		t.Error(err)
 	}
 	again := send(t, server, "POST", "/events", "k", "")
-	if again.StatusCode != 410 || !strings.Contains(again.body, `"response_status":200`) || runs.Load() != 1 {
+	if again.StatusCode != http.StatusGone || !strings.Contains(again.body, `"response_status":200`) || runs.Load() != 1 {
 		t.Errorf("%d %s after %d executions, want 410 after 1", again.StatusCode, again.body, runs.Load())
 	}
 	wantProblem(t, again, "not-kept")
@@ -173,7 +174,7 @@ func TestStreamed(t *testing.T) {
 // TestOversize: a response that is too large to be kept is sent whole, once.
 func TestOversize(t *testing.T) {
 	for _, size := range []int{1, 750, 751, 5000, 100_000} {
-		t.Run(fmt.Sprint(size), func(t *testing.T) {
+		t.Run(strconv.Itoa(size), func(t *testing.T) {
 			var runs atomic.Int32
 			server := serve(t, newMiddleware(t, newGuard(t, idempotency.WithMaxReply(1000))).Wrap(
 				counting(&runs, func(w http.ResponseWriter, _ *http.Request) {
@@ -188,12 +189,12 @@ func TestOversize(t *testing.T) {
 				t.Errorf("the first got %d bytes, %v, want %d", len(first.body), first.err, size)
 			}
 			second := send(t, server, "POST", "/tips", "k", "")
-			if second.StatusCode == 410 {
+			if second.StatusCode == http.StatusGone {
 				wantProblem(t, second, "not-kept")
 			} else if len(second.body) != size {
 				t.Errorf("the second got %d bytes, want %d", len(second.body), size)
 			}
-			if kept := second.StatusCode != 410; kept != (size < 700) {
+			if kept := second.StatusCode != http.StatusGone; kept != (size < 700) {
 				t.Errorf("kept %v", kept)
 			}
 			if runs.Load() != 1 {
@@ -206,7 +207,7 @@ func TestOversize(t *testing.T) {
 func TestHijacked(t *testing.T) {
 	var runs atomic.Int32
 	server := serve(t, newMiddleware(t, newGuard(t)).Wrap(counting(&runs, func(w http.ResponseWriter, _ *http.Request) {
-		conn, rw, err := w.(http.Hijacker).Hijack()
+		conn, rw, err := hijacker(w).Hijack()
 		if err != nil {
 			t.Error(err)
 			return
@@ -219,11 +220,11 @@ func TestHijacked(t *testing.T) {
 			t.Error(err)
 		}
 	})))
-	if a := send(t, server, "POST", "/ws", "k", ""); a.StatusCode != 200 || a.body != "hi" {
+	if a := send(t, server, "POST", "/ws", "k", ""); a.StatusCode != http.StatusOK || a.body != "hi" {
 		t.Errorf("%d %q", a.StatusCode, a.body)
 	}
 	again := send(t, server, "POST", "/ws", "k", "")
-	if again.StatusCode != 410 || runs.Load() != 1 {
+	if again.StatusCode != http.StatusGone || runs.Load() != 1 {
 		t.Errorf("%d after %d executions, want 410 after 1", again.StatusCode, runs.Load())
 	}
 	wantProblem(t, again, "not-kept")
@@ -247,7 +248,7 @@ func TestInformational(t *testing.T) {
 			return nil
 		},
 	})
-	r, err := http.NewRequestWithContext(ctx, "POST", server.URL+"/tips", strings.NewReader("x"))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL+"/tips", strings.NewReader("x"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,7 +257,7 @@ func TestInformational(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := response.Body.Close(); err != nil || response.StatusCode != 201 {
+	if err := response.Body.Close(); err != nil || response.StatusCode != http.StatusCreated {
 		t.Errorf("%d, %v", response.StatusCode, err)
 	}
 }
@@ -290,7 +291,7 @@ func TestPanics(t *testing.T) {
 	})))
 	for range 2 {
 		a := send(t, server, "POST", "/tips", "k", "")
-		if a.StatusCode != 500 || strings.Contains(a.body, "secret") || strings.Contains(a.body, "half") || a.Header.Get("X-Half") != "" {
+		if a.StatusCode != http.StatusInternalServerError || strings.Contains(a.body, "secret") || strings.Contains(a.body, "half") || a.Header.Get("X-Half") != "" {
 			t.Errorf("%d %v %s", a.StatusCode, a.Header, a.body)
 		}
 		wantProblem(t, a, "failed")
@@ -306,7 +307,7 @@ func TestAborts(t *testing.T) {
 		"by the handler": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 		"panic in a stream": func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprint(w, "half of it")
-			w.(http.Flusher).Flush()
+			flush(w)
 			panic("secret")
 		},
 	} {
@@ -323,19 +324,19 @@ func TestAborts(t *testing.T) {
 // recorded, at the least its last byte.
 func TestNothingIsAcknowledgedBeforeTheCommit(t *testing.T) {
 	for _, size := range []int{10, 2000} {
-		t.Run(fmt.Sprint(size), func(t *testing.T) {
+		t.Run(strconv.Itoa(size), func(t *testing.T) {
 			neverCommits := storetest.Faulty(newStore(t), func(_ context.Context, op storetest.Op) storetest.Fault {
 				if op == storetest.OpComplete {
 					return storetest.Fault{Before: idempotency.Repeatable(errors.New("serialization failure at 10.0.0.7"))}
 				}
 				return storetest.Fault{Change: func(out *idempotency.Outcome) { out.Transactional = true }}
 			})
-			guard, err := idempotency.New(neverCommits, idempotency.WithMaxReply(1000))
+			guard, err := idempotency.New(neverCommits, idempotency.WithLogger(nil), idempotency.WithMaxReply(1000))
 			if err != nil {
 				t.Fatal(err)
 			}
 			server := serve(t, newMiddleware(t, guard).Wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("Content-Length", fmt.Sprint(size))
+				w.Header().Set("Content-Length", strconv.Itoa(size))
 				fmt.Fprint(w, strings.Repeat("x", size))
 			})))
 			a, err := trySend(t, server, "POST", "/tips", "k", "")
@@ -363,15 +364,15 @@ func TestController(t *testing.T) {
 		if err := controller.EnableFullDuplex(); err != nil {
 			t.Errorf("EnableFullDuplex: %v", err)
 		}
-		if _, ok := w.(http.CloseNotifier); !ok { // gin asks for it
+		if _, ok := w.(interface{ CloseNotify() <-chan bool }); !ok { // gin asks for it
 			t.Error("no CloseNotifier")
 		}
-		if err := w.(http.Pusher).Push("/style.css", nil); !errors.Is(err, http.ErrNotSupported) {
+		if err := pusher(w).Push("/style.css", nil); !errors.Is(err, http.ErrNotSupported) {
 			t.Errorf("Push: %v, want %v", err, http.ErrNotSupported)
 		}
 		created(w, r)
 	})))
-	if a := send(t, server, "POST", "/tips", "k", "x"); a.StatusCode != 201 {
+	if a := send(t, server, "POST", "/tips", "k", "x"); a.StatusCode != http.StatusCreated {
 		t.Errorf("status %d", a.StatusCode)
 	}
 }
@@ -394,7 +395,7 @@ func TestPlainWriter(t *testing.T) {
 		if err := http.NewResponseController(w).Flush(); !errors.Is(err, http.ErrNotSupported) {
 			t.Errorf("Flush: %v, want %v", err, http.ErrNotSupported)
 		}
-		if _, _, err := w.(http.Hijacker).Hijack(); !errors.Is(err, http.ErrNotSupported) {
+		if _, _, err := hijacker(w).Hijack(); !errors.Is(err, http.ErrNotSupported) {
 			t.Errorf("Hijack: %v, want %v", err, http.ErrNotSupported)
 		}
 	}))
@@ -414,7 +415,7 @@ func TestPlainWriter(t *testing.T) {
 // TestRecovery: a recovery function is given the request, and fills the response.
 func TestRecovery(t *testing.T) {
 	store := newStore(t)
-	guard, err := idempotency.New(store, idempotency.WithLease(time.Millisecond),
+	guard, err := idempotency.New(store, idempotency.WithLogger(nil),
 		idempotency.WithTakeover(idempotency.TakeoverRecover(func(_ context.Context, o idempotency.Orphan) (bool, error) {
 			request, _ := o.Body.(*httpguard.Request)
 			response, _ := o.Reply.(*httpguard.Response)
@@ -439,7 +440,7 @@ func TestRecovery(t *testing.T) {
 		t.Error("the handler ran")
 	})))
 	for range 2 {
-		if a := send(t, server, "POST", "/tips", "k", "x"); a.StatusCode != 201 || a.body != "found" || !a.replayed() {
+		if a := send(t, server, "POST", "/tips", "k", "x"); a.StatusCode != http.StatusCreated || a.body != "found" || !a.replayed() {
 			t.Errorf("%d %q, replayed %v", a.StatusCode, a.body, a.replayed())
 		}
 	}

@@ -3,6 +3,7 @@ package problem
 
 import (
 	"encoding/json"
+	"maps"
 	"math"
 	"net/http"
 	"strconv"
@@ -32,9 +33,7 @@ type Details struct {
 // Write answers a request. If the client has left there is nobody to tell.
 func Write(w http.ResponseWriter, d Details) {
 	object := map[string]any{"type": docs + d.Name, "title": d.Title, "status": d.Status, "detail": d.Detail}
-	for name, value := range d.Members {
-		object[name] = value
-	}
+	maps.Copy(object, d.Members)
 	header := w.Header()
 	if d.RetryAfter > 0 {
 		header.Set("Retry-After", strconv.Itoa(int(math.Ceil(d.RetryAfter.Seconds()))))
