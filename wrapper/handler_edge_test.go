@@ -35,7 +35,7 @@ func TestHandlersErrorsAreNotTheGuards(t *testing.T) {
 	}{
 		"refused by a guard":  {&idempotency.Error{Reason: idempotency.ErrUnavailable, Code: 503, NothingRan: true}, 2},
 		"relayed by a wrap":   {fmt.Errorf("pay: %w", &idempotency.Error{Reason: idempotency.ErrDraining, Code: 503}), 2},
-		"key of another call": {&idempotency.Error{Reason: idempotency.ErrMismatch, Code: 422, NothingRan: true}, 1},
+		"key of another call": {&idempotency.Error{Reason: idempotency.ErrMismatch, Code: 422, NothingRan: true}, 2},
 		"malformed key":       {fmt.Errorf("pay: %w", malformed), 1},
 		"recorded":            {fmt.Errorf("pay: %w", &idempotency.RecordedError{ID: "other", Code: 402, Detail: "no money"}), 1},
 		"panicked elsewhere":  {fmt.Errorf("pay: %w", &idempotency.PanicError{Value: "secret"}), 1},
