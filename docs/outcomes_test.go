@@ -119,7 +119,7 @@ func tellOf(t *testing.T, transactional bool, end func(context.Context) error) (
 		defer cancel()
 		ctx = metadata.NewContext(ctx, metadata.Metadata{idempotency.HeaderKey: "k"})
 		_ = handle(ctx, incoming{body: wrapperspb.String("10 cents")}, &wrapperspb.StringValue{}) // told in another test
-		told = strings.Join(store.told, ", ")
+		told = strings.Join(store.list, ", ")
 	})
 	return told
 }
@@ -127,7 +127,7 @@ func tellOf(t *testing.T, transactional bool, end func(context.Context) error) (
 // telling is a store that remembers what it was told of an execution's end.
 type telling struct {
 	transactional bool
-	told          []string
+	list          []string
 }
 
 func (s *telling) ID(context.Context) (string, error) { return "", nil }
@@ -144,7 +144,7 @@ func (told) Context(ctx context.Context) context.Context { return ctx }
 func (told) Renew(context.Context) error                 { return nil }
 
 func (s told) say(what string) error {
-	s.telling.told = append(s.telling.told, what)
+	s.list = append(s.list, what)
 	return nil
 }
 

@@ -69,6 +69,10 @@ func (g *Guard) Announce(ctx context.Context) (string, error) {
 	return g.store.ID(ctx)
 }
 
+// MaxReply returns the size in bytes beyond which a reply is not kept, see
+// [WithMaxReply], for adapters that hold a reply in memory.
+func (g *Guard) MaxReply() int { return g.maxReply }
+
 // Drain makes the guard and all made from it refuse new executions
 // ([ErrDraining]), and returns when those that run have ended and their
 // answers are stored. When ctx ends first, what is still to be stored is given

@@ -296,7 +296,9 @@ func TestHooksAdd(t *testing.T) {
 	}
 	w := &worker{do: func(context.Context, int) error { panic("storm") }}
 	for i, g := range []*idempotency.Guard{guard, left, right} {
-		_, _, _ = w.call(t.Context(), g, fmt.Sprintf("k%d", i))
+		if _, _, err := w.call(t.Context(), g, fmt.Sprintf("k%d", i)); err == nil {
+			t.Error("no error of a handler that panicked")
+		}
 	}
 	// Each call has two events: it panicked, and that was recorded.
 	for name, want := range map[string]int{"first": 6, "second": 6, "left": 2, "right": 2} {
@@ -320,7 +322,10 @@ func TestNilLoggerIsSilent(t *testing.T) {
 	t.Cleanup(func() { slog.SetDefault(before) })
 	guard, seen := newGuard(t, newStore(t), idempotency.WithLogger(nil))
 	w := &worker{do: func(context.Context, int) error { panic("storm") }}
-	_, _, _ = w.call(t.Context(), guard, "k")
+	call, reply := tip("k")
+	if _, _, err := w.send(t.Context(), guard, call, reply); err == nil {
+		t.Error("no error of a handler that panicked")
+	}
 	if n := seen.count(idempotency.EventPanicked); n != 1 {
 		t.Errorf("%d panics were seen, want 1", n)
 	}

@@ -136,20 +136,21 @@ func WithStoreFailure(p StoreFailure) Option { return func(o *Options) { o.store
 // not asked about. Default [VerdictByOutcome] for all, which decides by what the
 // error says about the outcome:
 //
-//	the handler ended with            transactional store    detached store
-//	success                           recorded               recorded
-//	a final error: below 500 (but     recorded, its writes   recorded
-//	for those of the next row), or    undone
-//	marked [Final]
-//	the same, [FinalKeepWrites]       recorded, its writes   recorded
-//	                                  stay
-//	an error that settles nothing:    rolled back, released  released
-//	an ended context or any other
-//	timeout, 408, 425, 429, 503, one
-//	that is [Unsettled], or marked
-//	[NotDone]
-//	500 or more, a plain error, a     rolled back, released  recorded
-//	panic, its own execution timeout
+//	the handler ended with           | transactional store   | detached store
+//	success                          | recorded              | recorded
+//	a final error: below 500 (but    | recorded, its writes  | recorded
+//	for those of the next row but    | undone                |
+//	one), or marked [Final]          |                       |
+//	one marked [FinalKeepWrites]     | recorded, its writes  | recorded
+//	                                 | stay                  |
+//	an error that settles nothing:   | rolled back, released | released
+//	an ended context or any other    |                       |
+//	timeout, 408, 425, 429, 503,     |                       |
+//	one that is [Unsettled], or      |                       |
+//	marked [NotDone]                 |                       |
+//	500 or more, a plain error, a    | rolled back, released | recorded
+//	panic, the end of its own        |                       |
+//	execution timeout                |                       |
 //
 // A final error will be the same the next time: to execute again is useless. One
 // that settles nothing is no answer, and the caller who repeats its request must

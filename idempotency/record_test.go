@@ -81,6 +81,7 @@ func TestErrorComesBackEqual(t *testing.T) {
 		{ID: "bank", Code: 402, Detail: "not enough \xff", Status: "Payment Required"},
 		{Code: -1, Detail: strings.Repeat("x", 1000)},
 		{Code: math.MinInt32},
+		{ID: "http", Code: 402, Extra: "{\xff}"},
 	} {
 		record, err := DecodeRecord(Record{Content: ContentError, Err: want}.Encode())
 		if err != nil {

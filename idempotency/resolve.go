@@ -55,7 +55,7 @@ func (f Finding) Forced() Finding {
 }
 
 // encode returns the record of the finding; nil for none.
-func (f *Finding) encode(limit int) ([]byte, error) {
+func (f Finding) encode(limit int) ([]byte, error) {
 	switch f.kind {
 	case foundReply:
 		raw, err := new(replyTypes).encode(f.reply, limit)

@@ -2,7 +2,6 @@ package wrapper
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"go-micro.dev/v4/metadata"
@@ -30,52 +29,27 @@ func take(ctx context.Context) (context.Context, incoming, error) {
 }
 
 func read(md metadata.Metadata) (in incoming, err error) {
-	raw, ok := md[idempotency.HeaderKey]
+	raw, ok := lookUp(md, idempotency.HeaderKey)
 	if !ok {
 		return incoming{}, nil
 	}
 	if in.key.Value, err = idempotency.ParseKey(raw); err != nil {
 		return incoming{}, err
 	}
-	in.key.For = md[idempotency.HeaderFor]
-	if in.key.Issued, err = idempotency.ParseIssued(md[idempotency.HeaderIssued]); err != nil {
+	in.key.For, _ = lookUp(md, idempotency.HeaderFor)
+	issued, _ := lookUp(md, idempotency.HeaderIssued)
+	if in.key.Issued, err = idempotency.ParseIssued(issued); err != nil {
 		return incoming{}, badRequestError{err}
 	}
-	if in.attempt, err = parseSent(md[idempotency.HeaderSent], in.key.Issued, time.Now()); err != nil {
-		return in, err
+	sent, _ := lookUp(md, idempotency.HeaderSent)
+	if in.attempt, err = idempotency.ParseSent(sent, in.key.Issued, time.Now()); err != nil {
+		return incoming{}, badRequestError{err}
 	}
-	in.released, err = parseReleased(md[idempotency.HeaderReleased])
-	return in, err
-}
-
-// parseReleased reads the attempt of whose release the sender knows.
-func parseReleased(s string) (int64, error) {
-	released, err := idempotency.ParseIssued(s)
-	if err != nil {
-		return 0, badRequestError{fmt.Errorf("wrapper: %s must be an RFC 3339 time: %w", idempotency.HeaderReleased, err)}
+	released, _ := lookUp(md, idempotency.HeaderReleased)
+	if in.released, err = idempotency.ParseReleased(released); err != nil {
+		return incoming{}, badRequestError{err}
 	}
-	if released.IsZero() {
-		return 0, nil
-	}
-	return max(0, released.UnixMicro()), nil
-}
-
-// parseSent orders attempts by the time at which they were sent, in
-// microseconds. The first attempt of a call whose key was minted for it is sent
-// when the key is issued. An attempt that does not say is as late as it arrives,
-// and a clock that is fast must not make all that follow look late.
-func parseSent(s string, issued, now time.Time) (int64, error) {
-	sent, err := idempotency.ParseIssued(s)
-	if err != nil {
-		return 0, badRequestError{fmt.Errorf("wrapper: %s must be an RFC 3339 time: %w", idempotency.HeaderSent, err)}
-	}
-	if sent.IsZero() {
-		sent = issued
-	}
-	if sent.IsZero() || sent.After(now) {
-		sent = now
-	}
-	return max(0, sent.UnixMicro()), nil
+	return in, nil
 }
 
 // badRequestError is an error that is the caller's fault.

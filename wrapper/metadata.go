@@ -12,18 +12,6 @@ import (
 	"github.com/oncemore-dev/oncemore/idempotency"
 )
 
-// clearOwn removes the metadata that belongs to one call. A handler that reuses
-// its context for its own calls would pass on that of its caller.
-func clearOwn(md metadata.Metadata) {
-	delete(md, idempotency.HeaderKey)
-	delete(md, idempotency.HeaderFor)
-	delete(md, idempotency.HeaderIssued)
-	delete(md, idempotency.HeaderRetryCount)
-	delete(md, idempotency.HeaderSent)
-	delete(md, idempotency.HeaderReleased)
-	delete(md, headers.Stream)
-}
-
 // metadataOf returns the context of one attempt: with the call's key, without
 // any other call's. number is the attempt's, counted from 1.
 func (s *call) metadataOf(ctx context.Context, number int, node *registry.Node) context.Context {
