@@ -101,7 +101,7 @@ func (d *deduper) handle(ctx context.Context, req server.Request, rsp any, next 
 	}
 	defer d.answerPanic(ctx, endpoint, &answer)
 	mode := d.modeFor(ctx, endpoint, req)
-	keyed, err := d.admit(ctx, mode, endpoint, in, err)
+	keyed, err := d.checkKey(ctx, mode, endpoint, in, err)
 	if err != nil {
 		return d.errors.answer(err)
 	}
@@ -135,7 +135,7 @@ func (d *deduper) handleStream(
 	if mode != KeyRequired {
 		return next(ctx, req, rsp)
 	}
-	if _, err = d.admit(ctx, mode, endpoint, in, err); err != nil {
+	if _, err = d.checkKey(ctx, mode, endpoint, in, err); err != nil {
 		return d.errors.answer(err)
 	}
 	return next(ctx, req, rsp)
@@ -195,9 +195,9 @@ func isStream(rsp any) bool {
 	}
 }
 
-// admit decides whether the call is deduplicated. err is what was wrong with
+// checkKey decides whether the call is deduplicated. err is what was wrong with
 // its metadata.
-func (d *deduper) admit(
+func (d *deduper) checkKey(
 	ctx context.Context, mode KeyMode, endpoint string, in incoming, err error,
 ) (keyed bool, _ error) {
 	switch {

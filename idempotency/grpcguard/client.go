@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -69,8 +70,18 @@ func (c *Client) Unary(
 		ctx = metadata.AppendToOutgoingContext(ctx, idempotency.HeaderReleased, refused.released())
 		err = invoke(ctx, fullMethod, req, reply, conn, options...)
 	}
-	done(isAmbiguous(err))
+	mismatch := isMismatch(err)
+	done(mismatch || isAmbiguous(err))
+	if mismatch {
+		idempotency.OutOfOrder(ctx, c.service, c.endpoint(fullMethod))
+	}
 	return err
+}
+
+// isMismatch tells whether a call found the record of another one under its key.
+func isMismatch(err error) bool {
+	e, ok := detailOf(status.Convert(err))
+	return ok && e.isMismatch()
 }
 
 // isAmbiguous tells whether the callee may have no record of a call that ended so.
@@ -93,6 +104,12 @@ func (e *unsendableError) Unwrap() error { return e.error }
 func (e *unsendableError) GRPCStatus() *status.Status {
 	if errors.Is(e.error, idempotency.ErrInvalidKey) {
 		return status.New(codes.InvalidArgument, e.Error())
+	}
+	if errors.Is(e.error, idempotency.ErrStepNeeded) { // what ErrMismatch is at the other end
+		return (&wireError{
+			id: markID, code: http.StatusUnprocessableEntity, detail: e.Error(),
+			status: http.StatusText(http.StatusUnprocessableEntity),
+		}).asStatus(grpcCode(http.StatusUnprocessableEntity))
 	}
 	return status.New(codes.Internal, e.Error())
 }

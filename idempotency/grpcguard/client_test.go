@@ -106,6 +106,38 @@ func TestClientWithinAnExecution(t *testing.T) {
 	}
 }
 
+// TestClientInAnotherOrder executes nothing twice, and has not the last word: in the
+// right order the same key is answered.
+func TestClientInAnotherOrder(t *testing.T) {
+	callee := &health{}
+	inner := dial(t, serve(t, callee, newServer(t, newGuard(t)).Unary), newClient(t).Unary)
+	orders := [][]string{{"db"}, {"web", "db"}, {"web", "db"}, {"db", "web"}}
+	outer := &health{check: func(ctx context.Context, run int32) (*grpc_health_v1.HealthCheckResponse, error) {
+		var errs []error
+		for _, service := range orders[run-1] { // whatever becomes of the others
+			_, _, err := call(ctx, inner, service)
+			errs = append(errs, err)
+		}
+		if run == 1 {
+			errs = append(errs, status.Error(codes.Unavailable, "settles nothing"))
+		}
+		return serving(), errors.Join(errs...)
+	}}
+	conn := dial(t, serve(t, outer, newServer(t, newGuard(t)).Unary))
+	for i, executions := range []int32{1, 1, 1, 2} {
+		_, _, err := call(keyed(t.Context(), "k"), conn, "outer")
+		if (err == nil) != (i == 3) {
+			t.Errorf("run %d ended with %v", i+1, err)
+		}
+		if (i == 1 || i == 2) && !strings.Contains(status.Convert(err).Message(), "WithStep") {
+			t.Errorf("run %d ended with %v, which says nothing of WithStep", i+1, err)
+		}
+		if n := callee.runs.Load(); n != executions {
+			t.Errorf("after run %d: %d executions, want %d", i+1, n, executions)
+		}
+	}
+}
+
 func TestClientSendsNoKeyWhereNoneIsNeeded(t *testing.T) {
 	seen := &arrivals{}
 	conn := dial(t, serve(t, &health{}, seen.see), newClient(t, grpcguard.WithSafe(check)).Unary)

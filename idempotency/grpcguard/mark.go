@@ -85,12 +85,23 @@ func (e *wireError) relayed(service string) wireError {
 	return other
 }
 
-// isUnsettled tells whether a mark says that nothing was settled.
+// isUnsettled tells whether an error says that nothing was settled: by its mark, also
+// one that was passed on, or because it found the record of another call.
 func (e *wireError) isUnsettled() bool {
+	if e.id != markID {
+		return false
+	}
 	mark, _, _ := strings.Cut(e.status, ";")
 	switch strings.TrimSpace(mark) {
-	case markRefused, markRunning, markUnknown:
-		return e.id == markID
+	case markRefused, markRunning, markUnknown, markRelayed:
+		return true
 	}
-	return false
+	return e.isMismatch()
+}
+
+// isMismatch tells whether a call found the record of another one under its key. The
+// handler that made it, or one further down, makes its calls in another order than in a
+// former run.
+func (e *wireError) isMismatch() bool {
+	return e.id == markID && e.code == http.StatusUnprocessableEntity
 }

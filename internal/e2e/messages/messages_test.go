@@ -24,7 +24,7 @@ import (
 	"github.com/oncemore-dev/oncemore/wrapper"
 )
 
-func TestMain(m *testing.M) { bank.Main(m) }
+func TestMain(m *testing.M) { bank.Main(m, fixture.WithSetup(mailerSetup, setUpMailer)) }
 
 const (
 	service = "mailer"
