@@ -28,6 +28,9 @@ ARGS ?=
 BENCH ?= .
 COUNT ?= 6
 BASE ?=
+CELLS ?=
+SEED ?= 1
+HARMFLAGS ?=
 BENCHFLAGS = -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -p 1 -timeout 2h
 
 .PHONY: help
@@ -54,6 +57,11 @@ test: deps ## Run every test, with the race detector, against real servers
 	@for m in $(CODE); do echo "test $$m"; go -C "$$m" test -race -p 2 -timeout 30m ./...; done
 	@echo "test what depends on grpc with the newest, too"
 	@go -C internal/e2e test -race -p 2 -timeout 30m $(OVER_GRPC)
+
+.PHONY: harm
+harm: ## Compare the same program with and without oncemore, whatever goes wrong; CELLS="slow,grpc" or "3,17", SEED and HARMFLAGS change it
+	@tools/deps.sh redis
+	go run -C internal/harm . -seed $(SEED) -cells "$(CELLS)" $(HARMFLAGS)
 
 .PHONY: lint
 lint: $(LINT) ## Check style, imports, formatting, vet and module files

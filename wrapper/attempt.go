@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go-micro.dev/v4/client"
+	frame "go-micro.dev/v4/codec/bytes"
 	merrors "go-micro.dev/v4/errors"
 	"go-micro.dev/v4/registry"
 	"go-micro.dev/v4/selector"
@@ -24,10 +25,13 @@ type attempt struct {
 	onlyNew bool // it may go only where the call has not been
 	last    bool // no other may follow it
 	picked  string
-	address string // where a stream goes whose caller gave addresses
+	body    *frame.Frame // encoded, for an attempt beside another
+	address string       // where a stream goes whose caller gave addresses
 
 	expired atomic.Bool // it has had its share
-	timer   *time.Timer // of its share
+
+	shareEnds  time.Time // guarded by the client's shares, as is
+	shareIndex int
 
 	// The loop's.
 	cancel    context.CancelFunc // of its own context, if it has one
@@ -63,10 +67,10 @@ type seen struct {
 // entry is an attempt's part of the story. It is guarded by the call's mu.
 type entry struct {
 	Attempt
-	began  time.Time
-	again  bool // the call had tried this address before
-	ended  bool // its outcome is known
-	judged bool // it was counted
+	began   time.Time
+	again   bool // the call had tried this address before
+	ended   bool // its outcome is known
+	counted bool // among those that the call may make
 }
 
 func (e *entry) end(class retryfunc.Class) {
@@ -143,7 +147,8 @@ func (a *attempt) choose(o *selector.SelectOptions) {
 // pick is the strategy of the attempt.
 func (a *attempt) pick(services []*registry.Service, inner selector.Strategy) (*registry.Node, error) {
 	s := a.call
-	if err := a.prepare(services); err != nil {
+	retriable, err := a.prepare(services)
+	if err != nil {
 		return nil, err
 	}
 	if a.onlyNew && !s.nodes.UntriedAmong(services) {
@@ -152,7 +157,7 @@ func (a *attempt) pick(services []*registry.Service, inner selector.Strategy) (*
 		a.nothingNew = true
 		return nil, selector.ErrNoneAvailable
 	}
-	node, err := s.nodes.Pick(services, inner)
+	node, err := s.nodes.Pick(services, inner, retriable)
 	if err != nil {
 		return nil, err
 	}
@@ -163,23 +168,19 @@ func (a *attempt) pick(services []*registry.Service, inner selector.Strategy) (*
 	return node, err
 }
 
-// prepare settles what the first node decides for the whole call.
-func (a *attempt) prepare(services []*registry.Service) error {
+// prepare settles what the first node decides for the whole call, and tells
+// whether it can be made elsewhere if this attempt fails.
+func (a *attempt) prepare(services []*registry.Service) (retriable bool, err error) {
 	s := a.call
 	s.mu.Lock()
-	resolved := s.resolveTraits(services)
-	a.keyNeeded = !resolved
-	retriable := s.traits.repeatable() && !a.last
-	over := s.over
-	s.mu.Unlock()
-	switch {
-	case over:
-		return errCallEnded(s.ctx)
-	case !resolved:
-		return errKeyNeeded
+	defer s.mu.Unlock()
+	if s.over {
+		return false, errCallEnded(s.ctx)
 	}
-	s.nodes.SetRetriable(retriable)
-	return nil
+	if a.keyNeeded = !s.resolveTraits(services); a.keyNeeded {
+		return false, errKeyNeeded
+	}
+	return s.traits.repeatable() && !a.last, nil
 }
 
 // wrap is the attempt's call wrapper, the one nearest to the wire.
@@ -193,10 +194,25 @@ func (a *attempt) wrap(next client.CallFunc) client.CallFunc {
 func (a *attempt) sendBeside(ctx context.Context) {
 	a.err = a.send(ctx)
 	s := a.call
+	s.client.shares.remove(a)
 	s.mu.Lock()
+	if s.ended == nil {
+		s.ended = s.endedRoom[:0]
+	}
 	s.ended = append(s.ended, a)
 	s.mu.Unlock()
 	s.rouse()
+}
+
+// stop ends an attempt that nobody waits for, if it has not ended. mucp cannot be
+// told, and goes on until its own timeout.
+func (a *attempt) stop() {
+	if a.cancel != nil {
+		a.cancel()
+	}
+	if d := a.call.view(a).dialing; d != nil && d.cancel != nil {
+		d.cancel(errOutrun)
+	}
 }
 
 // expire ends the attempt's share.
@@ -217,10 +233,13 @@ func (a *attempt) exchange(
 	}
 	over := wireOf(next)
 	direct := over != ""
-	got := a.room()
+	got := a.room(over)
+	if a.body != nil && (over == overGRPC || over == overMucp && node.Metadata["protocol"] != "") {
+		req = encodedRequest{req, a.body}
+	}
 	got.receive(s.client, over, req, node, rsp)
-	left := s.leftOf(ctx, opts.RequestTimeout)
-	dial := s.dialShare(left, s.nodes.Untried())
+	left := leftOf(ctx, opts.RequestTimeout)
+	dial := dialShare(left, s.nodes.Elsewhere())
 	setTimeouts(&opts, s.attemptTime(left), dial)
 	if !direct {
 		over, dial = s.client.transport, 0 // another wrapper's: nothing is known of its dial
@@ -228,19 +247,23 @@ func (a *attempt) exchange(
 	ctx, d, end := watchDial(s.metadataOf(ctx, i+1, node), over, &opts, dial)
 	a.watch(d)
 	err = next(ctx, node, req, got.target, opts)
-	ev := s.evidence()
+	class := retryfunc.None
 	if err != nil {
+		ev := s.evidence()
 		d.testify(&ev, direct && ctx.Err() == nil)
+		class = s.classify(err, ev)
 	}
 	end()
-	return a.ended(i, ev, d, got, err)
+	return a.ended(i, class, class == retryfunc.NotSent && dialTimedOut(err, d), got, err)
 }
 
-// room is for a reply. A wrapper inside ours may send the request more than once.
-func (a *attempt) room() *reply {
+// room is for a reply from the given wire. A wrapper inside ours may send the
+// request more than once.
+func (a *attempt) room(over transport) *reply {
 	s := a.call
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.wire = over
 	if a.inUse {
 		return new(reply)
 	}
@@ -295,7 +318,7 @@ func (s *call) consider() {
 // reselect asks the client's selector itself; nil: it has nothing better.
 func (s *call) reselect() *registry.Node {
 	node, err := s.selectBy(func(services []*registry.Service) (*registry.Node, error) {
-		return s.nodes.Pick(services, nil)
+		return s.nodes.Pick(services, nil, false)
 	})
 	if err != nil {
 		return nil
@@ -323,8 +346,10 @@ func (a *attempt) begin(ctx context.Context, node *registry.Node) (int, error) {
 	if ctx.Err() != nil {
 		return 0, errCallEnded(ctx)
 	}
-	if err := a.prepare(s.nodes.Services()); err != nil {
-		return 0, err
+	if a.picked == "" { // no strategy was asked
+		if _, err := a.prepare(s.nodes.Services()); err != nil {
+			return 0, err
+		}
 	}
 	s.nodes.MarkTried(node.Address)
 	s.mu.Lock()
@@ -342,12 +367,8 @@ func (a *attempt) begin(ctx context.Context, node *registry.Node) (int, error) {
 
 // ended enters how the exchange ended, and moves the reply into place if the
 // caller is still there to read it.
-func (a *attempt) ended(i int, ev retryfunc.Evidence, d *dialing, got *reply, err error) error {
+func (a *attempt) ended(i int, class retryfunc.Class, dialTimedOut bool, got *reply, err error) error {
 	s := a.call
-	class := retryfunc.None
-	if err != nil {
-		class = s.classify(err, ev)
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := &s.attempts[i]
@@ -357,12 +378,13 @@ func (a *attempt) ended(i int, ev retryfunc.Evidence, d *dialing, got *reply, er
 	if s.over || e.ended {
 		return cmp.Or(err, errOutrun)
 	}
-	a.dialTimedOut = class == retryfunc.NotSent && dialTimedOut(err, d)
+	a.dialTimedOut = dialTimedOut
 	e.end(class)
-	s.report(e, eventOf(class, err, a.dialTimedOut))
 	if err != nil {
+		s.report(e, eventOf(class, err, dialTimedOut))
 		return err
 	}
+	s.report(e, breaker.Success)
 	if s.replied != nil && s.replied != a {
 		return errOutrun
 	}
@@ -428,7 +450,7 @@ func (s *call) report(e *entry, event breaker.Event) {
 
 // patience is how long an attempt must have waited to speak against its node.
 func (s *call) patience() time.Duration {
-	if known := s.endpoint.latency.quantile(time.Now(), usual); known > 0 {
+	if known := s.endpoint.latency.usual(); known > 0 {
 		return known
 	}
 	return untold

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go-micro.dev/v4/client"
+	frame "go-micro.dev/v4/codec/bytes"
 	merrors "go-micro.dev/v4/errors"
 
 	"github.com/oncemore-dev/oncemore/breaker"
@@ -39,8 +40,11 @@ type call struct {
 	look     time.Duration // of the search for another instance
 	until    time.Time     // when it is given up
 
-	first   attempt
-	running int           // attempts that run beside the loop
+	first      attempt
+	beside     []*attempt // those that were made beside the loop
+	besideRoom [1]*attempt
+
+	running int           // how many of them have not ended
 	latest  *attempt      // the one begun last, while it runs
 	wake    chan struct{} // an attempt has ended
 	failed  error         // of the last attempt that failed
@@ -53,13 +57,15 @@ type call struct {
 // attempt may outlive the call: go-micro returns when a context ends, and never
 // waits.
 type shared struct {
-	mu       sync.Mutex
-	over     bool // no attempt may be sent any more, and no reply delivered
-	traits   callTraits
-	attempts []entry // the story
-	room     [DefaultAttempts]entry
-	replied  *attempt   // whose reply is in the caller's response
-	ended    []*attempt // attempts that ended and were not looked at
+	mu        sync.Mutex
+	wire      transport // the client's own, in which attempts end; empty: not known
+	over      bool      // no attempt may be sent any more, and no reply delivered
+	traits    callTraits
+	attempts  []entry // the story
+	room      [DefaultAttempts]entry
+	replied   *attempt   // whose reply is in the caller's response
+	ended     []*attempt // attempts that ended and were not looked at
+	endedRoom [1]*attempt
 }
 
 // open reads what the caller asked for, and gives the call its end.
@@ -164,14 +170,29 @@ func (s *call) runBeside(a *attempt, share time.Duration) {
 		s.wake = make(chan struct{}, 1)
 	}
 	if share > 0 {
-		a.timer = time.AfterFunc(share, a.expire)
+		s.client.shares.add(a, time.Now().Add(share))
 	}
 	ctx := s.ctx
 	if s.overrides.attemptTimeout > 0 || s.running > 0 {
-		ctx, a.cancel = context.WithCancel(s.ctx) //nolint:gosec // called by cut or close
+		ctx, a.cancel = context.WithCancel(s.ctx) //nolint:gosec // called by stop
 	}
+	if s.running > 0 {
+		a.body = s.encode()
+	}
+	if s.beside == nil {
+		s.beside = s.besideRoom[:0]
+	}
+	s.beside = append(s.beside, a)
 	s.running++
 	go a.sendBeside(ctx)
+}
+
+// encode encodes the request for an attempt that may outlive the call.
+func (s *call) encode() *frame.Frame {
+	s.mu.Lock()
+	wire := s.wire
+	s.mu.Unlock()
+	return s.client.encode(wire, s.req)
 }
 
 // await returns the next attempt that ended, the latest one if it has had its
@@ -204,12 +225,9 @@ func (s *call) takeEnded() *attempt {
 		return nil
 	}
 	a := s.ended[0]
-	s.ended = s.ended[1:]
+	s.ended = slices.Delete(s.ended, 0, 1)
 	s.running--
 	a.done = true
-	if a.timer != nil {
-		a.timer.Stop()
-	}
 	if s.latest == a {
 		s.latest = nil
 	}
@@ -240,11 +258,10 @@ func (s *call) overdue(a *attempt) (next bool) {
 	if perr != nil || !d.Retry {
 		return false
 	}
-	s.countAttempt(shown, false, false)
+	s.countAttempt(i, shown, false)
 	if s.admit(&d, false); !d.Retry {
 		return false
 	}
-	s.markJudged(i)
 	d.Delay, d.Reason = 0, retryfunc.ReasonOverdue
 	if s.overrides.attemptTimeout > 0 {
 		d.Reason = retryfunc.ReasonGranted
@@ -257,15 +274,13 @@ func (s *call) overdue(a *attempt) (next bool) {
 // cut ends an attempt at the timeout that the user has set.
 func (s *call) cut(a *attempt, i int, err error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	e := &s.attempts[i]
 	e.end(retryfunc.Timeout)
 	s.report(e, breaker.Timeout)
-	s.failed = err
 	a.abandoned = true
-	if a.cancel != nil {
-		a.cancel()
-	}
+	s.mu.Unlock()
+	s.failed = err
+	a.stop()
 }
 
 // judge decides about an attempt that failed: whether the next may begin, or the
@@ -280,17 +295,18 @@ func (s *call) judge(a *attempt) (next, final bool) {
 	}
 	s.failed = a.err
 	i, shown := s.shown(a)
-	counted := s.markJudged(i)
-	if s.latest != nil && !s.latest.overdue && shown.Class != retryfunc.Application {
-		s.enter(i, retryfunc.Decision{Attempt: shown, Reason: retryfunc.ReasonRunning, Err: a.err})
-		return false, false // the attempt beside it may be answered yet
-	}
 	d, perr := s.explain(shown, a.err)
 	if perr != nil {
 		s.failed, d.Retry = perr, false
 	}
+	answered := shown.Class == retryfunc.Application && !d.Retry
+	if s.latest != nil && !s.latest.overdue && !answered {
+		d.Retry, d.Reason, d.Delay = false, retryfunc.ReasonRunning, 0
+		s.enter(i, d)
+		return false, false // the attempt beside it may be answered yet
+	}
 	if d.Retry {
-		s.admit(&d, !counted && s.countAttempt(shown, s.triedBefore(i), !v.dialTimedOut))
+		s.admit(&d, s.countAttempt(i, shown, !v.dialTimedOut))
 	}
 	s.enter(i, d)
 	switch {
@@ -299,7 +315,7 @@ func (s *call) judge(a *attempt) (next, final bool) {
 	case shown.Class == retryfunc.NotSent && d.Reason == retryfunc.ReasonAttempts:
 		return s.lookAgain(a.err)
 	default:
-		return false, s.running == 0 || shown.Class == retryfunc.Application
+		return false, answered || s.running == 0
 	}
 }
 
@@ -366,13 +382,16 @@ func (s *call) lookAgain(err error) (next, final bool) {
 }
 
 // close ends what the call has begun: no attempt is sent from here on, and no
-// reply delivered.
+// reply delivered. Attempts that were outrun end where the transport can end them.
 func (s *call) close() {
 	s.mu.Lock()
 	s.over = true
 	s.mu.Unlock()
-	if s.latest != nil && s.latest.timer != nil {
-		s.latest.timer.Stop()
+	for _, a := range s.beside {
+		if !a.done {
+			s.client.shares.remove(a)
+		}
+		a.stop()
 	}
 	if s.cancel != nil {
 		s.cancel()

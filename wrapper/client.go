@@ -43,6 +43,7 @@ type retryClient struct {
 	described retryfunc.Rule // what descriptions and verbs say of an endpoint
 	endpoints endpoints
 	requests  requestIDs
+	shares    shares
 }
 
 func newRetryClient(inner client.Client, o ClientOptions) *retryClient {

@@ -286,20 +286,14 @@ func (s *call) enter(i int, d retryfunc.Decision) {
 	}
 }
 
-// markJudged notes that an attempt was counted, and tells whether it was before.
-func (s *call) markJudged(i int) (before bool) {
+// markCounted notes that an attempt was counted, and tells whether it was before,
+// and whether it went where another had been.
+func (s *call) markCounted(i int) (before, again bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := &s.attempts[i]
-	before, e.judged = e.judged, true
-	return before
-}
-
-// triedBefore tells whether an attempt went where another had been.
-func (s *call) triedBefore(i int) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.attempts[i].again
+	before, e.counted = e.counted, true
+	return before, e.again
 }
 
 // enterAbsence ends the story of a call that was sent nowhere.
@@ -311,7 +305,7 @@ func (s *call) enterAbsence(err error) {
 		return
 	}
 	s.attempts = append(s.attempts, entry{
-		Attempt: Attempt{Number: 1, Class: retryfunc.NoNode, Duration: time.Since(s.began)}, began: s.began, ended: true, judged: true,
+		Attempt: Attempt{Number: 1, Class: retryfunc.NoNode, Duration: time.Since(s.began)}, began: s.began, ended: true, counted: true,
 	})
 	s.mu.Unlock()
 	s.enter(0, retryfunc.Decision{

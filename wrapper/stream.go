@@ -39,7 +39,7 @@ func (s *call) opened() client.Stream {
 // apply to streams.
 func (a *attempt) applyToStream(o *client.CallOptions) {
 	s := a.call
-	dial := s.dialShare(s.left(), !a.last)
+	dial := dialShare(s.left(), !a.last)
 	if o.DialTimeout <= 0 || o.DialTimeout > dial {
 		o.DialTimeout = dial
 	}
@@ -105,9 +105,9 @@ func (a *attempt) watchOpening(ctx context.Context) (context.Context, func(faile
 		return ctx, func(bool) {}
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	d := &dialing{over: overGRPC}
+	d := &dialing{over: overGRPC, cancel: cancel}
 	a.watch(d)
-	timer := time.AfterFunc(s.dialShare(s.left(), !a.last), func() { d.expire(cancel) })
+	timer := time.AfterFunc(dialShare(s.left(), !a.last), d.expire)
 	return ctx, func(failed bool) {
 		timer.Stop()
 		if failed {

@@ -162,6 +162,53 @@ func (s *call) resolveTraits(services []*registry.Service) bool {
 	return true
 }
 
+// announceOneStore tells whether every node announces the same dedupe store.
+// One that announces none, as an instance not yet updated does, is enough for
+// no: the next attempt may go there.
+func announceOneStore(services []*registry.Service) bool {
+	var store string
+	for _, service := range services {
+		for _, node := range service.Nodes {
+			id := node.Metadata[MetadataStore]
+			if id == "" || store != "" && store != id {
+				return false
+			}
+			store = id
+		}
+	}
+	return store != ""
+}
+
+// announcedSafety is the weakest safety that any version of the service
+// announces for endpoint: the call may reach any of them.
+func announcedSafety(services []*registry.Service, endpoint string) retryfunc.Safety {
+	weakest := retryfunc.SafetySafe
+	for _, service := range services {
+		weakest = min(weakest, safetyIn(service.Endpoints, endpoint))
+		if weakest == retryfunc.SafetyUnknown {
+			return weakest
+		}
+	}
+	if len(services) == 0 {
+		return retryfunc.SafetyUnknown
+	}
+	return weakest
+}
+
+func safetyIn(endpoints []*registry.Endpoint, name string) retryfunc.Safety {
+	for _, endpoint := range endpoints {
+		if endpoint.Name != name {
+			continue
+		}
+		safety, err := retryfunc.ParseSafety(endpoint.Metadata[retryfunc.MetadataSafety])
+		if err != nil {
+			return retryfunc.SafetyUnknown
+		}
+		return safety
+	}
+	return retryfunc.SafetyUnknown
+}
+
 // carriedKey is the key that the call carries, or "". The call must be locked.
 func (s *call) carriedKey() string {
 	if !s.carriesKey() {
@@ -182,9 +229,13 @@ func (s *call) endKey(err error) {
 	if s.traits.done == nil {
 		return
 	}
+	if err == nil {
+		s.traits.done(false)
+		return
+	}
 	answered := len(s.attempts) > 0 && s.attempts[len(s.attempts)-1].Class == retryfunc.Application
 	mark, _ := retryfunc.ParseMark(err)
-	s.traits.done(err != nil && (!answered || mark.Kind == retryfunc.MarkUnknown))
+	s.traits.done(!answered || mark.Kind == retryfunc.MarkUnknown)
 }
 
 // ask runs a function of the user's, which is for the caller's goroutine to wait
@@ -198,8 +249,12 @@ func (s *call) ask(quick bool, f func()) error {
 	return within(s.ctx, f)
 }
 
-// within runs f and waits for it as long as ctx lasts. What f panics with is
-// raised in the goroutine of the caller, who may recover from it.
+// lastMoment is how long a function that is running when the call's time ends may
+// take to return: one that is quick is always waited for.
+const lastMoment = 25 * time.Millisecond
+
+// within runs f and waits for it as long as ctx lasts, and a moment longer. What f
+// panics with is raised in the goroutine of the caller, who may recover from it.
 func within(ctx context.Context, f func()) error {
 	done := make(chan any, 1)
 	go func() {
@@ -214,15 +269,22 @@ func within(ctx context.Context, f func()) error {
 		f()
 		returned = true
 	}()
+	var end any
 	select {
-	case end := <-done:
-		if p, ok := end.(raised); ok {
-			panic(p.value) //nolint:forbidigo // it is the user's own
-		}
-		return nil
+	case end = <-done:
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		timer := time.NewTimer(lastMoment)
+		defer timer.Stop()
+		select {
+		case end = <-done:
+		case <-timer.C:
+			return context.Cause(ctx)
+		}
 	}
+	if p, ok := end.(raised); ok {
+		panic(p.value) //nolint:forbidigo // it is the user's own
+	}
+	return nil
 }
 
 // raised is what a function panicked with.

@@ -124,11 +124,12 @@ func (c *retryClient) requestID(node *registry.Node) string {
 // dialing is what this side of the wire sees of one attempt: whether anything
 // was sent, and whether the peer answered. The zero value has seen nothing.
 type dialing struct {
-	over  transport
-	asked atomic.Bool // the client has looked for a connection, and will say when it has one
-	late  atomic.Bool // it was given up for having taken too long
-	state atomic.Uint32
-	grpc  grpcAnswer
+	over   transport
+	asked  atomic.Bool             // the client has looked for a connection, and will say when it has one
+	late   atomic.Bool             // it was given up for having taken too long
+	cancel context.CancelCauseFunc // of the attempt
+	state  atomic.Uint32
+	grpc   grpcAnswer
 }
 
 // The states of a dial.
@@ -154,10 +155,10 @@ func (d *dialing) giveUp() bool {
 }
 
 // expire ends an attempt whose dial has taken too long.
-func (d *dialing) expire(cancel context.CancelCauseFunc) {
+func (d *dialing) expire() {
 	if d.giveUp() {
 		d.late.Store(true)
-		cancel(errDialTimeout)
+		d.cancel(errDialTimeout)
 	}
 }
 
@@ -204,14 +205,14 @@ func watchDial(
 			},
 		})
 	}
+	ctx, d.cancel = context.WithCancelCause(ctx)
 	if limit <= 0 {
-		return ctx, d, func() {}
+		return ctx, d, func() { d.cancel(context.Canceled) }
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	timer := time.AfterFunc(limit, func() { d.expire(cancel) })
+	timer := time.AfterFunc(limit, d.expire)
 	return ctx, d, func() {
 		timer.Stop()
-		cancel(context.Canceled)
+		d.cancel(context.Canceled)
 	}
 }
 
