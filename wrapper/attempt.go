@@ -114,6 +114,10 @@ func (a *attempt) send(ctx context.Context) (err error) {
 // slice that it does not own.
 func (a *attempt) apply(o *client.CallOptions) {
 	s := a.call
+	if t := targetOf(o); t != nil { // a wrapper of ours, inside of this one
+		t.errs = append(t.errs, ErrWrappedTwice)
+		return
+	}
 	o.Retries, o.Retry, o.Backoff = s.client.transport.oneAttempt(), neverRetry, noBackoff
 	if s.streaming {
 		a.applyToStream(o)

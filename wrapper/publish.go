@@ -16,6 +16,9 @@ import (
 // fresh one, by which a redelivery is known. It never carries the key of the
 // call in whose context it is published.
 func (c *retryClient) Publish(ctx context.Context, msg client.Message, opts ...client.PublishOption) error {
+	if c.twice {
+		return asOwn(ErrWrappedTwice)
+	}
 	taken, err := c.messageKey(ctx, msg)
 	if err != nil {
 		return c.transport.timedOut(err)
