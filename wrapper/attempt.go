@@ -186,7 +186,7 @@ func (a *attempt) prepare(services []*registry.Service) (retriable bool, err err
 // wrap is the attempt's call wrapper, the one nearest to the wire.
 func (a *attempt) wrap(next client.CallFunc) client.CallFunc {
 	return func(ctx context.Context, node *registry.Node, req client.Request, rsp any, opts client.CallOptions) error {
-		return a.exchange(next, ctx, node, req, rsp, opts)
+		return a.exchange(ctx, next, node, req, rsp, opts)
 	}
 }
 
@@ -223,7 +223,7 @@ func (a *attempt) expire() {
 
 // exchange sends the request to a node and receives the answer.
 func (a *attempt) exchange(
-	next client.CallFunc, ctx context.Context, node *registry.Node, req client.Request, rsp any, opts client.CallOptions,
+	ctx context.Context, next client.CallFunc, node *registry.Node, req client.Request, rsp any, opts client.CallOptions,
 ) error {
 	s := a.call
 	node = a.place(node, opts.Address)

@@ -61,7 +61,8 @@ type shared struct {
 	wire      transport // the client's own, in which attempts end; empty: not known
 	over      bool      // no attempt may be sent any more, and no reply delivered
 	traits    callTraits
-	attempts  []entry // the story
+	released  time.Time // of which a server has told, see retryfunc.Mark
+	attempts  []entry   // the story
 	room      [DefaultAttempts]entry
 	replied   *attempt   // whose reply is in the caller's response
 	ended     []*attempt // attempts that ended and were not looked at
@@ -174,7 +175,7 @@ func (s *call) runBeside(a *attempt, share time.Duration) {
 	}
 	ctx := s.ctx
 	if s.overrides.attemptTimeout > 0 || s.running > 0 {
-		ctx, a.cancel = context.WithCancel(s.ctx) //nolint:gosec // called by stop
+		ctx, a.cancel = context.WithCancel(s.ctx)
 	}
 	if s.running > 0 {
 		a.body = s.encode()
@@ -283,8 +284,8 @@ func (s *call) cut(a *attempt, i int, err error) {
 	a.stop()
 }
 
-// judge decides about an attempt that failed: whether the next may begin, or the
-// call is over with s.failed for its error.
+// judge looks at an attempt that failed, and tells whether the next may begin, or
+// the call is over with s.failed for its error.
 func (s *call) judge(a *attempt) (next, final bool) {
 	if a.abandoned || errors.Is(a.err, errOutrun) {
 		return false, s.running == 0
@@ -293,6 +294,23 @@ func (s *call) judge(a *attempt) (next, final bool) {
 	if !v.entered && (v.nothingNew || s.classify(a.err, s.evidence()) == retryfunc.NoNode) {
 		return s.lookAgain(a.err)
 	}
+	s.learnRelease(a.err)
+	d := s.decide(a, !v.dialTimedOut)
+	switch {
+	case d.Retry:
+		return s.pause(d.Delay)
+	case d.Attempt.Class == retryfunc.NotSent && d.Reason == retryfunc.ReasonAttempts:
+		return s.lookAgain(a.err)
+	default:
+		answered := d.Attempt.Class == retryfunc.Application && d.Reason != retryfunc.ReasonRunning
+		return false, answered || s.running == 0
+	}
+}
+
+// decide asks the policy about an attempt that failed, and holds its yes against
+// the limits. Where another attempt may yet be answered, a failure begins nothing;
+// only an answer ends the call.
+func (s *call) decide(a *attempt, refused bool) retryfunc.Decision {
 	s.failed = a.err
 	i, shown := s.shown(a)
 	d, perr := s.explain(shown, a.err)
@@ -302,20 +320,25 @@ func (s *call) judge(a *attempt) (next, final bool) {
 	answered := shown.Class == retryfunc.Application && !d.Retry
 	if s.latest != nil && !s.latest.overdue && !answered {
 		d.Retry, d.Reason, d.Delay = false, retryfunc.ReasonRunning, 0
-		s.enter(i, d)
-		return false, false // the attempt beside it may be answered yet
 	}
 	if d.Retry {
-		s.admit(&d, s.countAttempt(i, shown, !v.dialTimedOut))
+		s.admit(&d, s.countAttempt(i, shown, refused))
 	}
 	s.enter(i, d)
-	switch {
-	case d.Retry:
-		return s.pause(d.Delay)
-	case shown.Class == retryfunc.NotSent && d.Reason == retryfunc.ReasonAttempts:
-		return s.lookAgain(a.err)
-	default:
-		return false, answered || s.running == 0
+	return d
+}
+
+// learnRelease keeps what the refusal of a late attempt tells, for the next one to
+// say that it knows.
+func (s *call) learnRelease(err error) {
+	mark, ok := retryfunc.ParseMark(err)
+	if !ok || mark.Service != s.req.Service() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if mark.Released.After(s.released) {
+		s.released = mark.Released
 	}
 }
 

@@ -38,6 +38,14 @@
 // takes three seconds does not hold a call of a tenth of one, and runs on beside
 // it. What such a function panics with is raised in the caller's goroutine.
 //
+// # Servers
+//
+// WrapServer makes a server execute each keyed call once, as far as the store of an
+// idempotency.Guard reaches, and refuses to start it if an option names an endpoint
+// that nobody registered. NewHandlerWrapper and NewSubscriberWrapper are its parts, for
+// those who install them themselves. Messages are for a subscriber to opt in: see
+// Subscriber.
+//
 // # Transports
 //
 // On mucp the timeout header that the server sees is the attempt's timeout plus

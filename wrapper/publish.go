@@ -21,6 +21,7 @@ func (c *retryClient) Publish(ctx context.Context, msg client.Message, opts ...c
 	if err != nil {
 		return asOwn(err)
 	}
+	c.warnUnordered(ctx, key)
 	err = c.Client.Publish(withMessageKey(ctx, key), msg, opts...)
 	done(err != nil)
 	return err
@@ -30,8 +31,8 @@ func (c *retryClient) Publish(ctx context.Context, msg client.Message, opts ...c
 // which has none: whoever subscribes may consume it.
 const topicService = "topic"
 
-// withMessageKey puts the key in the place of any other call's. For whom it was minted is left out, because a
-// subscriber knows its own name and not which of them was meant.
+// withMessageKey puts the key in the place of any other call's, with the topic it was
+// minted for: a subscriber must know it from one that the publisher inherited.
 func withMessageKey(ctx context.Context, key idempotency.Key) context.Context {
 	md, ok := metadata.FromContext(ctx)
 	if !ok {
@@ -39,5 +40,6 @@ func withMessageKey(ctx context.Context, key idempotency.Key) context.Context {
 	}
 	clearOwn(md)
 	putKey(md, key)
+	md[idempotency.HeaderFor] = key.For
 	return metadata.NewContext(ctx, md)
 }

@@ -148,15 +148,21 @@ func (s *call) end(err error) error {
 	if err == nil {
 		s.blameInternal()
 	}
-	s.endKey(err)
+	done, answered := s.traits.done, s.isAnswered()
 	asked, _ := s.ctx.Value(reportKey{}).(*Report)
 	told := s.overrides.report
-	if asked == nil && told == nil && len(s.client.ends) == 0 {
-		s.mu.Unlock()
+	silent := asked == nil && told == nil && len(s.client.ends) == 0
+	var report Report
+	if !silent {
+		report = s.tell(err)
+	}
+	s.mu.Unlock()
+	if done != nil {
+		s.endKey(done, answered, err)
+	}
+	if silent {
 		return err
 	}
-	report := s.tell(err)
-	s.mu.Unlock()
 	for _, to := range [...]*Report{asked, told} {
 		if to != nil {
 			*to = report

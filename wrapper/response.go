@@ -73,13 +73,6 @@ func (r *reply) deliver() error {
 	return nil
 }
 
-// isolable tells whether rsp can be decoded apart and moved into place later:
-// it must be a pointer to something.
-func isolable(rsp any) bool {
-	v := reflect.ValueOf(rsp)
-	return v.Kind() == reflect.Pointer && !v.IsNil()
-}
-
 // frameDecoder is how go-micro's own client would decode what it has received
 // into rsp, where one of its own codecs does; else nil.
 func (c *retryClient) frameDecoder(contentType string, rsp any) func([]byte, any) error {

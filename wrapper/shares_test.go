@@ -11,21 +11,22 @@ func TestSharesEndInTheirOrder(t *testing.T) {
 		var s shares
 		c := &call{wake: make(chan struct{}, 1)}
 		start := time.Now()
-		durations := []time.Duration{300, 100, 200, 100, 500}
+		const ms = time.Millisecond
+		durations := []time.Duration{300 * ms, 100 * ms, 200 * ms, 100 * ms, 500 * ms}
 		attempts := make([]*attempt, len(durations))
 		for i, d := range durations {
 			attempts[i] = &attempt{call: c}
-			s.add(attempts[i], start.Add(d*time.Millisecond))
+			s.add(attempts[i], start.Add(d))
 		}
 		s.remove(attempts[2])
 		s.remove(attempts[2]) // it may end and be closed
-		for _, step := range []time.Duration{50, 150, 250, 350, 600} {
-			time.Sleep(time.Until(start.Add(step * time.Millisecond)))
+		for _, step := range []time.Duration{50 * ms, 150 * ms, 250 * ms, 350 * ms, 600 * ms} {
+			time.Sleep(time.Until(start.Add(step)))
 			synctest.Wait()
 			for i, a := range attempts {
 				want := i != 2 && durations[i] <= step
 				if got := a.expired.Load(); got != want {
-					t.Errorf("after %dms the share of %dms has ended: %t, want %t", step, durations[i], got, want)
+					t.Errorf("after %v the share of %v has ended: %t, want %t", step, durations[i], got, want)
 				}
 			}
 		}

@@ -2,6 +2,7 @@ package wrapper
 
 import (
 	"context"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -130,6 +131,7 @@ func (s *call) takeKeyFrom(ctx context.Context) error {
 		fingerprint = func() (idempotency.Fingerprint, error) { return idempotency.FingerprintOf(s.req.Body()) }
 	}
 	key, done, err := idempotency.CallKey(ctx, s.req.Service(), s.req.Endpoint(), fingerprint, s.client.generate)
+	s.client.warnUnordered(ctx, key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.traits.key, s.traits.done, s.traits.keyTaken, s.traits.minted = key, done, true, minted
@@ -220,22 +222,37 @@ func (s *call) carriedKey() string {
 // carriesKey tells whether attempts are sent with the key. The call must be
 // locked.
 func (s *call) carriesKey() bool {
-	return s.traits.keyTaken && !(s.traits.resolved && s.traits.safety == retryfunc.SafetySafe)
+	return s.traits.keyTaken && (!s.traits.resolved || s.traits.safety != retryfunc.SafetySafe)
 }
 
-// endKey tells the key whether the callee's answer is known: if it is not, the
-// same call may be made again under the same key. The call must be locked.
-func (s *call) endKey(err error) {
-	if s.traits.done == nil {
-		return
+// isAnswered tells whether the call ended with an answer. The call must be locked.
+func (s *call) isAnswered() bool {
+	return len(s.attempts) > 0 && s.attempts[len(s.attempts)-1].Class == retryfunc.Application
+}
+
+// endKey tells the key whether the callee has a record of the call: if that is not
+// known, the same call may be made again under the same key.
+func (s *call) endKey(done func(ambiguous bool), answered bool, err error) {
+	mismatch := err != nil && isMismatch(err)
+	done(err != nil && (!answered || mismatch || isUnrecorded(err)))
+	if mismatch && s.overrides.key == "" {
+		idempotency.OutOfOrder(s.ctx, s.req.Service(), s.req.Endpoint())
 	}
-	if err == nil {
-		s.traits.done(false)
-		return
+}
+
+// isUnrecorded tells whether an answer settles nothing for the server that gave it, so
+// that it keeps no record of it: see idempotency.WithErrorPolicy. One that passes on
+// what its own callee said keeps none of that either.
+func isUnrecorded(err error) bool {
+	if _, marked := retryfunc.ParseMark(err); marked {
+		return true
 	}
-	answered := len(s.attempts) > 0 && s.attempts[len(s.attempts)-1].Class == retryfunc.Application
-	mark, _ := retryfunc.ParseMark(err)
-	s.traits.done(!answered || mark.Kind == retryfunc.MarkUnknown)
+	switch (wireErrors{}).micro(err).Code {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		return true
+	default:
+		return false
+	}
 }
 
 // ask runs a function of the user's, which is for the caller's goroutine to wait

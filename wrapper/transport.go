@@ -308,7 +308,7 @@ func (s sendingCredentials) GetRequestMetadata(ctx context.Context, uri ...strin
 		return nil, status.Error(codes.Unavailable, errDialTimeout.Error())
 	}
 	if s.theirs == nil {
-		return nil, nil
+		return map[string]string{}, nil
 	}
 	return s.theirs.GetRequestMetadata(ctx, uri...)
 }

@@ -3,8 +3,8 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"encoding/hex"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -15,74 +15,90 @@ import (
 // statement is one SQL text, prepared where that saves round trips.
 type statement struct {
 	text     string
+	parts    []string // what is around the parameters
 	prepared *sql.Stmt
 }
 
 // statements are all that the store says about rows. Parameters are ?, the
 // database's clock is {now}, what makes an INSERT of a key that is there
-// change nothing is {onconflict}, and what locks a row {forupdate}.
+// change nothing is {onconflict}, and what locks a row {forupdate}. Tables are
+// called as in [naming].
 type statements struct {
-	look, hold, insert, replace, renew, complete, release, forget, expired, sweep statement
+	look, hold, insert, replace, renew, complete, release, forget, sweep statement
+	expired, show, touch, resolve, remove                                statement
 }
 
-func (s *statements) all() []*statement {
+// frequent are those that are worth being prepared.
+func (s *statements) frequent() []*statement {
 	return []*statement{
-		&s.look, &s.hold, &s.insert, &s.replace, &s.renew, &s.complete, &s.release, &s.forget, &s.expired, &s.sweep,
+		&s.look, &s.hold, &s.insert, &s.replace, &s.renew, &s.complete, &s.release, &s.forget, &s.sweep,
 	}
 }
 
-func newStatements(d dialect) *statements {
+func (s *statements) rare() []*statement {
+	return []*statement{&s.expired, &s.show, &s.touch, &s.resolve, &s.remove}
+}
+
+func newStatements(d dialect, n naming) *statements {
 	const look = `SELECT state, owner, fence, taken_over, attempt, fingerprint,
-		lease_until, expires_at, record, {now} FROM oncemore_record WHERE store_key = ?`
+		lease_until, expires_at, record, {now} FROM {record} WHERE store_key = ?`
 	s := &statements{
 		look: statement{text: look},
 		hold: statement{text: look + " {forupdate}"},
-		insert: statement{text: `INSERT INTO oncemore_record
-			(store_key, state, owner, fence, taken_over, attempt, fingerprint, lease_until, expires_at, sweep_at)
-			VALUES (?, ?, ?, 1, 0, ?, ?, {now} + ?, {now} + ?, {now} + ?) {onconflict}`},
+		insert: statement{text: `INSERT INTO {record}
+			(store_key, state, owner, fence, taken_over, attempt, fingerprint, lease_until, expires_at, sweep_at,
+			service, endpoint, caller, call_key, instance, claimed_at)
+			VALUES (?, ?, ?, 1, 0, ?, ?, {now} + ?, {now} + ?, {now} + ?, ?, ?, ?, ?, ?, {now}) {onconflict}`},
 		// The row must still be the one that was looked at.
-		replace: statement{text: `UPDATE oncemore_record
+		replace: statement{text: `UPDATE {record}
 			SET state = 1, owner = ?, fence = ?, taken_over = ?, attempt = ?, fingerprint = ?,
-				lease_until = {now} + ?, expires_at = {now} + ?, sweep_at = {now} + ?, record = NULL
+				lease_until = {now} + ?, expires_at = {now} + ?, sweep_at = {now} + ?, record = NULL,
+				service = ?, endpoint = ?, caller = ?, call_key = ?, instance = ?, claimed_at = {now}, ended_at = 0
 			WHERE store_key = ? AND state = ? AND owner = ? AND fence = ? AND lease_until = ? AND expires_at = ?`},
-		renew: statement{text: `UPDATE oncemore_record SET lease_until = {now} + ?, expires_at = {now} + ?
+		renew: statement{text: `UPDATE {record} SET lease_until = {now} + ?, expires_at = {now} + ?
 			WHERE store_key = ? AND owner = ? AND state = 1`},
-		complete: statement{text: `UPDATE oncemore_record SET state = 2, record = ?, expires_at = {now} + ?
+		complete: statement{text: `UPDATE {record} SET state = 2, record = ?, expires_at = {now} + ?, ended_at = {now}
 			WHERE store_key = ? AND owner = ? AND state = 1`},
-		release: statement{text: `UPDATE oncemore_record SET state = 3, expires_at = {now} + ?
+		release: statement{text: `UPDATE {record} SET state = 3, expires_at = {now} + ?, ended_at = {now}
 			WHERE store_key = ? AND owner = ? AND state = 1`},
-		forget: statement{text: `DELETE FROM oncemore_record WHERE store_key = ? AND owner = ? AND state = 1`},
-		expired: statement{text: `SELECT store_key FROM oncemore_record WHERE sweep_at <= {now} AND expires_at <= {now}
+		forget: statement{text: `DELETE FROM {record} WHERE store_key = ? AND owner = ? AND state = 1`},
+		expired: statement{text: `SELECT store_key FROM {record} WHERE sweep_at <= {now} AND expires_at <= {now}
 			ORDER BY sweep_at, store_key LIMIT ` + strconv.Itoa(sweepBatch)},
-		sweep: statement{text: `DELETE FROM oncemore_record WHERE store_key = ? AND expires_at <= {now}`},
+		show: statement{text: "SELECT " + entryColumns + ", record FROM {record} WHERE store_key = ?"},
+		// Waits for a transaction that has the row, on every database.
+		touch: statement{text: `UPDATE {record} SET attempt = attempt WHERE store_key = ?`},
+		resolve: statement{text: `UPDATE {record} SET state = ?, owner = ?, record = ?, expires_at = {now} + ?,
+			sweep_at = {now} + ?, ended_at = {now} WHERE store_key = ? AND state = ? AND owner = ? AND fence = ?`},
+		remove: statement{text: `DELETE FROM {record} WHERE store_key = ? AND state = ? AND owner = ? AND fence = ?`},
+		sweep:  statement{text: `DELETE FROM {record} WHERE store_key = ? AND expires_at <= {now}`},
 	}
-	for _, st := range s.all() {
-		st.text = d.rewrite(st.text)
+	for _, st := range append(s.frequent(), s.rare()...) {
+		st.spell(d, n)
 	}
 	return s
 }
 
-// numbered gives the parameters of a text numbers, as PostgreSQL wants them.
-func numbered(text string) string {
+// spell puts the statement into the database's own words.
+func (s *statement) spell(d dialect, n naming) {
 	var b strings.Builder
-	n := 0
-	for part := range strings.SplitSeq(text, "?") {
-		if n > 0 {
-			b.WriteString("$" + strconv.Itoa(n))
+	for part := range strings.SplitSeq(s.text, "?") {
+		if len(s.parts) > 0 {
+			b.WriteString(d.parameter(len(s.parts)))
 		}
+		part = n.expand.Replace(d.rewrite(part))
+		s.parts = append(s.parts, part)
 		b.WriteString(part)
-		n++
 	}
-	return b.String()
+	s.text = b.String()
 }
 
 // prepare has each connection prepare a statement once. PostgreSQL's drivers do
 // so themselves, in the way that suits what lies between them and the server.
 func (s *statements) prepare(ctx context.Context, db *sql.DB) error {
-	for _, st := range s.all() {
+	for _, st := range s.frequent() {
 		var err error
 		if st.prepared, err = db.PrepareContext(ctx, st.text); err != nil {
-			return errors.Join(fmt.Errorf("sqlstore: prepare: %w", err), s.close())
+			return errors.Join(err, s.close())
 		}
 	}
 	return nil
@@ -90,7 +106,7 @@ func (s *statements) prepare(ctx context.Context, db *sql.DB) error {
 
 func (s *statements) close() error {
 	var errs []error
-	for _, st := range s.all() {
+	for _, st := range s.frequent() {
 		if st.prepared != nil {
 			errs = append(errs, st.prepared.Close())
 			st.prepared = nil
@@ -99,12 +115,33 @@ func (s *statements) close() error {
 	return errors.Join(errs...)
 }
 
+// written returns a statement of PostgreSQL with its parameters, which are numbers
+// and bytes, written out.
+func (t table) written(s *statement, args ...any) string {
+	var b strings.Builder
+	for i, part := range s.parts {
+		if i > 0 {
+			switch arg := args[i-1].(type) {
+			case int64:
+				b.WriteString(strconv.FormatInt(arg, 10))
+			case []byte:
+				b.WriteString("pg_catalog.decode('")
+				b.WriteString(hex.EncodeToString(arg))
+				b.WriteString("', 'hex')")
+			}
+		}
+		b.WriteString(part)
+	}
+	return b.String()
+}
+
 // table is where statements are executed: in a transaction, or, without one,
 // each in its own.
 type table struct {
 	*statements
-	db *sql.DB
-	tx *sql.Tx
+	tables *tables
+	db     *sql.DB
+	tx     *sql.Tx
 }
 
 func (t table) exec(ctx context.Context, s *statement, args ...any) (changed bool, err error) {
@@ -209,8 +246,10 @@ var errHot = errors.New("sqlstore: the key changed again and again while it was 
 
 // add inserts a row for the claim; false says that the key has one.
 func (t table) add(ctx context.Context, c *idempotency.Claim, as state, lease, kept time.Duration) (bool, error) {
+	s := t.tables.show(c)
 	added, err := t.exec(ctx, &t.insert, c.Key[:], int64(as), c.Owner[:], c.Attempt, c.Fingerprint[:],
-		lease.Microseconds(), kept.Microseconds(), kept.Microseconds())
+		lease.Microseconds(), kept.Microseconds(), kept.Microseconds(),
+		s.service, s.endpoint, s.caller, s.key, s.instance)
 	if c, _ := codeOf(err); c.mysql == duplicateEntry {
 		return false, nil
 	}
@@ -227,8 +266,9 @@ func (t table) overwrite(ctx context.Context, c *idempotency.Claim, lease time.D
 		takenOver = 1
 	}
 	kept := (lease + c.Retention).Microseconds()
+	s := t.tables.show(c)
 	return t.exec(ctx, &t.replace, c.Owner[:], n.fence, takenOver, c.Attempt, c.Fingerprint[:],
-		lease.Microseconds(), kept, kept,
+		lease.Microseconds(), kept, kept, s.service, s.endpoint, s.caller, s.key, s.instance,
 		c.Key[:], int64(r.state), r.owner[:], r.fence, r.leaseUntil, r.expiresAt)
 }
 

@@ -12,11 +12,13 @@ import (
 	"github.com/oncemore-dev/oncemore/idempotency"
 )
 
-// ErrTxUnused is returned by Complete when a handler has succeeded without a
+// ErrTxUnused is returned by Complete when the handler of an endpoint that was
+// declared to be keyed ([idempotency.Claim].Declared) has succeeded without a
 // statement on [Tx], and without having said [NoWrites]. It probably wrote on
 // a connection of its own, where a rollback does not reach, and a second
 // execution would write again. So that there is none, the key becomes done,
-// with an error as its record that says the same.
+// with an error as its record that says the same. Of other endpoints it is taken
+// to write nothing, and a warning says so, once for each.
 var ErrTxUnused = errors.New("sqlstore: the handler did not use its transaction: " +
 	"write through sqlstore.Tx(ctx), or declare sqlstore.NoWrites(ctx); what was written elsewhere is not undone")
 
@@ -86,7 +88,7 @@ func (s *Store) transact(
 	out, err := s.tableIn(ss).claim(ctx, c, c.Timeout, seen)
 	if err == nil && out.State == idempotency.Acquired {
 		if err = s.dialect.claimed(ctx, ss); err == nil {
-			e := s.newExecution(ctx, c, ss)
+			e := s.newExecution(c, ss)
 			out.Execution, out.Transactional = e, true
 			return out, nil
 		}
@@ -121,11 +123,22 @@ type execution struct {
 	release  error    // the answer of Release, once over
 }
 
-func (s *Store) newExecution(ctx context.Context, c *idempotency.Claim, ss *session) *execution {
-	life, endLife := context.WithTimeoutCause(context.WithoutCancel(ctx), c.Timeout, errTooLong)
+func (s *Store) handlerOf(ss *session, life context.Context) *transaction {
+	t := &transaction{
+		tx: ss.tx, life: life, isolation: s.dialect.isolation(),
+		capture: func(ctx context.Context) error { return s.dialect.capture(ctx, ss) },
+	}
+	t.until, _ = life.Deadline()
+	return t
+}
+
+func (s *Store) newExecution(c *idempotency.Claim, ss *session) *execution {
+	// Nothing of a caller's context: whose values a handler's statement sees is
+	// said by the context that it comes with.
+	life, endLife := context.WithTimeoutCause(context.Background(), c.Timeout, errTooLong)
 	return &execution{
 		store: s, claim: *c, session: ss, endLife: endLife,
-		handler: &transaction{tx: ss.tx, life: life},
+		handler: s.handlerOf(ss, life),
 		stop:    context.AfterFunc(life, ss.expire),
 	}
 }
@@ -152,36 +165,79 @@ func (e *execution) Undo(ctx context.Context) error {
 	if e.session == nil {
 		return e.complete
 	}
-	e.handler.end()
-	if err := e.undo(ctx); err != nil {
-		return e.rollBack(ctx, err)
+	if err := errors.Join(e.handler.end(ctx), e.undo(ctx)); err != nil {
+		return e.fail(ctx, err)
 	}
 	return nil
 }
 
 func (e *execution) undo(ctx context.Context) error {
-	return e.store.dialect.undo(ctx, e.session, func(ctx context.Context) error {
-		out, err := e.store.tableIn(e.session).claim(ctx, &e.claim, e.claim.Timeout, nil)
-		if err == nil && out.State != idempotency.Acquired {
-			err = idempotency.ErrLost
-		}
-		return err
-	})
+	return e.store.dialect.undo(ctx, e.session, e.reclaim)
 }
 
-// rollBack ends the session because of cause, and returns it as proof that
-// nothing was written.
-func (e *execution) rollBack(ctx context.Context, cause error) error {
-	if e.handler.life.Err() != nil {
-		cause = errors.Join(errTooLong, cause)
+// reclaim claims the row again after a rollback. If the claim is still there, it
+// was committed.
+func (e *execution) reclaim(ctx context.Context) error {
+	t := e.store.tableIn(e.session)
+	added, err := t.add(ctx, &e.claim, running, e.claim.Timeout, e.claim.Timeout+e.claim.Retention)
+	if err != nil || added {
+		return err
 	}
-	cause = idempotency.NotApplied(cause)
+	seen, err := t.find(ctx, e.claim.Key)
+	if err == nil && seen != nil && seen.state == running && seen.owner == e.claim.Owner {
+		return ErrTxEnded
+	}
+	var out idempotency.Outcome
+	if err == nil {
+		out, err = t.claim(ctx, &e.claim, e.claim.Timeout, seen)
+	}
+	if err == nil && out.State != idempotency.Acquired {
+		err = idempotency.ErrLost
+	}
+	return err
+}
+
+// fail ends the session because of cause. It returns the cause as proof that
+// nothing was written, unless that is not so.
+func (e *execution) fail(ctx context.Context, cause error) error {
+	if errors.Is(cause, ErrTxEnded) {
+		return e.abandon(ctx, cause)
+	}
+	cause = e.proven(cause)
 	e.session.rollback(ctx)
 	var release error
 	if e.claim.ReleaseMemory > 0 { // a release in all but name
 		release = e.store.releaseAnew(ctx, &e.claim)
 	}
 	e.over(cause, release)
+	return cause
+}
+
+// proven marks the cause of a rollback. A repetition mends what was lost to
+// another transaction, or with the connection; but not what took too long.
+func (e *execution) proven(cause error) error {
+	switch {
+	case e.handler.life.Err() != nil:
+		return idempotency.NotApplied(errors.Join(errTooLong, cause))
+	case e.handler.lost != nil:
+		return idempotency.Repeatable(errors.Join(cause, e.handler.lost))
+	case mendable(cause):
+		return idempotency.Repeatable(cause)
+	}
+	return idempotency.NotApplied(cause)
+}
+
+// abandon ends an execution whose handler has ended its transaction, and leaves
+// an orphan: nobody knows what lasts.
+func (e *execution) abandon(ctx context.Context, cause error) error {
+	e.session.discard()
+	t, c := e.store.table(), &e.claim
+	added, err := t.add(ctx, c, running, 0, c.Retention)
+	if err == nil && !added { // it was committed
+		_, err = t.exec(ctx, &t.renew, int64(0), c.Retention.Microseconds(), c.Key[:], c.Owner[:])
+	}
+	cause = errors.Join(cause, err)
+	e.over(cause, cause)
 	return cause
 }
 
@@ -192,17 +248,21 @@ func (e *execution) Complete(ctx context.Context, record []byte) error {
 	if e.session == nil {
 		return e.complete
 	}
-	e.handler.end()
 	var unused error
-	if e.store.mustUse(e.handler, record) {
+	if err := e.endHandler(ctx); err != nil {
+		return e.fail(ctx, err)
+	}
+	if e.mustUse(ctx, record) {
 		unused, record = ErrTxUnused, unusedRecord()
 	}
-	mine, err := e.store.tableIn(e.session).finish(ctx, &e.claim, record)
+	mine, err := e.store.dialect.settle(ctx, e.session, e.store.tableIn(e.session), &e.claim, record)
 	switch {
 	case err != nil:
-		return e.rollBack(ctx, err)
+		return e.fail(ctx, err)
+	case !mine && e.handler.altered && e.handler.lost == nil: // in a procedure?
+		return e.fail(ctx, ErrTxEnded)
 	case !mine:
-		return e.rollBack(ctx, errRolledBack)
+		return e.fail(ctx, errRolledBack)
 	}
 	if err := e.commit(ctx); err != nil {
 		e.over(err, err)
@@ -213,25 +273,42 @@ func (e *execution) Complete(ctx context.Context, record []byte) error {
 	return unused
 }
 
+// endHandler lets the handler do no more.
+func (e *execution) endHandler(ctx context.Context) error {
+	err := e.handler.end(ctx)
+	if e.handler.mixed {
+		err = errors.Join(ErrTxMixed, err)
+	}
+	return err
+}
+
 func (e *execution) commit(ctx context.Context) error {
 	err := e.session.commit(ctx)
 	switch {
 	case err == nil:
 		return nil
+	case notCommitted(err) && mendable(err):
+		return idempotency.Repeatable(fmt.Errorf("sqlstore: commit: %w", err))
 	case notCommitted(err):
 		return idempotency.NotApplied(fmt.Errorf("sqlstore: commit: %w", err))
 	}
 	return fmt.Errorf("sqlstore: commit, its outcome is unknown: %w", err)
 }
 
-// mustUse reports whether a handler that wrote nothing must say so. One that
-// has failed need not.
-func (s *Store) mustUse(t *transaction, record []byte) bool {
-	if s.txOptional || t.wasUsed() {
+// mustUse reports whether it is an error that the handler has not used its
+// transaction. One that has failed need not; nor one of an endpoint that nobody has
+// declared to be keyed, whose calls may carry keys without its knowing.
+func (e *execution) mustUse(ctx context.Context, record []byte) bool {
+	if e.store.txOptional || e.handler.used {
 		return false
 	}
-	answer, err := idempotency.DecodeRecord(record)
-	return err != nil || answer.Content != idempotency.ContentError
+	if answer, err := idempotency.DecodeRecord(record); err == nil && answer.Content == idempotency.ContentError {
+		return false
+	}
+	if !e.claim.Declared {
+		e.store.unused.warn(ctx, e.store.logger, &e.claim.Scope)
+	}
+	return e.claim.Declared
 }
 
 func unusedRecord() []byte {
@@ -247,13 +324,14 @@ func (e *execution) Release(ctx context.Context) error {
 	if e.session == nil {
 		return e.release
 	}
-	e.handler.end()
+	_ = e.handler.end(ctx) // all is undone, open savepoints too
 	if e.claim.ReleaseMemory == 0 {
-		e.session.rollback(ctx)
-		e.over(idempotency.ErrLost, nil)
-		return nil
+		return e.releaseUnremembered(ctx)
 	}
 	err := e.releaseHere(ctx)
+	if errors.Is(err, ErrTxEnded) {
+		return e.abandon(ctx, err)
+	}
 	if err != nil {
 		if again := e.store.releaseAnew(ctx, &e.claim); again != nil {
 			err = errors.Join(err, again)
@@ -276,11 +354,26 @@ func (e *execution) releaseHere(ctx context.Context) error {
 	if err == nil && !mine {
 		err = errRolledBack
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrTxEnded): // the session is not over
+		return err
+	case err != nil:
 		e.session.rollback(ctx)
 		return err
 	}
 	return e.session.commit(ctx)
+}
+
+// releaseUnremembered rolls back.
+func (e *execution) releaseUnremembered(ctx context.Context) error {
+	if e.handler.used {
+		if err := e.undo(ctx); errors.Is(err, ErrTxEnded) {
+			return e.abandon(ctx, err)
+		}
+	}
+	e.session.rollback(ctx)
+	e.over(idempotency.ErrLost, nil)
+	return nil
 }
 
 // releaseWait is how long a release waits for the server to notice that a

@@ -61,7 +61,7 @@ func (w *witness) GetRequestMetadata(context.Context, ...string) (map[string]str
 	if !w.state.CompareAndSwap(0, stateSent) && w.state.Load() == stateSealed {
 		return nil, errSealed
 	}
-	return nil, nil
+	return map[string]string{}, nil
 }
 
 func (w *witness) RequireTransportSecurity() bool { return false }
