@@ -49,11 +49,11 @@ func (g *Guard) execute(
 func (g *Guard) startRun(ctx context.Context, r *request, f *flight, out Outcome) *run {
 	r.ran = true
 	e := &run{Guard: g, request: r, flight: f, out: out, caller: ctx, detached: context.WithoutCancel(ctx)}
-	e.info.parent = Key{Value: r.scope.Key, For: r.call.Key.For, Issued: r.call.Key.Issued}
+	e.info.parent = Key{Value: r.claim.Scope.Key, For: r.call.Key.For, Issued: r.call.Key.Issued}
 	if e.info.parent.For == "" {
-		e.info.parent.For = CallName(r.scope.Service, r.scope.Endpoint)
+		e.info.parent.For = CallName(r.claim.Scope.Service, r.claim.Scope.Endpoint)
 	}
-	e.info.caller, e.info.fence, e.calls.parent = r.scope.Caller, r.fence, &e.info
+	e.info.caller, e.info.fence, e.calls.parent = r.claim.Scope.Caller, r.fence, &e.info
 	e.handler.calls = &e.calls
 	e.ctx = e.handler.start(e.detached, g.executionTimeout, ErrExecutionTimeout)
 	if out.Execution != nil {
@@ -91,7 +91,7 @@ func (e *run) handle(handler func(context.Context) error) error {
 	r := e.request
 	e.recovering = true
 	done, err := e.takeover.recover(e.ctx, Orphan{
-		Scope: r.scope, Body: r.call.Body, Reply: r.call.Reply, Fence: r.fence,
+		Scope: r.claim.Scope, Body: r.call.Body, Reply: r.call.Reply, Fence: r.fence,
 	})
 	e.recovering = false
 	switch {
@@ -249,7 +249,7 @@ func (e *run) afterUnknownCommit(cause error) error {
 	e.storeFailed(e.detached, e.request, "commit", cause)
 	var out Outcome
 	err := e.tellStore(func(ctx context.Context) (err error) {
-		claim := e.request.claim
+		claim := e.claimOf(e.request)
 		claim.Owner, claim.Wait = e.newOwner(), e.storeTimeout
 		out, err = e.store.Begin(ctx, claim)
 		return err
