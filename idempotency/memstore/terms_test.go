@@ -2,6 +2,7 @@ package memstore
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -18,7 +19,7 @@ func TestTermsAreNotMixedUp(t *testing.T) {
 	claimed := make(map[idempotency.StoreKey]idempotency.Claim)
 	for i := range 5 * recentTerms {
 		for round := range 3 {
-			scope := idempotency.Scope{Service: "bank", Endpoint: fmt.Sprint(i), Caller: "ann", Key: fmt.Sprint(round)}
+			scope := idempotency.Scope{Service: "bank", Endpoint: strconv.Itoa(i), Caller: "ann", Key: strconv.Itoa(round)}
 			c := idempotency.Claim{
 				Scope: scope, Instance: fmt.Sprint("instance ", round), Owner: idempotency.Owner{byte(i), byte(round)},
 				Lease: time.Minute + time.Duration(i), Retention: time.Hour + time.Duration(round), ReleaseMemory: time.Minute,
