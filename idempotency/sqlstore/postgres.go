@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/oncemore-dev/oncemore/idempotency"
 )
 
 // postgres makes duplicates wait at the unique index: an INSERT waits for the
@@ -149,9 +147,9 @@ func (postgres) capture(context.Context, *session) error { return nil }
 // meaning of. A transaction that the handler has made READ ONLY is so up to the
 // end of the savepoint.
 func (postgres) settle(
-	ctx context.Context, s *session, t table, c *idempotency.Claim, record []byte,
+	ctx context.Context, s *session, t table, c *claim, record []byte,
 ) (mine bool, err error) {
-	result, err := s.tx.ExecContext(ctx, s.takeBack+t.written(&t.complete, record, c.Retention.Microseconds(), c.Key[:], c.Owner[:]))
+	result, err := s.tx.ExecContext(ctx, t.finishWritten(s.takeBack, c, record))
 	if err != nil {
 		return false, savepointGone(err)
 	}
