@@ -52,8 +52,9 @@
 //
 // What a handler sets for its session, such as a role, a search path, a time-out
 // or, on MySQL, another database, ends before the store writes the record, and
-// before the connection goes back to the pool. On MySQL that costs round trips, and
-// only where a statement begins with another word than those that read and write.
+// before the connection goes back to the pool. That costs round trips, and only
+// where a statement is another than those that read a table or write to one. A
+// trigger that changes the session goes unnoticed.
 //
 // Limits, by database:
 //
