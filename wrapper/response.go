@@ -84,10 +84,7 @@ func isolable(rsp any) bool {
 // frameDecoder is how go-micro's own client would decode what it has received
 // into rsp, where one of its own codecs does; else nil.
 func (c *retryClient) frameDecoder(contentType string, rsp any) func([]byte, any) error {
-	made, ok := c.Client.Options().Codecs[contentType]
-	if !ok {
-		made = client.DefaultCodecs[contentType]
-	}
+	made := c.codecFor(contentType)
 	if made == nil {
 		return nil
 	}
