@@ -21,6 +21,7 @@ func TestMain(m *testing.M) {
 		fixture.WithSetup("panicking", panicking),
 		fixture.WithSetup("hop", hop),
 		fixture.WithSetup("tls", secured),
+		fixture.WithSetup("gateway", gateway),
 		fixture.WithSetup("patient", inMemory(idempotency.WithMaxWait(500*time.Millisecond))),
 		fixture.WithLeakOptions(leak.GoMicro()...),
 		fixture.WithLeakOptions(leak.Hystrix()...))
