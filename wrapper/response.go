@@ -76,7 +76,7 @@ func (r *reply) deliver() error {
 // frameDecoder is how go-micro's own client would decode what it has received
 // into rsp, where one of its own codecs does; else nil.
 func (c *retryClient) frameDecoder(contentType string, rsp any) func([]byte, any) error {
-	made := c.codec(contentType)
+	made := c.codecFor(contentType)
 	if made == nil {
 		return nil
 	}
