@@ -11,8 +11,11 @@
 // servers of the others a store, with WithStore. A call that is neither is not
 // repeated once its request has left.
 //
+// Subscribers handle what their broker delivers, as often as it does, except those
+// that Subscriber made: they handle each message once.
+//
 // New makes a Plugin, whose Options install it in a service. Everything in it
 // can be used alone as well: package retryfunc in a plain client.Retry,
-// selectorx in a plain micro.Selector, breaker and idempotency without
+// selectorx in a plain micro.Selector, breaker, hystrix and idempotency without
 // go-micro, and the wrappers of package wrapper in a plain client.NewClient.
 package oncemore

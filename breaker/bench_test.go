@@ -75,6 +75,13 @@ func BenchmarkOpen(b *testing.B) {
 			}
 		})
 	}
+	b.Run("one open, listing it", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			for range s.OpenAddresses() {
+			}
+		}
+	})
 	b.Run("probe denied", func(b *testing.B) {
 		slow := benchSet(b, WithSleepWindow(time.Hour), WithThreshold(1))
 		slow.Report("10.0.0.8:8080", Broken, time.Now(), time.Millisecond)

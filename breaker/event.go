@@ -24,12 +24,12 @@ const (
 	Broken
 	// Timeout is an attempt that ran out of its time.
 	Timeout
-	// Outrun is an attempt that another one of the same call overtook, after it
-	// had had at least what the endpoint usually takes without any answer. It
-	// weighs 1, but opens a circuit only when the address has answered nothing
-	// for at least 250 ms, counted from the report of the first of the failures
-	// in a row: a frozen instance is ejected long before its calls time out,
-	// and one that is merely slow keeps answering some calls and is spared.
+	// Outrun is an attempt that another one of the same call overtook, although
+	// it had at least the time that the endpoint usually takes. It weighs 1, but
+	// opens a circuit only when the address has answered nothing for at least
+	// 250 ms, counted from the report of the first of the failures in a row: a
+	// frozen instance is ejected long before its calls time out, and one that is
+	// merely slow keeps answering some calls and is spared.
 	Outrun
 	// Failure is an internal error that is known to be this instance's own,
 	// because another instance answered the same call.

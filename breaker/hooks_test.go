@@ -86,7 +86,7 @@ func TestHooksSeeTheOrderOfChanges(t *testing.T) {
 	}
 }
 
-// A hook that panics panics in a caller, and later transitions are still seen.
+// A panic of a hook reaches a caller, and later transitions are still seen.
 func TestHookThatPanics(t *testing.T) {
 	c := newClock()
 	var got []string

@@ -44,11 +44,15 @@ func TestOutrun(t *testing.T) {
 		{"silence alone is no failure", nil, []report{{0, Outrun}, {time.Hour, Ignored}, {2 * time.Hour, Ignored}}, never},
 		{
 			"slow: an answer starts the silence over",
-			nil, append(every(10*ms, 24, Outrun), report{240 * ms, Success}, report{250 * ms, Outrun}, report{499 * ms, Outrun}), never,
+			nil,
+			append(every(10*ms, 24, Outrun), report{240 * ms, Success}, report{250 * ms, Outrun}, report{499 * ms, Outrun}),
+			never,
 		},
 		{
 			"and the count",
-			nil, append(every(10*ms, 24, Outrun), report{240 * ms, Success}, report{250 * ms, Outrun}, report{time.Second, Outrun}), never,
+			nil,
+			append(every(10*ms, 24, Outrun), report{240 * ms, Success}, report{250 * ms, Outrun}, report{time.Second, Outrun}),
+			never,
 		},
 	}
 	for _, tt := range tests {

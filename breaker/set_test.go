@@ -166,7 +166,8 @@ func TestProbe(t *testing.T) {
 			{w - 1, false, false}, {1, false, true}, {0, false, false}, {w, false, true},
 		}},
 		{"otherwise not a call that cannot be retried", "BBBBB", []step{
-			{w, false, false}, {w, false, false}, {w - 1, false, false}, {1, false, true}, {0, true, false}, {w, false, false}, {0, true, true},
+			{w, false, false}, {w, false, false}, {w - 1, false, false}, {1, false, true},
+			{0, true, false}, {w, false, false}, {0, true, true},
 		}},
 		{"three windows without a probe", "BBBBB", []step{
 			{w, true, true}, {2 * w, false, false}, {w, false, true},
@@ -385,7 +386,10 @@ func TestNewRefuses(t *testing.T) {
 		{[]Option{WithRefusedWeight(0)}, "breaker: WithRefusedWeight(0): must be at least 1"},
 		{[]Option{WithSleepWindow(0)}, "breaker: WithSleepWindow(0s): must be above 0 and at most 1h"},
 		{[]Option{WithSleepWindow(-time.Second)}, "breaker: WithSleepWindow(-1s): must be above 0 and at most 1h"},
-		{[]Option{WithSleepWindow(time.Hour + 1)}, "breaker: WithSleepWindow(1h0m0.000000001s): must be above 0 and at most 1h"},
+		{
+			[]Option{WithSleepWindow(time.Hour + 1)},
+			"breaker: WithSleepWindow(1h0m0.000000001s): must be above 0 and at most 1h",
+		},
 		{[]Option{WithClock(nil)}, "breaker: WithClock(nil): must be a time source, such as time.Now"},
 		{[]Option{WithHook(nil)}, "breaker: WithHook(nil): must be a function"},
 		{[]Option{WithEventHook(nil)}, "breaker: WithEventHook(nil): must be a function"},

@@ -204,7 +204,9 @@ func TestNameThatHystrixShowsOpenRestsAgain(t *testing.T) {
 	s := show(t, WithPoolSize(1))
 	name := s.trip(t, "a:1")
 	s.attempt("a:1", breaker.Success)
-	hystrixgo.ConfigureCommand(name, hystrixgo.CommandConfig{RequestVolumeThreshold: anyVolume, ErrorPercentThreshold: anyPercent})
+	hystrixgo.ConfigureCommand(name, hystrixgo.CommandConfig{
+		RequestVolumeThreshold: anyVolume, ErrorPercentThreshold: anyPercent,
+	})
 	eventually(t, "hystrix shows the resting circuit open", func() bool { return hystrixOpen(t, name) })
 	hystrixgo.ConfigureCommand(name, hystrixgo.CommandConfig{RequestVolumeThreshold: noVolume})
 

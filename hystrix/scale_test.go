@@ -12,8 +12,8 @@ import (
 const (
 	distinctAddresses = 40_000
 	// By so many, a Set remembers as many as it ever will.
-	settledAddresses = 25_000
-	poolSize         = 256
+	fullAddresses = 25_000
+	poolSize      = 256
 )
 
 func heap() int64 {
@@ -60,7 +60,7 @@ func TestAddressesThatComeAndGoLeakNothing(t *testing.T) {
 			for i := range distinctAddresses {
 				s.live(t, i)
 				s.clock.advance(tt.step)
-				if i == settledAddresses {
+				if i == fullAddresses {
 					early = heap()
 				}
 			}
@@ -79,7 +79,7 @@ func TestAddressesThatComeAndGoLeakNothing(t *testing.T) {
 				t.Errorf("%d circuits are in use or at rest, of a pool of %d", got, poolSize)
 			}
 			if grown > 1<<20 {
-				t.Errorf("the heap grew by %d KB after it had settled", grown>>10)
+				t.Errorf("the heap grew by %d KB after the Set was full", grown>>10)
 			}
 			runtime.KeepAlive(s)
 		})

@@ -23,8 +23,11 @@ const retrySoon = time.Second
 // The reasons for which [Guard.Do] does not answer with the handler's own
 // answer. Every one comes as an [*Error], which says what to tell the client.
 var (
-	// ErrMismatch: the key was used with another request.
-	ErrMismatch error = &reasonError{422, 0, "this idempotency key was used with another request; mint a new key for a new request", true}
+	// ErrMismatch: the key was used with another request. To a handler whose own call
+	// is answered so it settles nothing: what it asked for was not done, and may be
+	// once it makes its calls in the order of its first run, or names its steps.
+	ErrMismatch error = &reasonError{422, 0, "this idempotency key was used with another request; " +
+		"mint a new key for a new request, and where several calls share one, name each with idempotency.WithStep", false}
 	// ErrRunning: a duplicate is running, and waiting was not allowed.
 	ErrRunning error = &reasonError{409, retrySoon, "a request with this idempotency key is still running; ask again", false}
 	// ErrWaitTimeout: a duplicate is running, and the wait for it ended.
@@ -41,8 +44,9 @@ var (
 	ErrExecutionTimeout error = &reasonError{500, 0, "the execution took longer than its timeout", false}
 	// ErrExpired: the key is older than the memory of it.
 	ErrExpired error = &reasonError{412, 0, "this idempotency key is older than the retention of its record; look the outcome up, then use a new key", true}
-	// ErrSuperseded: a later attempt has already been executed and released.
-	ErrSuperseded error = &reasonError{409, 0, "a later attempt of this request has run already; this one is too late", false}
+	// ErrSuperseded: by the clock of its sender this attempt was sent before one
+	// that has been executed and released. Whoever sent it may be gone.
+	ErrSuperseded error = &reasonError{409, 0, "a later attempt of this request has run and changed nothing; this one is late, unless it is sent again", false}
 	// ErrUnavailable: the store did not answer, and nothing was executed.
 	ErrUnavailable error = &reasonError{503, retrySoon, "the idempotency store is unavailable; nothing was executed", false}
 	// ErrRolledBack: the transaction was rolled back, and nothing has happened.
@@ -58,18 +62,13 @@ var (
 	ErrCanceled error = &reasonError{408, 0, "the caller left before anything was executed", false}
 	// ErrDraining: this process is stopping and executes nothing new.
 	ErrDraining error = &reasonError{503, retrySoon, "this instance is stopping; nothing was executed", false}
-	// ErrNoReply: the call was executed once, but its reply could not be
-	// kept, because it is too large or has no faithful encoding.
+	// ErrNoReply: the call was executed once, but its reply was not kept, because
+	// it is too large or does not come back equal from a record.
 	ErrNoReply error = &reasonError{410, 0, "the request was executed, but its reply was not kept", true}
 	// ErrNotExecuted is what [Entry.Replay] says of a key that is free.
 	ErrNotExecuted error = &reasonError{404, 0, "no execution of a request with this idempotency key is known", true}
 	// ErrForeignKey: the key was made for another call and leaked into this one.
 	ErrForeignKey error = &reasonError{400, 0, "this idempotency key was made for another call", true}
-	// ErrReplyType: the handler's type of reply would not come back equal from
-	// a record.
-	ErrReplyType error = &reasonError{500, 0, "this type of reply cannot be recorded", true}
-	// ErrBody: the request has no fingerprint, see [FingerprintOf].
-	ErrBody error = &reasonError{400, 0, "this request cannot be told from another under the same key", true}
 	// ErrCorrupt: the record in the store is damaged.
 	ErrCorrupt error = &reasonError{500, 0, "the record of the request with this idempotency key is damaged; look the outcome up", false}
 )
@@ -85,9 +84,10 @@ type Error struct {
 	NothingRan bool
 	// RetryAfter is when to ask again; 0 when there is nothing to advise.
 	RetryAfter time.Duration
-	// SentAfter, for ErrSuperseded, is what a caller who still wants an answer
-	// dates its next attempt after, whatever its own clock says.
-	SentAfter time.Time
+	// Released, for ErrSuperseded, is the attempt that was released, as in
+	// [Call].Attempt. A caller who still waits asks again, and says that it knows
+	// of that one ([Call].Released): its clock may only be slow.
+	Released int64
 	// Err is the cause, for the service's own log. It is not part of what a
 	// client should see. May be nil.
 	Err error

@@ -29,9 +29,10 @@ const (
 	EventLeaseLost
 	// EventPanicked: the handler panicked; Err is the [*PanicError].
 	EventPanicked
-	// EventUnresolved: the handler ran, and the store could not be told. The
-	// key will be orphaned. Record is what should be stored, or nil if the key
-	// should be released.
+	// EventUnresolved: the store could not be told how an execution ended. The key
+	// will be an orphan, for [Guard.Resolve]; or, where Err is [ErrCommitUnknown],
+	// the next call with it finds out. Record is what should be stored, or nil if
+	// the key should be released.
 	EventUnresolved
 	// EventRolledBack: the handler ran, and its transaction did not commit, so that
 	// nothing has happened and the key is free. Err is the cause; if it is no
@@ -49,6 +50,12 @@ const (
 	// EventForgotten: [Guard.Resolve] or [Guard.Forget] freed the key; or was to,
 	// and failed with Err.
 	EventForgotten
+	// EventIgnored: a call carried a key that was made for another one, and ran as one
+	// without a key. Err says for which, and is [ErrForeignKey].
+	EventIgnored
+	// EventUnidentified: a message came to a subscription that handles each message
+	// once, and nothing told it from others. It was handled.
+	EventUnidentified
 )
 
 // String names the kind.
@@ -57,6 +64,7 @@ func (k EventKind) String() string {
 		"executed", "released", "replayed", "refused", "taken over",
 		"unrecorded", "lease lost", "panicked", "unresolved",
 		"rolled back", "store failed", "looked up", "resolved", "forgotten",
+		"ignored", "unidentified",
 	}
 	if k < EventExecuted || int(k) > len(names) {
 		return fmt.Sprintf("EventKind(%d)", uint8(k))

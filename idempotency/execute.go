@@ -172,7 +172,7 @@ func (e *run) record() []byte {
 	if e.err != nil {
 		return Record{Content: ContentError, Err: e.encode(e.err)}.Encode()
 	}
-	return recordReply(e.request.call.Reply, e.maxReply)
+	return e.recordReply(e.caller, e.request)
 }
 
 // release gives the key up. The followers then ask the store themselves.
@@ -264,8 +264,9 @@ func (e *run) afterUnknownCommit(cause error) error {
 	case err == nil && out.State == Acquired:
 		return e.rolledBack(Repeatable(errors.Join(cause, e.tellStore(out.Execution.Release))))
 	}
-	e.report(e.caller, e.request, Event{Kind: EventUnresolved, Record: e.record(), Err: errors.Join(cause, err)})
-	return e.answer(unsettled(ErrCommitUnknown, errors.Join(cause, err)))
+	unknown := unsettled(ErrCommitUnknown, errors.Join(cause, err))
+	e.report(e.caller, e.request, Event{Kind: EventUnresolved, Record: e.record(), Err: unknown})
+	return e.answer(unknown)
 }
 
 // tellStore runs one operation of the store, on no caller's time.
@@ -302,7 +303,7 @@ func (g *Guard) executeUnrecorded(
 func (e *run) finishUnrecorded() error {
 	e.endHandler()
 	if e.err != nil && e.verdict(e.err, false, e.outOfTime) == VerdictRelease {
-		if e.request.doubt {
+		if e.request.claimUncertain {
 			e.settleLater(e.caller, e.request, nil)
 		}
 		return withoutMark(e.err)
@@ -310,7 +311,7 @@ func (e *run) finishUnrecorded() error {
 	e.settleAnswer()
 	record := e.record()
 	e.flights.settle(e.request.claim.Key, e.flight, record, nil, false)
-	if e.request.doubt {
+	if e.request.claimUncertain {
 		e.settleLater(e.caller, e.request, record)
 	}
 	return withoutMark(e.err)

@@ -101,7 +101,7 @@ func TestFailOpenRunsAndReplaysInTheProcess(t *testing.T) {
 		var hangs atomic.Bool
 		hangs.Store(true)
 		guard, seen := newGuard(t, storetest.Faulty(newStore(t), frozen(storetest.OpBegin, &hangs)),
-			idempotency.WithOutage(idempotency.FailOpen))
+			idempotency.WithStoreFailure(idempotency.FailOpen))
 		w := &worker{do: func(ctx context.Context, _ int) error {
 			if info, ok := idempotency.ExecutionFrom(ctx); !ok || info.Fence != 0 {
 				t.Errorf("execution %+v, %v", info, ok)
@@ -154,7 +154,7 @@ func TestFailOpenKeepsItsManners(t *testing.T) {
 						return storetest.Fault{After: errCut} // the claim is made, and not known
 					}
 					return storetest.Fault{}
-				}), idempotency.WithOutage(idempotency.FailOpen))
+				}), idempotency.WithStoreFailure(idempotency.FailOpen))
 				elsewhere, _ := newGuard(t, store)
 				w := &worker{do: test.do}
 				if _, _, err := w.call(t.Context(), guard, "k"); !errors.Is(err, errCut) {
@@ -188,7 +188,7 @@ func TestFailOpenDoesNotRunWhatItSawRunning(t *testing.T) {
 			return storetest.Fault{}
 		}
 		elsewhere, _ := newGuard(t, store)
-		guard, _ := newGuard(t, storetest.Faulty(store, inject), idempotency.WithOutage(idempotency.FailOpen))
+		guard, _ := newGuard(t, storetest.Faulty(store, inject), idempotency.WithStoreFailure(idempotency.FailOpen))
 		w := &worker{do: func(context.Context, int) error { time.Sleep(5 * time.Second); return nil }}
 		var group sync.WaitGroup
 		group.Go(func() {
@@ -560,7 +560,7 @@ func TestAnnounce(t *testing.T) {
 	if got, err := closed.Announce(t.Context()); got != "id" || err != nil {
 		t.Errorf("announced %q, %v", got, err)
 	}
-	open, err := closed.With(idempotency.WithOutage(idempotency.FailOpen))
+	open, err := closed.With(idempotency.WithStoreFailure(idempotency.FailOpen))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -740,7 +740,7 @@ func TestClaimThatCannotBeRead(t *testing.T) {
 	_, _, err := w.call(t.Context(), guard, "k")
 	wantError(t, err, idempotency.ErrUnavailable, 503, true)
 	w.want(t, 0)
-	open, err := guard.With(idempotency.WithOutage(idempotency.FailOpen))
+	open, err := guard.With(idempotency.WithStoreFailure(idempotency.FailOpen))
 	if err != nil {
 		t.Fatal(err)
 	}

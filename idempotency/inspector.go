@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"slices"
 	"time"
 )
 
@@ -18,9 +19,9 @@ type Inspector interface {
 	// there is one, it returns an error, never Absent.
 	Lookup(ctx context.Context, key StoreKey) (Entry, error)
 
-	// List yields the entries that f selects, without their records, the one
-	// that was claimed first first where the store can sort (it documents
-	// where it cannot). It shows no transaction that has not committed. An
+	// List yields the entries that f selects, without their records, in the order
+	// of their claims where the store can sort (it documents where it cannot). It
+	// shows no transaction that has not committed. An
 	// entry that changes meanwhile is yielded as it was or as it is, or not at
 	// all. It keeps no more than a page of entries in memory. An error is
 	// yielded with a zero Entry, and ends the sequence.
@@ -111,12 +112,7 @@ func (f Filter) Selects(e *Entry) bool {
 }
 
 func (f Filter) selectsState(state State) bool {
-	for _, wanted := range f.States {
-		if wanted == state {
-			return true
-		}
-	}
-	return len(f.States) == 0
+	return len(f.States) == 0 || slices.Contains(f.States, state)
 }
 
 // SelectsScope reports whether the filter's parts of a scope are those of s.

@@ -22,7 +22,7 @@ type logEntry struct {
 // loggedAs returns how an event is logged, if it is.
 func loggedAs(e *Event) (entry logEntry, logged bool) {
 	switch e.Kind {
-	case EventExecuted, EventReleased, EventReplayed, EventLookedUp:
+	case EventExecuted, EventReleased, EventReplayed, EventLookedUp, EventIgnored, EventUnidentified:
 		return entry, false
 	case EventRefused:
 		return refusalLoggedAs(e.Err)
@@ -37,7 +37,10 @@ func loggedAs(e *Event) (entry logEntry, logged bool) {
 	case EventPanicked:
 		return logEntry{slog.LevelError, "the handler panicked", false}, true
 	case EventUnresolved:
-		return logEntry{slog.LevelError, "the outcome of an execution could not be stored; resolve its key", false}, true
+		if errors.Is(e.Err, ErrCommitUnknown) {
+			return logEntry{slog.LevelError, "the outcome of a commit is not known; the next call with this key finds it out", false}, true
+		}
+		return logEntry{slog.LevelError, "the end of an execution could not be stored; resolve its key", false}, true
 	case EventRolledBack:
 		if errors.Is(e.Err, ErrRepeatable) || errors.Is(e.Err, ErrLost) {
 			return logEntry{slog.LevelWarn, "the transaction was rolled back; the caller may repeat it", true}, true
@@ -124,6 +127,15 @@ func (g *Guard) logTo() *slog.Logger {
 		return g.logger
 	}
 	return slog.Default()
+}
+
+// Logger returns where the guard logs, see [WithLogger], for those who call [Guard.Do]
+// for others and have something to say of it.
+func (g *Guard) Logger() *slog.Logger {
+	if g.silent {
+		return slog.New(slog.DiscardHandler)
+	}
+	return g.logTo()
 }
 
 func (g *Guard) logHookPanic(ctx context.Context, kind EventKind, value any, stack []byte) {

@@ -50,7 +50,7 @@ func TestWhatIsLogged(t *testing.T) {
 			name: "store down, open", wrap: func(s idempotency.Store) idempotency.Store {
 				return storetest.Faulty(s, script(storetest.OpBegin, cut))
 			},
-			options: []idempotency.Option{idempotency.WithOutage(idempotency.FailOpen)},
+			options: []idempotency.Option{idempotency.WithStoreFailure(idempotency.FailOpen)},
 			want:    []string{"level=WARN", "executed without a claim", "connection cut"},
 		},
 		{
@@ -103,7 +103,7 @@ func TestWhatIsLogged(t *testing.T) {
 					return storetest.Fault{}
 				})}
 			},
-			want: []string{"commit: connection cut", "could not be stored; resolve its key"},
+			want: []string{"commit: connection cut", "outcome of a commit is not known"},
 		},
 		{
 			name: "rolled back", wrap: func(s idempotency.Store) idempotency.Store {
@@ -249,7 +249,7 @@ func TestEveryStuckKeyIsLogged(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Minute)
-		if n := strings.Count(text.String(), "could not be stored"); n != 100 {
+		if n := strings.Count(text.String(), "end of an execution could not be stored"); n != 100 {
 			t.Errorf("%d of 100 stuck keys are logged", n)
 		}
 	})
@@ -296,7 +296,9 @@ func TestHooksAdd(t *testing.T) {
 	}
 	w := &worker{do: func(context.Context, int) error { panic("storm") }}
 	for i, g := range []*idempotency.Guard{guard, left, right} {
-		_, _, _ = w.call(t.Context(), g, fmt.Sprintf("k%d", i))
+		if _, _, err := w.call(t.Context(), g, fmt.Sprintf("k%d", i)); err == nil {
+			t.Error("no error of a handler that panicked")
+		}
 	}
 	// Each call has two events: it panicked, and that was recorded.
 	for name, want := range map[string]int{"first": 6, "second": 6, "left": 2, "right": 2} {
@@ -320,7 +322,10 @@ func TestNilLoggerIsSilent(t *testing.T) {
 	t.Cleanup(func() { slog.SetDefault(before) })
 	guard, seen := newGuard(t, newStore(t), idempotency.WithLogger(nil))
 	w := &worker{do: func(context.Context, int) error { panic("storm") }}
-	_, _, _ = w.call(t.Context(), guard, "k")
+	call, reply := tip("k")
+	if _, _, err := w.send(t.Context(), guard, call, reply); err == nil {
+		t.Error("no error of a handler that panicked")
+	}
 	if n := seen.count(idempotency.EventPanicked); n != 1 {
 		t.Errorf("%d panics were seen, want 1", n)
 	}

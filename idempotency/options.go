@@ -26,7 +26,7 @@ type Options struct {
 	pollInterval     time.Duration
 	maxReply         int
 	takeover         Takeover
-	outage           Outage
+	storeFailure     StoreFailure
 	errorPolicy      func(error) Verdict
 	encodeError      func(error) *RecordedError
 	hooks            []Hook
@@ -91,8 +91,9 @@ func WithExecutionTimeout(d time.Duration) Option {
 }
 
 // WithRetention sets how long a record answers duplicates. A key that was
-// issued longer ago is refused ([ErrExpired]). Default 24 h; at least the
-// execution timeout.
+// issued longer ago is refused ([ErrExpired]). Default 24 h; at least as long as
+// one execution may take, see [WithExecutionTimeout]: a key that is forgotten while
+// it runs, or as soon as it has run, is executed again.
 func WithRetention(d time.Duration) Option { return func(o *Options) { o.retention = d } }
 
 // WithClockMargin sets how much longer than the retention records are kept, so
@@ -126,29 +127,30 @@ func WithMaxReply(bytes int) Option { return func(o *Options) { o.maxReply = byt
 // WithTakeover sets what happens to an orphan. Default [TakeoverHold].
 func WithTakeover(t Takeover) Option { return func(o *Options) { o.takeover = t } }
 
-// WithOutage sets what happens while the store does not answer. Default
+// WithStoreFailure sets what happens while the store does not answer. Default
 // [FailClosed].
-func WithOutage(p Outage) Option { return func(o *Options) { o.outage = p } }
+func WithStoreFailure(p StoreFailure) Option { return func(o *Options) { o.storeFailure = p } }
 
 // WithErrorPolicy decides, for an error of the handler (a panic comes as a
 // [*PanicError]), what becomes of the key. An error that the handler has marked is
 // not asked about. Default [VerdictByOutcome] for all, which decides by what the
 // error says about the outcome:
 //
-//	the handler ended with            transactional store    detached store
-//	success                           recorded               recorded
-//	a final error: below 500 (but     recorded, its writes   recorded
-//	for those of the next row), or    undone
-//	marked [Final]
-//	the same, [FinalKeepWrites]       recorded, its writes   recorded
-//	                                  stay
-//	an error that settles nothing:    rolled back, released  released
-//	an ended context or any other
-//	timeout, 408, 425, 429, 503, one
-//	that is [Unsettled], or marked
-//	[NotDone]
-//	500 or more, a plain error, a     rolled back, released  recorded
-//	panic, its own execution timeout
+//	the handler ended with           | transactional store   | detached store
+//	success                          | recorded              | recorded
+//	a final error: below 500 (but    | recorded, its writes  | recorded
+//	for those of the next row but    | undone                |
+//	one), or marked [Final]          |                       |
+//	one marked [FinalKeepWrites]     | recorded, its writes  | recorded
+//	                                 | stay                  |
+//	an error that settles nothing:   | rolled back, released | released
+//	an ended context or any other    |                       |
+//	timeout, 408, 425, 429, 503,     |                       |
+//	one that is [Unsettled], or      |                       |
+//	marked [NotDone]                 |                       |
+//	500 or more, a plain error, a    | rolled back, released | recorded
+//	panic, the end of its own        |                       |
+//	execution timeout                |                       |
 //
 // A final error will be the same the next time: to execute again is useless. One
 // that settles nothing is no answer, and the caller who repeats its request must
@@ -219,6 +221,7 @@ func (o *Options) apply(options []Option) (Options, error) {
 		within("WithMaxWait", chosen.maxWait, 0),
 		within("WithExecutionTimeout", chosen.executionTimeout, 1),
 		within("WithRetention", chosen.retention, 1),
+		chosen.checkRetention(),
 		within("WithClockMargin", chosen.clockMargin, 0),
 		within("WithReleaseMemory", chosen.releaseMemory, 0),
 		within("WithStoreTimeout", chosen.storeTimeout, 1),
@@ -242,8 +245,8 @@ func (o *Options) checkPolicies() error {
 	switch {
 	case o.maxReply < 1:
 		return fmt.Errorf("idempotency: WithMaxReply(%d): must be at least 1", o.maxReply)
-	case o.outage > FailOpen:
-		return fmt.Errorf("idempotency: WithOutage(%d): must be FailClosed or FailOpen", o.outage)
+	case o.storeFailure > FailOpen:
+		return fmt.Errorf("idempotency: WithStoreFailure(%d): must be FailClosed or FailOpen", o.storeFailure)
 	case o.takeover.invalid:
 		return errors.New("idempotency: TakeoverRecover(nil): must be given a function")
 	case o.errorPolicy == nil:

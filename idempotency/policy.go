@@ -2,13 +2,13 @@ package idempotency
 
 import "context"
 
-// Outage says what happens to a call while the store does not answer.
-type Outage uint8
+// StoreFailure says what happens to a call while the store does not answer.
+type StoreFailure uint8
 
 const (
 	// FailClosed executes nothing: the call is refused ([ErrUnavailable]). It
 	// is the zero value and the default.
-	FailClosed Outage = iota
+	FailClosed StoreFailure = iota
 	// FailOpen executes without a claim, and reports it ([EventUnrecorded]):
 	// duplicates on other instances execute too.
 	FailOpen

@@ -55,15 +55,14 @@ func (f Finding) Forced() Finding {
 }
 
 // encode returns the record of the finding; nil for none.
-func (f *Finding) encode(limit int) ([]byte, error) {
+func (f Finding) encode(limit int) ([]byte, error) {
 	switch f.kind {
 	case foundReply:
-		raw := recordReply(f.reply, limit)
-		record, err := DecodeRecord(raw)
-		if err == nil && record.Content == ContentDropped {
-			err = fmt.Errorf("idempotency: DoneWith: the reply cannot be kept: %s", record.Body)
+		raw, err := new(replyTypes).encode(f.reply, limit)
+		if err != nil {
+			return nil, fmt.Errorf("idempotency: DoneWith: the reply cannot be kept: %w", err)
 		}
-		return raw, err
+		return raw, nil
 	case foundRecord:
 		if f.record.Content == ContentError && f.record.Err == nil {
 			return nil, errors.New("idempotency: DoneWithRecord: the record of an error has none")

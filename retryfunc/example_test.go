@@ -275,3 +275,24 @@ func ExampleNewMarked() {
 	// refused; service=hello-srv; retry-after=250ms
 	// refused 250ms
 }
+
+func ExampleEvery() {
+	policy, err := retryfunc.Idempotent(retryfunc.Every(retryfunc.SafetySafe)) // a client that only reads
+	if err != nil {
+		log.Fatal(err)
+	}
+	ask(client.NewClient(client.Retry(policy)), "Say.Hello", errTimeout)
+	// Output: true
+}
+
+func ExampleInspect() {
+	rule, err := retryfunc.Endpoints(map[string]retryfunc.Safety{"Say.Hello": retryfunc.SafetySafe})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(retryfunc.Inspect(rule).Names)
+	fmt.Println(retryfunc.Inspect(retryfunc.Every(retryfunc.SafetyUnknown)).Err)
+	// Output:
+	// [Say.Hello]
+	// retryfunc: Every(unknown): must be unsafe, keyed, idempotent or safe
+}

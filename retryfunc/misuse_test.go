@@ -31,6 +31,8 @@ func TestMisuse(t *testing.T) {
 		{second(All(nil)), "All: policy 1 is nil: must be"},
 		{second(Not(nil)), "Not(nil): policy must be"},
 		{second(Idempotent(nil)), "Idempotent(nil): rule must be"},
+		{second(Idempotent(Every(SafetyUnknown))), "Every(unknown): must be unsafe, keyed, idempotent or safe"},
+		{second(Idempotent(First(Every(7)))), "Every(Safety(7)): must be"},
 		{second(Obey(nil)), "Obey(nil): policy must be"},
 		{second(WithinDeadline(nil, 0)), "WithinDeadline(nil): policy must be"},
 		{second(WithinDeadline(Careful, -time.Second)), "WithinDeadline(-1s): must not be negative"},

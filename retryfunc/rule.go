@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"unicode"
@@ -19,15 +20,41 @@ type Rule func(ctx context.Context, req client.Request) Safety
 // First asks the rules in order and takes the first opinion. Nil rules have
 // none; without any opinion the answer is SafetyUnknown.
 func First(rules ...Rule) Rule {
-	rules = slices.DeleteFunc(slices.Clone(rules), func(r Rule) bool { return r == nil })
-	return func(ctx context.Context, req client.Request) Safety {
-		for _, rule := range rules {
-			if safety := rule(ctx, req); safety != SafetyUnknown {
-				return safety
-			}
-		}
+	return firstOf(slices.DeleteFunc(slices.Clone(rules), func(r Rule) bool { return r == nil })).safety
+}
+
+type firstOf []Rule
+
+func (f firstOf) safety(ctx context.Context, req client.Request) Safety {
+	if req == nil && inspected(ctx, f.inspect) {
 		return SafetyUnknown
 	}
+	for _, rule := range f {
+		if safety := rule(ctx, req); safety != SafetyUnknown {
+			return safety
+		}
+	}
+	return SafetyUnknown
+}
+
+// Every gives every endpoint the same safety: for one call, as an option, or for
+// a client whose callees are all alike. A safety that is unknown or does not
+// exist is an error where the rule is used; see [Inspect].
+func Every(safety Safety) Rule { return every(safety).safety }
+
+type every Safety
+
+func (e every) safety(ctx context.Context, req client.Request) Safety {
+	if req == nil && inspected(ctx, e.inspect) {
+		return SafetyUnknown
+	}
+	return Safety(e)
+}
+
+// endpointList is what Endpoints knows.
+type endpointList struct {
+	names []string // sorted
+	known map[endpointKey]Safety
 }
 
 type endpointKey struct{ service, endpoint string }
@@ -44,7 +71,7 @@ func Endpoints(list map[string]Safety) (Rule, error) {
 		if strings.TrimSpace(name) == "" || strings.HasSuffix(name, "/") {
 			return nil, fmt.Errorf("retryfunc: Endpoints: name %q: must be an endpoint or service/endpoint", name)
 		}
-		if safety == SafetyUnknown || safety > SafetySafe {
+		if !declared(safety) {
 			return nil, fmt.Errorf("retryfunc: Endpoints: %q is %v: must be unsafe, keyed, idempotent or safe", name, safety)
 		}
 		known[endpointKey{endpoint: name}] = safety
@@ -52,12 +79,17 @@ func Endpoints(list map[string]Safety) (Rule, error) {
 			known[endpointKey{service, endpoint}] = safety
 		}
 	}
-	return func(_ context.Context, req client.Request) Safety {
-		if safety, ok := known[endpointKey{req.Service(), req.Endpoint()}]; ok {
-			return safety
-		}
-		return known[endpointKey{endpoint: req.Endpoint()}]
-	}, nil
+	return (&endpointList{names: slices.Sorted(maps.Keys(list)), known: known}).safety, nil
+}
+
+func (l *endpointList) safety(ctx context.Context, req client.Request) Safety {
+	if req == nil && inspected(ctx, l.inspect) {
+		return SafetyUnknown
+	}
+	if safety, ok := l.known[endpointKey{req.Service(), req.Endpoint()}]; ok {
+		return safety
+	}
+	return l.known[endpointKey{endpoint: req.Endpoint()}]
 }
 
 // Prefixes takes endpoints for safe whose method name, the part after the last
@@ -71,16 +103,22 @@ func Prefixes(prefixes ...string) (Rule, error) {
 	if slices.Contains(prefixes, "") {
 		return nil, fmt.Errorf("retryfunc: Prefixes(%q): must not be empty", "")
 	}
-	prefixes = slices.Clone(prefixes)
-	return func(_ context.Context, req client.Request) Safety {
-		method := req.Endpoint()[strings.LastIndexByte(req.Endpoint(), '.')+1:]
-		for _, prefix := range prefixes {
-			if rest, ok := strings.CutPrefix(method, prefix); ok && !continuesWord(rest) {
-				return SafetySafe
-			}
-		}
+	return prefixList(slices.Clone(prefixes)).safety, nil
+}
+
+type prefixList []string
+
+func (l prefixList) safety(ctx context.Context, req client.Request) Safety {
+	if req == nil && inspected(ctx, l.inspect) {
 		return SafetyUnknown
-	}, nil
+	}
+	method := req.Endpoint()[strings.LastIndexByte(req.Endpoint(), '.')+1:]
+	for _, prefix := range l {
+		if rest, ok := strings.CutPrefix(method, prefix); ok && !continuesWord(rest) {
+			return SafetySafe
+		}
+	}
+	return SafetyUnknown
 }
 
 func continuesWord(rest string) bool {

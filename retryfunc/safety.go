@@ -52,6 +52,9 @@ func (s Safety) Repeatable() bool {
 	return s == SafetyIdempotent || s == SafetySafe
 }
 
+// declared tells whether s is something that can be said of an endpoint.
+func declared(s Safety) bool { return s > SafetyUnknown && s <= SafetySafe }
+
 // ParseSafety reads what a server may advertise of an endpoint: "safe",
 // "idempotent" or "keyed". Anything else is an error.
 func ParseSafety(s string) (Safety, error) {

@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"go-micro.dev/v4/client"
+	frame "go-micro.dev/v4/codec/bytes"
 	merrors "go-micro.dev/v4/errors"
 	"go-micro.dev/v4/registry"
 	"go-micro.dev/v4/selector"
@@ -23,17 +25,33 @@ type attempt struct {
 	onlyNew bool // it may go only where the call has not been
 	last    bool // no other may follow it
 	picked  string
-	address string // where a stream goes whose caller gave addresses
+	body    *frame.Frame // encoded, for an attempt beside another
+	address string       // where a stream goes whose caller gave addresses
+
+	expired atomic.Bool // it has had its share
+
+	shareEnds  time.Time // guarded by the client's shares, as is
+	shareIndex int
 
 	// The loop's.
 	cancel    context.CancelFunc // of its own context, if it has one
 	stream    client.Stream      // what opened, where the call is one
 	err       error
 	done      bool
-	overdue   bool // it has had its share
+	overdue   bool // it was seen to have had its share
 	abandoned bool // it was cut
 
 	seen // guarded by the call's mu
+	space
+}
+
+// space is room for what an attempt hands to go-micro.
+type space struct {
+	options  [1]client.CallOption
+	wrappers [1]client.CallWrapper
+	selects  [1]selector.SelectOption
+	reply    reply
+	inUse    bool
 }
 
 // seen is what an attempt has seen, for its loop to read.
@@ -49,10 +67,10 @@ type seen struct {
 // entry is an attempt's part of the story. It is guarded by the call's mu.
 type entry struct {
 	Attempt
-	began  time.Time
-	again  bool // the call had tried this address before
-	ended  bool // its outcome is known
-	judged bool // it was counted
+	began   time.Time
+	again   bool // the call had tried this address before
+	ended   bool // its outcome is known
+	counted bool // among those that the call may make
 }
 
 func (e *entry) end(class retryfunc.Class) {
@@ -74,11 +92,11 @@ func errCallEnded(ctx context.Context) error {
 // send makes the attempt: go-micro's own client, once, without its retries.
 func (a *attempt) send(ctx context.Context) (err error) {
 	s := a.call
-	opts := append(slices.Clip(s.options), a.apply)
+	opts := appendTo(a.options[:0], s.options, a.apply)
 	if s.streaming {
 		err = a.open(ctx, opts)
 	} else {
-		err = s.client.Client.Call(ctx, s.req, s.rsp, slices.Clip(opts)...)
+		err = s.client.Client.Call(ctx, s.req, s.rsp, opts...)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -96,13 +114,26 @@ func (a *attempt) send(ctx context.Context) (err error) {
 // slice that it does not own.
 func (a *attempt) apply(o *client.CallOptions) {
 	s := a.call
+	if t := targetOf(o); t != nil { // a wrapper of ours, inside of this one
+		t.errs = append(t.errs, ErrWrappedTwice)
+		return
+	}
 	o.Retries, o.Retry, o.Backoff = s.client.transport.oneAttempt(), neverRetry, noBackoff
 	if s.streaming {
 		a.applyToStream(o)
 	} else {
-		o.CallWrappers = append(slices.Clip(o.CallWrappers), a.wrap)
+		o.CallWrappers = appendTo(a.wrappers[:0], o.CallWrappers, a.wrap)
 	}
-	o.SelectOptions = slices.Clip(append(slices.Clip(o.SelectOptions), a.choose))
+	o.SelectOptions = appendTo(a.selects[:0], o.SelectOptions, a.choose)
+}
+
+// appendTo returns old and one more, in room if that is enough, and never in what
+// is behind old. Whoever appends to it has to copy it.
+func appendTo[T any](room, old []T, more T) []T {
+	if len(old) == 0 {
+		return append(room, more)
+	}
+	return slices.Clip(append(slices.Clip(old), more))
 }
 
 func neverRetry(context.Context, client.Request, int, error) (bool, error) { return false, nil }
@@ -120,7 +151,8 @@ func (a *attempt) choose(o *selector.SelectOptions) {
 // pick is the strategy of the attempt.
 func (a *attempt) pick(services []*registry.Service, inner selector.Strategy) (*registry.Node, error) {
 	s := a.call
-	if err := a.prepare(services); err != nil {
+	retriable, err := a.prepare(services)
+	if err != nil {
 		return nil, err
 	}
 	if a.onlyNew && !s.nodes.UntriedAmong(services) {
@@ -129,7 +161,7 @@ func (a *attempt) pick(services []*registry.Service, inner selector.Strategy) (*
 		a.nothingNew = true
 		return nil, selector.ErrNoneAvailable
 	}
-	node, err := s.nodes.Pick(services, inner)
+	node, err := s.nodes.Pick(services, inner, retriable)
 	if err != nil {
 		return nil, err
 	}
@@ -140,35 +172,62 @@ func (a *attempt) pick(services []*registry.Service, inner selector.Strategy) (*
 	return node, err
 }
 
-// prepare settles what the first node decides for the whole call.
-func (a *attempt) prepare(services []*registry.Service) error {
+// prepare settles what the first node decides for the whole call, and tells
+// whether it can be made elsewhere if this attempt fails.
+func (a *attempt) prepare(services []*registry.Service) (retriable bool, err error) {
 	s := a.call
 	s.mu.Lock()
-	resolved := s.resolveTraits(services)
-	a.keyNeeded = !resolved
-	retriable := s.traits.repeatable() && !a.last
-	over := s.over
-	s.mu.Unlock()
-	switch {
-	case over:
-		return errCallEnded(s.ctx)
-	case !resolved:
-		return errKeyNeeded
+	defer s.mu.Unlock()
+	if s.over {
+		return false, errCallEnded(s.ctx)
 	}
-	s.nodes.SetRetriable(retriable)
-	return nil
+	if a.keyNeeded = !s.resolveTraits(services); a.keyNeeded {
+		return false, errKeyNeeded
+	}
+	return s.traits.repeatable() && !a.last, nil
 }
 
 // wrap is the attempt's call wrapper, the one nearest to the wire.
 func (a *attempt) wrap(next client.CallFunc) client.CallFunc {
 	return func(ctx context.Context, node *registry.Node, req client.Request, rsp any, opts client.CallOptions) error {
-		return a.exchange(next, ctx, node, req, rsp, opts)
+		return a.exchange(ctx, next, node, req, rsp, opts)
 	}
+}
+
+// sendBeside makes the attempt beside the loop.
+func (a *attempt) sendBeside(ctx context.Context) {
+	a.err = a.send(ctx)
+	s := a.call
+	s.client.shares.remove(a)
+	s.mu.Lock()
+	if s.ended == nil {
+		s.ended = s.endedRoom[:0]
+	}
+	s.ended = append(s.ended, a)
+	s.mu.Unlock()
+	s.rouse()
+}
+
+// stop ends an attempt that nobody waits for, if it has not ended. mucp cannot be
+// told, and goes on until its own timeout.
+func (a *attempt) stop() {
+	if a.cancel != nil {
+		a.cancel()
+	}
+	if d := a.call.view(a).dialing; d != nil && d.cancel != nil {
+		d.cancel(errOutrun)
+	}
+}
+
+// expire ends the attempt's share.
+func (a *attempt) expire() {
+	a.expired.Store(true)
+	a.call.rouse()
 }
 
 // exchange sends the request to a node and receives the answer.
 func (a *attempt) exchange(
-	next client.CallFunc, ctx context.Context, node *registry.Node, req client.Request, rsp any, opts client.CallOptions,
+	ctx context.Context, next client.CallFunc, node *registry.Node, req client.Request, rsp any, opts client.CallOptions,
 ) error {
 	s := a.call
 	node = a.place(node, opts.Address)
@@ -177,18 +236,43 @@ func (a *attempt) exchange(
 		return err
 	}
 	over := wireOf(next)
-	got := s.client.receiver(over, req, node, rsp)
-	left := s.leftOf(ctx, opts.RequestTimeout)
-	dial := s.dialShare(left, s.nodes.Untried())
+	direct := over != ""
+	got := a.room(over)
+	if a.body != nil && (over == overGRPC || over == overMucp && node.Metadata["protocol"] != "") {
+		req = encodedRequest{req, a.body}
+	}
+	got.receive(s.client, over, req, node, rsp)
+	left := leftOf(ctx, opts.RequestTimeout)
+	dial := dialShare(left, s.nodes.Elsewhere())
 	setTimeouts(&opts, s.attemptTime(left), dial)
-	if over == "" {
+	if !direct {
 		over, dial = s.client.transport, 0 // another wrapper's: nothing is known of its dial
 	}
 	ctx, d, end := watchDial(s.metadataOf(ctx, i+1, node), over, &opts, dial)
 	a.watch(d)
 	err = next(ctx, node, req, got.target, opts)
+	class := retryfunc.None
+	if err != nil {
+		ev := s.evidence()
+		d.testify(&ev, direct && ctx.Err() == nil)
+		class = s.classify(err, ev)
+	}
 	end()
-	return a.ended(i, d, got, err)
+	return a.ended(i, class, class == retryfunc.NotSent && dialTimedOut(err, d), got, err)
+}
+
+// room is for a reply from the given wire. A wrapper inside ours may send the
+// request more than once.
+func (a *attempt) room(over transport) *reply {
+	s := a.call
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wire = over
+	if a.inUse {
+		return new(reply)
+	}
+	a.inUse = true
+	return &a.reply
 }
 
 // watch lets the loop see what the wire has seen, should the attempt not end in time.
@@ -238,7 +322,7 @@ func (s *call) consider() {
 // reselect asks the client's selector itself; nil: it has nothing better.
 func (s *call) reselect() *registry.Node {
 	node, err := s.selectBy(func(services []*registry.Service) (*registry.Node, error) {
-		return s.nodes.Pick(services, nil)
+		return s.nodes.Pick(services, nil, false)
 	})
 	if err != nil {
 		return nil
@@ -266,8 +350,10 @@ func (a *attempt) begin(ctx context.Context, node *registry.Node) (int, error) {
 	if ctx.Err() != nil {
 		return 0, errCallEnded(ctx)
 	}
-	if err := a.prepare(s.nodes.Services()); err != nil {
-		return 0, err
+	if a.picked == "" { // no strategy was asked
+		if _, err := a.prepare(s.nodes.Services()); err != nil {
+			return 0, err
+		}
 	}
 	s.nodes.MarkTried(node.Address)
 	s.mu.Lock()
@@ -285,14 +371,8 @@ func (a *attempt) begin(ctx context.Context, node *registry.Node) (int, error) {
 
 // ended enters how the exchange ended, and moves the reply into place if the
 // caller is still there to read it.
-func (a *attempt) ended(i int, d *dialing, got *reply, err error) error {
+func (a *attempt) ended(i int, class retryfunc.Class, dialTimedOut bool, got *reply, err error) error {
 	s := a.call
-	ev := s.evidence()
-	d.testify(&ev)
-	class := retryfunc.None
-	if err != nil {
-		class = s.classify(err, ev)
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := &s.attempts[i]
@@ -302,12 +382,13 @@ func (a *attempt) ended(i int, d *dialing, got *reply, err error) error {
 	if s.over || e.ended {
 		return cmp.Or(err, errOutrun)
 	}
-	a.dialTimedOut = class == retryfunc.NotSent && dialTimedOut(err, d)
+	a.dialTimedOut = dialTimedOut
 	e.end(class)
-	s.report(e, eventOf(class, err, a.dialTimedOut))
 	if err != nil {
+		s.report(e, eventOf(class, err, dialTimedOut))
 		return err
 	}
+	s.report(e, breaker.Success)
 	if s.replied != nil && s.replied != a {
 		return errOutrun
 	}
@@ -347,7 +428,7 @@ func eventOf(class retryfunc.Class, err error, dialTimedOut bool) breaker.Event 
 		return breaker.Success
 	case retryfunc.NotSent:
 		if dialTimedOut {
-			return breaker.Timeout
+			return breaker.Unreachable
 		}
 		return breaker.Refused
 	case retryfunc.Broken:
@@ -359,19 +440,51 @@ func eventOf(class retryfunc.Class, err error, dialTimedOut bool) breaker.Event 
 	}
 }
 
-// report tells the breaker what an attempt showed of its node. That a caller's
-// time ended counts only where the attempt had what the endpoint usually takes:
-// less is impatience. The call must be locked.
+// report notes for the breaker what an attempt showed of its node. That a caller's
+// time ended, or that another attempt was faster, counts only where the attempt
+// had what the endpoint usually takes: less is impatience. The call must be
+// locked.
 func (s *call) report(e *entry, event breaker.Event) {
-	if event == breaker.Timeout && s.left() <= e.Duration/8 && e.Duration < s.patience() {
+	impatient := event == breaker.Outrun || event == breaker.Timeout && s.left() <= e.Duration/8
+	if impatient && e.Duration < s.patience() {
 		event = breaker.Ignored
 	}
-	s.client.breaker.Report(e.Address, event, e.began, e.Duration)
+	if s.outcomes == nil {
+		s.outcomes = s.oneOutcome[:0]
+	}
+	s.outcomes = append(s.outcomes, outcome{e.Address, event, e.began, e.Duration})
+}
+
+// outcome is what an attempt showed of its node.
+type outcome struct {
+	address string
+	event   breaker.Event
+	began   time.Time
+	took    time.Duration
+}
+
+// reportNodes hands on what attempts have shown, under no lock: the breaker calls
+// hooks of the user's.
+func (s *call) reportNodes() {
+	for _, o := range s.takeOutcomes() {
+		s.client.breaker.Report(o.address, o.event, o.began, o.took)
+	}
+}
+
+func (s *call) takeOutcomes() []outcome {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.outcomes) == 0 {
+		return nil
+	}
+	taken := s.outcomes
+	s.outcomes = taken[len(taken):] // the next one has a place of its own
+	return taken
 }
 
 // patience is how long an attempt must have waited to speak against its node.
 func (s *call) patience() time.Duration {
-	if known := s.endpoint.latency.quantile(time.Now(), usual); known > 0 {
+	if known := s.endpoint.latency.usual(); known > 0 {
 		return known
 	}
 	return untold

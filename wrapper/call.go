@@ -1,6 +1,7 @@
 package wrapper
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"go-micro.dev/v4/client"
+	frame "go-micro.dev/v4/codec/bytes"
 	merrors "go-micro.dev/v4/errors"
 
 	"github.com/oncemore-dev/oncemore/breaker"
@@ -39,12 +41,16 @@ type call struct {
 	look     time.Duration // of the search for another instance
 	until    time.Time     // when it is given up
 
-	first   attempt
-	running int           // attempts that run beside the loop
+	first      attempt
+	beside     []*attempt // those that were made beside the loop
+	besideRoom [1]*attempt
+
+	running int           // how many of them have not ended
 	latest  *attempt      // the one begun last, while it runs
 	wake    chan struct{} // an attempt has ended
-	timer   *time.Timer   // of the latest attempt's share
 	failed  error         // of the last attempt that failed
+
+	concluded bool // the call has its end
 
 	nodes selectorx.Call // shared; it has a lock of its own
 	shared
@@ -54,13 +60,18 @@ type call struct {
 // attempt may outlive the call: go-micro returns when a context ends, and never
 // waits.
 type shared struct {
-	mu       sync.Mutex
-	over     bool // no attempt may be sent any more, and no reply delivered
-	traits   callTraits
-	attempts []entry // the story
-	room     [DefaultAttempts]entry
-	replied  *attempt   // whose reply is in the caller's response
-	ended    []*attempt // attempts that ended and were not looked at
+	mu         sync.Mutex
+	wire       transport // the client's own, in which attempts end; empty: not known
+	over       bool      // no attempt may be sent any more, and no reply delivered
+	traits     callTraits
+	released   time.Time // of which a server has told, see retryfunc.Mark
+	attempts   []entry   // the story
+	room       [DefaultAttempts]entry
+	outcomes   []outcome // to be reported to the breaker
+	oneOutcome [1]outcome
+	replied    *attempt   // whose reply is in the caller's response
+	ended      []*attempt // attempts that ended and were not looked at
+	endedRoom  [1]*attempt
 }
 
 // open reads what the caller asked for, and gives the call its end.
@@ -71,7 +82,7 @@ func (s *call) open(ctx context.Context, opts []client.CallOption) (err error) {
 		return asOwn(ErrWrappedTwice)
 	}
 	s.options = opts
-	if s.overrides, err = s.client.overrides(opts); err != nil {
+	if err = s.overrides.read(s.client, opts); err != nil {
 		return asOwn(err)
 	}
 	if _, ok := ctx.Deadline(); !ok && !s.streaming {
@@ -106,6 +117,9 @@ func (s *call) initialPause() error {
 	if err == nil {
 		err = retryfunc.Wait(s.ctx, pause)
 	}
+	if errors.Is(err, context.DeadlineExceeded) || s.ctx.Err() != nil {
+		return s.client.transport.timedOut(cmp.Or(s.ctx.Err(), err))
+	}
 	if err != nil {
 		return merrors.InternalServerError("go.micro.client", "backoff error: %v", err)
 	}
@@ -118,6 +132,7 @@ func (s *call) initialPause() error {
 // first answer counts.
 func (s *call) loop() error {
 	for next := true; ; {
+		s.reportNodes()
 		if next {
 			s.begin()
 		}
@@ -165,27 +180,29 @@ func (s *call) runBeside(a *attempt, share time.Duration) {
 		s.wake = make(chan struct{}, 1)
 	}
 	if share > 0 {
-		if s.timer == nil {
-			s.timer = time.NewTimer(share)
-		} else {
-			s.timer.Reset(share)
-		}
+		s.client.shares.add(a, time.Now().Add(share))
 	}
 	ctx := s.ctx
 	if s.overrides.attemptTimeout > 0 || s.running > 0 {
-		ctx, a.cancel = context.WithCancel(s.ctx) //nolint:gosec // called by cut or close
+		ctx, a.cancel = context.WithCancel(s.ctx)
 	}
+	if s.running > 0 {
+		a.body = s.encode()
+	}
+	if s.beside == nil {
+		s.beside = s.besideRoom[:0]
+	}
+	s.beside = append(s.beside, a)
 	s.running++
-	go func() {
-		a.err = a.send(ctx)
-		s.mu.Lock()
-		s.ended = append(s.ended, a)
-		s.mu.Unlock()
-		select {
-		case s.wake <- struct{}{}:
-		default:
-		}
-	}()
+	go a.sendBeside(ctx)
+}
+
+// encode encodes the request for an attempt that may outlive the call.
+func (s *call) encode() *frame.Frame {
+	s.mu.Lock()
+	wire := s.wire
+	s.mu.Unlock()
+	return s.client.encode(wire, s.req)
 }
 
 // await returns the next attempt that ended, the latest one if it has had its
@@ -195,19 +212,16 @@ func (s *call) await() *attempt {
 		s.latest = nil
 		return a
 	}
-	var share <-chan time.Time
-	if s.timer != nil && s.latest != nil && !s.latest.overdue {
-		share = s.timer.C
-	}
 	for {
 		if a := s.takeEnded(); a != nil {
 			return a
 		}
+		if a := s.latest; a != nil && !a.overdue && a.expired.Load() {
+			a.overdue = true
+			return a
+		}
 		select {
 		case <-s.wake:
-		case <-share:
-			s.latest.overdue = true
-			return s.latest
 		case <-s.ctx.Done():
 			return s.takeEnded()
 		}
@@ -221,13 +235,21 @@ func (s *call) takeEnded() *attempt {
 		return nil
 	}
 	a := s.ended[0]
-	s.ended = s.ended[1:]
+	s.ended = slices.Delete(s.ended, 0, 1)
 	s.running--
 	a.done = true
 	if s.latest == a {
 		s.latest = nil
 	}
 	return a
+}
+
+// rouse wakes the loop, to look at what has changed.
+func (s *call) rouse() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
 }
 
 // outOfTime is the error of a call whose caller's time ended, or who left.
@@ -246,11 +268,10 @@ func (s *call) overdue(a *attempt) (next bool) {
 	if perr != nil || !d.Retry {
 		return false
 	}
-	s.countAttempt(shown, false, false)
+	s.countAttempt(i, shown, false)
 	if s.admit(&d, false); !d.Retry {
 		return false
 	}
-	s.markJudged(i)
 	d.Delay, d.Reason = 0, retryfunc.ReasonOverdue
 	if s.overrides.attemptTimeout > 0 {
 		d.Reason = retryfunc.ReasonGranted
@@ -263,49 +284,74 @@ func (s *call) overdue(a *attempt) (next bool) {
 // cut ends an attempt at the timeout that the user has set.
 func (s *call) cut(a *attempt, i int, err error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	e := &s.attempts[i]
 	e.end(retryfunc.Timeout)
 	s.report(e, breaker.Timeout)
-	s.failed = err
 	a.abandoned = true
-	if a.cancel != nil {
-		a.cancel()
-	}
+	s.mu.Unlock()
+	s.failed = err
+	a.stop()
 }
 
-// judge decides about an attempt that failed: whether the next may begin, or the
-// call is over with s.failed for its error.
+// judge looks at an attempt that failed, and tells whether the next may begin, or
+// the call is over with s.failed for its error.
 func (s *call) judge(a *attempt) (next, final bool) {
 	if a.abandoned || errors.Is(a.err, errOutrun) {
 		return false, s.running == 0
 	}
 	v := s.view(a)
+	if !v.entered && s.ctx.Err() != nil {
+		s.failed = a.err // nothing was attempted that there is to judge
+		return false, s.running == 0
+	}
 	if !v.entered && (v.nothingNew || s.classify(a.err, s.evidence()) == retryfunc.NoNode) {
 		return s.lookAgain(a.err)
 	}
+	s.learnRelease(a.err)
+	d := s.decide(a, !v.dialTimedOut)
+	switch {
+	case d.Retry:
+		return s.pause(d.Delay)
+	case d.Attempt.Class == retryfunc.NotSent && d.Reason == retryfunc.ReasonAttempts:
+		return s.lookAgain(a.err)
+	default:
+		answered := d.Attempt.Class == retryfunc.Application && d.Reason != retryfunc.ReasonRunning
+		return false, answered || s.running == 0
+	}
+}
+
+// decide asks the policy about an attempt that failed, and holds its yes against
+// the limits. Where another attempt may yet be answered, a failure begins nothing;
+// only an answer ends the call.
+func (s *call) decide(a *attempt, refused bool) retryfunc.Decision {
 	s.failed = a.err
 	i, shown := s.shown(a)
-	counted := s.markJudged(i)
-	if s.latest != nil && !s.latest.overdue && shown.Class != retryfunc.Application {
-		s.enter(i, retryfunc.Decision{Attempt: shown, Reason: retryfunc.ReasonRunning, Err: a.err})
-		return false, false // the attempt beside it may be answered yet
-	}
 	d, perr := s.explain(shown, a.err)
 	if perr != nil {
 		s.failed, d.Retry = perr, false
 	}
+	answered := shown.Class == retryfunc.Application && !d.Retry
+	if s.latest != nil && !s.latest.overdue && !answered {
+		d.Retry, d.Reason, d.Delay = false, retryfunc.ReasonRunning, 0
+	}
 	if d.Retry {
-		s.admit(&d, !counted && s.countAttempt(shown, s.triedBefore(i), !v.dialTimedOut))
+		s.admit(&d, s.countAttempt(i, shown, refused))
 	}
 	s.enter(i, d)
-	switch {
-	case d.Retry:
-		return s.pause(d.Delay)
-	case shown.Class == retryfunc.NotSent && d.Reason == retryfunc.ReasonAttempts:
-		return s.lookAgain(a.err)
-	default:
-		return false, s.running == 0 || shown.Class == retryfunc.Application
+	return d
+}
+
+// learnRelease keeps what the refusal of a late attempt tells, for the next one to
+// say that it knows.
+func (s *call) learnRelease(err error) {
+	mark, ok := retryfunc.ParseMark(err)
+	if !ok || mark.Service != s.req.Service() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if mark.Released.After(s.released) {
+		s.released = mark.Released
 	}
 }
 
@@ -372,13 +418,22 @@ func (s *call) lookAgain(err error) (next, final bool) {
 }
 
 // close ends what the call has begun: no attempt is sent from here on, and no
-// reply delivered.
+// reply delivered. Attempts that were outrun end where the transport can end them.
+// A call that is left by a panic gets its end here.
 func (s *call) close() {
-	s.mu.Lock()
-	s.over = true
-	s.mu.Unlock()
-	if s.timer != nil {
-		s.timer.Stop()
+	defer s.stop()
+	if !s.concluded {
+		_ = s.end(ErrPanicked) // whoever has panicked returns nothing
+	}
+}
+
+// stop ends what runs beside the loop.
+func (s *call) stop() {
+	for _, a := range s.beside {
+		if !a.done {
+			s.client.shares.remove(a)
+		}
+		a.stop()
 	}
 	if s.cancel != nil {
 		s.cancel()

@@ -15,10 +15,11 @@ import (
 
 const (
 	// leastShare is the least time that an attempt has before another is begun
-	// beside it, and leastNestedShare that of a call made within another:
-	// shares of shares would leave nothing to the last of a chain.
-	leastShare       = 10 * time.Millisecond
-	leastNestedShare = 100 * time.Millisecond
+	// beside it. It is longer where nothing is known of the endpoint, and for a
+	// call made within another: shares of shares would leave nothing to the last
+	// of a chain.
+	leastShare        = 10 * time.Millisecond
+	leastUnknownShare = 100 * time.Millisecond
 
 	// A dial may take a third of what the call has left, within these bounds,
 	// and all of it where there is nowhere else to go. The upper one leaves time
@@ -33,8 +34,9 @@ const (
 	// against its node where nothing is known of the endpoint.
 	untold = time.Second
 
-	// A call that was sent nowhere waits so long for an instance to appear, and
-	// not at all where another has waited in vain just before.
+	// A call that was sent nowhere waits so long for an instance to appear, if
+	// any was ever seen, and not at all where another has waited in vain just
+	// before.
 	longestAbsence = 2 * time.Second
 	absenceMemory  = time.Second
 	firstLook      = 25 * time.Millisecond
@@ -49,22 +51,16 @@ type limits struct {
 }
 
 // left is how long the call has, from now on.
-func (s *call) left() time.Duration {
-	deadline, ok := s.ctx.Deadline()
-	if !ok {
-		return min(s.overrides.RequestTimeout, longest)
-	}
-	return min(max(time.Until(deadline), 1), longest) // 0 would mean that there is no limit
-}
+func (s *call) left() time.Duration { return leftOf(s.ctx, s.overrides.RequestTimeout) }
 
-// leftOf is how long the call has by the context that an attempt was given. Where
-// another wrapper has taken the deadline away, that is the time of a whole call.
-func (s *call) leftOf(ctx context.Context, whole time.Duration) time.Duration {
+// leftOf is how long a context has; one without a deadline, which another wrapper
+// may have taken away, has the time of a whole call.
+func leftOf(ctx context.Context, whole time.Duration) time.Duration {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return min(cmp.Or(whole, client.DefaultRequestTimeout), longest)
 	}
-	return min(max(time.Until(deadline), 1), longest)
+	return min(max(time.Until(deadline), 1), longest) // 0 would mean that there is no limit
 }
 
 // attemptTime is how long an attempt may take of what is left: all of it, unless
@@ -98,8 +94,7 @@ func (s *call) share() time.Duration {
 	left := s.left()
 	share := s.overrides.attemptTimeout
 	if share == 0 {
-		share = s.leastShare(left / time.Duration(s.attemptsLeft()))
-		share = max(share, s.endpoint.latency.quantile(time.Now(), usual))
+		share = s.atLeast(left / time.Duration(s.attemptsLeft()))
 	}
 	if share >= left {
 		return 0
@@ -107,19 +102,17 @@ func (s *call) share() time.Duration {
 	return share
 }
 
-// usual is the share of an endpoint's answers that an attempt must have outwaited
-// to be late.
-const usual = 0.95
-
-// leastShare raises a share to the least.
-func (s *call) leastShare(share time.Duration) time.Duration {
-	if share >= leastNestedShare {
-		return share
+// atLeast raises a share to the least, and to what the endpoint has needed.
+func (s *call) atLeast(share time.Duration) time.Duration {
+	needed := s.endpoint.latency.usual()
+	least := leastShare
+	if share < leastUnknownShare {
+		_, within := idempotency.ExecutionFrom(s.ctx)
+		if needed == 0 || within || isNested(s.ctx) {
+			least = leastUnknownShare
+		}
 	}
-	if _, within := idempotency.ExecutionFrom(s.ctx); within || isNested(s.ctx) {
-		return leastNestedShare
-	}
-	return max(share, leastShare)
+	return max(share, needed, least)
 }
 
 // isNested tells whether a call is made within a handler of go-micro's servers:
@@ -132,41 +125,31 @@ func isNested(ctx context.Context) bool {
 
 // dialShare is how long a dial may take. elsewhere says that there is another
 // node to go to.
-func (s *call) dialShare(left time.Duration, elsewhere bool) time.Duration {
+func dialShare(left time.Duration, elsewhere bool) time.Duration {
 	if !elsewhere {
 		return left
 	}
 	return min(max(left/3, leastDial), mostDial, max(left/2, 1))
 }
 
-// countAttempt enters a failed attempt, and tells whether the retry would be free.
+// countAttempt enters a failed attempt, once, and tells whether the retry would be free.
 //
 // A refused dial is free where it is this call's first to that node and another
 // node is left, up to a bound: so a call finds the one living instance among many
 // dead ones. Other dials that came to nothing have a count of their own, and
 // leave the attempts that are sent to the living.
-func (s *call) countAttempt(a retryfunc.Attempt, again, refused bool) (free bool) {
+func (s *call) countAttempt(i int, a retryfunc.Attempt, refused bool) (free bool) {
+	counted, again := s.markCounted(i)
 	switch {
+	case counted:
+		return false
 	case a.Class != retryfunc.NotSent:
 		s.limits.counted++
-	case !refused || again || s.limits.free >= freeDials || !s.nodeLeft():
+	case !refused || again || s.limits.free >= freeDials || !s.nodes.Elsewhere():
 		s.limits.unsent++
 	default:
 		s.limits.free++
 		return true
-	}
-	return false
-}
-
-// nodeLeft tells whether there is a node that this call has not tried, ejected
-// or not.
-func (s *call) nodeLeft() bool {
-	for _, service := range s.nodes.Services() {
-		for _, node := range service.Nodes {
-			if node != nil && !s.nodes.Tried(node.Address) {
-				return true
-			}
-		}
 	}
 	return false
 }
@@ -203,20 +186,28 @@ func (s *call) pauseBefore(d *retryfunc.Decision) (time.Duration, retryfunc.Reas
 	case !d.Attempt.Untried:
 		pause = s.overrides.backoff.Delay(max(1, s.limits.counted+s.limits.unsent))
 	}
-	if errors.Is(err, context.DeadlineExceeded) {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
 		return 0, retryfunc.ReasonDeadline
+	case errors.Is(err, errAnswered):
+		return 0, retryfunc.ReasonRunning
 	}
 	s.pauseErr = err
 	return max(d.Delay, pause), ""
 }
 
 // askPause asks the backoff that the caller gave for this call.
-func (s *call) askPause(count int) (pause time.Duration, err error) {
-	overrun := s.ask(false, func() { pause, err = s.overrides.pause(s.ctx, s.req, count) })
-	if overrun != nil {
-		return 0, overrun
+func (s *call) askPause(count int) (time.Duration, error) {
+	type said struct {
+		pause time.Duration
+		err   error
 	}
-	return pause, err
+	backoff, ctx, req := s.overrides.pause, s.ctx, s.req
+	answer, err := ask(s, func() said {
+		pause, err := backoff(ctx, req, count)
+		return said{pause, err}
+	})
+	return answer.pause, cmp.Or(err, answer.err)
 }
 
 // absence is how long the call may wait for an instance it has not tried.
@@ -224,5 +215,9 @@ func (s *call) absence() time.Duration {
 	if s.endpoint.absentFor(time.Now(), absenceMemory) {
 		return 0
 	}
-	return min(s.left()/2, longestAbsence)
+	longest := longestAbsence
+	if !s.endpoint.known.Load() {
+		longest = firstLook // nobody has ever seen it
+	}
+	return min(s.left()/2, longest)
 }

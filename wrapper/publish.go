@@ -16,22 +16,43 @@ import (
 // fresh one, by which a redelivery is known. It never carries the key of the
 // call in whose context it is published.
 func (c *retryClient) Publish(ctx context.Context, msg client.Message, opts ...client.PublishOption) error {
-	fingerprint := func() (idempotency.Fingerprint, error) { return idempotency.FingerprintOf(msg.Payload()) }
-	key, done, err := idempotency.CallKey(ctx, topicService, msg.Topic(), fingerprint, c.generate)
-	if err != nil {
-		return asOwn(err)
+	if c.twice {
+		return asOwn(ErrWrappedTwice)
 	}
-	err = c.Client.Publish(withMessageKey(ctx, key), msg, opts...)
-	done(err != nil)
+	taken, err := c.messageKey(ctx, msg)
+	if err != nil {
+		return c.transport.timedOut(err)
+	}
+	if taken.err != nil {
+		return asOwn(taken.err)
+	}
+	c.warnUnordered(ctx, taken.key)
+	err = c.Client.Publish(withMessageKey(ctx, taken.key), msg, opts...)
+	taken.done(err != nil)
 	return err
+}
+
+// messageKey takes the key of a message. The generator, if there is one, is the
+// user's: it is not waited for beyond the publisher's time, which is the error.
+func (c *retryClient) messageKey(ctx context.Context, msg client.Message) (callKey, error) {
+	take := func() callKey {
+		fingerprint := func() (idempotency.Fingerprint, error) { return idempotency.FingerprintOf(msg.Payload()) }
+		key, done, err := idempotency.CallKey(ctx, topicService, msg.Topic(), fingerprint, c.generate)
+		return callKey{key: key, done: done, err: err}
+	}
+	_, within := idempotency.ExecutionFrom(ctx)
+	if c.generate == nil || within || ctx.Done() == nil {
+		return take(), nil
+	}
+	return askWithin(ctx, take)
 }
 
 // topicService stands for the service where a key is derived for a message,
 // which has none: whoever subscribes may consume it.
 const topicService = "topic"
 
-// withMessageKey puts the key in the place of any other call's. For whom it was minted is left out, because a
-// subscriber knows its own name and not which of them was meant.
+// withMessageKey puts the key in the place of any other call's, with the topic it was
+// minted for: a subscriber must know it from one that the publisher inherited.
 func withMessageKey(ctx context.Context, key idempotency.Key) context.Context {
 	md, ok := metadata.FromContext(ctx)
 	if !ok {
@@ -39,5 +60,6 @@ func withMessageKey(ctx context.Context, key idempotency.Key) context.Context {
 	}
 	clearOwn(md)
 	putKey(md, key)
+	md[idempotency.HeaderFor] = key.For
 	return metadata.NewContext(ctx, md)
 }

@@ -140,36 +140,56 @@ func asOwn(err error) error {
 	return &ownError{retryfunc.NewMarked(code, err.Error(), retryfunc.Mark{}), err}
 }
 
+// ErrPanicked is the error in the story of a call that has none to return: one of
+// the caller's own functions panicked, or ended the goroutine that made the call.
+var ErrPanicked = errors.New("wrapper: a function of the caller's panicked, or ended its goroutine, while the call was made")
+
 // end ends the call's story, tells it to whoever asked, and returns the error.
 func (s *call) end(err error) error {
+	s.conclude(err)
+	defer s.tell(err) // whatever the hooks of the breaker do
+	s.reportNodes()
+	return err
+}
+
+// conclude ends the story.
+func (s *call) conclude(err error) {
 	s.mu.Lock()
-	s.over = true
+	s.over, s.concluded = true, true
 	s.abandonRunning(err)
 	if err == nil {
 		s.blameInternal()
 	}
-	s.endKey(err)
-	asked, _ := s.ctx.Value(reportKey{}).(*Report)
-	told := s.overrides.report
-	if asked == nil && told == nil && len(s.client.ends) == 0 {
-		s.mu.Unlock()
-		return err
-	}
-	report := s.tell(err)
+	done, answered := s.traits.done, s.isAnswered()
 	s.mu.Unlock()
-	for _, to := range [...]*Report{asked, told} {
-		if to != nil {
-			*to = report
-		}
+	if done != nil {
+		s.endKey(done, answered, err)
 	}
-	for _, end := range s.client.ends {
-		end(s.ctx, CallEnd{Service: s.req.Service(), Endpoint: s.req.Endpoint(), Report: report})
-	}
-	return err
 }
 
-// tell copies the story. The call must be locked.
-func (s *call) tell(err error) Report {
+// tell tells the story to whoever asked for it.
+func (s *call) tell(err error) {
+	asked, _ := s.ctx.Value(reportKey{}).(*Report)
+	for _, to := range [...]*Report{asked, s.overrides.report} {
+		if to != nil {
+			*to = s.story(err)
+		}
+	}
+	if len(s.client.ends) == 0 {
+		return
+	}
+	ctx, told := s.ctx, make([]func(), len(s.client.ends))
+	for i, hook := range s.client.ends {
+		ended := CallEnd{Service: s.req.Service(), Endpoint: s.req.Endpoint(), Report: s.story(err)}
+		told[i] = func() { hook(ctx, ended) }
+	}
+	s.inform(told)
+}
+
+// story is a copy of the story, for its reader to keep.
+func (s *call) story(err error) Report {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	attempts := make([]Attempt, len(s.attempts))
 	for i, e := range s.attempts {
 		attempts[i] = e.Attempt
@@ -184,7 +204,7 @@ func (s *call) abandonRunning(err error) {
 	switch {
 	case err == nil:
 		reason = retryfunc.ReasonOutrun
-	case errors.Is(s.ctx.Err(), context.Canceled):
+	case errors.Is(s.ctx.Err(), context.Canceled), errors.Is(err, ErrPanicked):
 		class, reason = retryfunc.Canceled, retryfunc.ReasonCanceled
 	}
 	for i := range s.attempts {
@@ -196,7 +216,11 @@ func (s *call) abandonRunning(err error) {
 		if e.Reason == "" {
 			e.Reason = reason
 		}
-		s.report(e, eventOf(class, nil, false))
+		event := eventOf(class, nil, false)
+		if err == nil {
+			event = breaker.Outrun
+		}
+		s.report(e, event)
 	}
 }
 
@@ -209,7 +233,7 @@ func (s *call) blameInternal() {
 	answered := s.attempts[len(s.attempts)-1]
 	for _, e := range s.attempts[:len(s.attempts)-1] {
 		if e.Class == retryfunc.Internal && e.Address != answered.Address {
-			s.client.breaker.Report(e.Address, breaker.Failure, e.began, e.Duration)
+			s.report(&e, breaker.Failure)
 		}
 	}
 }
@@ -235,7 +259,7 @@ func (s *call) shown(a *attempt) (int, retryfunc.Attempt) {
 		shown.Class, shown.Duration = retryfunc.Timeout, time.Since(e.began)
 	case !e.ended: // go-micro returned when the context ended
 		ev := s.evidence()
-		a.dialing.testify(&ev)
+		a.dialing.testify(&ev, false)
 		e.end(s.classify(a.err, ev))
 		s.report(e, eventOf(e.Class, a.err, false))
 		shown.Class, shown.Duration = e.Class, e.Duration
@@ -248,54 +272,71 @@ func (s *call) shown(a *attempt) (int, retryfunc.Attempt) {
 	return a.entry, shown
 }
 
-// explain asks the policy, in the caller's goroutine.
-func (s *call) explain(shown retryfunc.Attempt, err error) (d retryfunc.Decision, perr error) {
+// explain asks the policy about an attempt that failed with err, or is overdue.
+func (s *call) explain(shown retryfunc.Attempt, err error) (retryfunc.Decision, error) {
 	policy := s.overrides.policy
 	if s.overrides.retry != nil {
 		policy = s.overrides.retry
 	}
-	quick := policy == nil
-	if quick {
-		policy = retryfunc.Careful
+	if policy == nil {
+		return retryfunc.Explain(retryfunc.WithAttempt(s.ctx, &shown), retryfunc.Careful, s.req, s.count, err)
 	}
-	overrun := s.ask(quick, func() {
-		d, perr = retryfunc.Explain(retryfunc.WithAttempt(s.ctx, &shown), policy, s.req, s.count, err)
+	type said struct {
+		retryfunc.Decision
+		err error
+	}
+	ctx, req, count, copied := s.ctx, s.req, s.count, shown
+	answer, overrun := ask(s, func() said {
+		d, perr := retryfunc.Explain(retryfunc.WithAttempt(ctx, &copied), policy, req, count, err)
+		return said{d, perr}
 	})
 	if overrun != nil {
-		d = retryfunc.Decision{
-			Service: s.req.Service(), Endpoint: s.req.Endpoint(), Attempt: shown, Reason: retryfunc.ReasonDeadline, Err: err,
-		}
-		return d, nil
+		return s.undecided(shown, err, overrun), nil
 	}
-	return d, perr
+	return answer.Decision, answer.err
+}
+
+// undecided is the decision where the policy was not waited for.
+func (s *call) undecided(shown retryfunc.Attempt, err, why error) retryfunc.Decision {
+	d := retryfunc.Decision{Service: s.req.Service(), Endpoint: s.req.Endpoint(), Attempt: shown, Err: err}
+	switch {
+	case errors.Is(why, errAnswered):
+		d.Reason = retryfunc.ReasonRunning
+	case errors.Is(why, context.Canceled):
+		d.Reason = retryfunc.ReasonCanceled
+	default:
+		d.Reason = retryfunc.ReasonDeadline
+	}
+	return d
 }
 
 // enter writes a decision into the story, and tells the hooks.
 func (s *call) enter(i int, d retryfunc.Decision) {
-	s.mu.Lock()
-	s.attempts[i].Reason = d.Reason
-	s.mu.Unlock()
-	for _, hook := range s.client.hooks {
-		if s.ask(false, func() { hook(s.ctx, d) }) != nil {
-			return
-		}
+	s.setReason(i, d.Reason)
+	if len(s.client.hooks) == 0 {
+		return
 	}
+	ctx, told := s.ctx, make([]func(), len(s.client.hooks))
+	for i, hook := range s.client.hooks {
+		told[i] = func() { hook(ctx, d) }
+	}
+	s.inform(told)
 }
 
-// markJudged notes that an attempt was counted, and tells whether it was before.
-func (s *call) markJudged(i int) (before bool) {
+func (s *call) setReason(i int, reason retryfunc.Reason) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.attempts[i].Reason = reason
+}
+
+// markCounted notes that an attempt was counted, and tells whether it was before,
+// and whether it went where another had been.
+func (s *call) markCounted(i int) (before, again bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := &s.attempts[i]
-	before, e.judged = e.judged, true
-	return before
-}
-
-// triedBefore tells whether an attempt went where another had been.
-func (s *call) triedBefore(i int) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.attempts[i].again
+	before, e.counted = e.counted, true
+	return before, e.again
 }
 
 // enterAbsence ends the story of a call that was sent nowhere.
@@ -307,7 +348,7 @@ func (s *call) enterAbsence(err error) {
 		return
 	}
 	s.attempts = append(s.attempts, entry{
-		Attempt: Attempt{Number: 1, Class: retryfunc.NoNode, Duration: time.Since(s.began)}, began: s.began, ended: true, judged: true,
+		Attempt: Attempt{Number: 1, Class: retryfunc.NoNode, Duration: time.Since(s.began)}, began: s.began, ended: true, counted: true,
 	})
 	s.mu.Unlock()
 	s.enter(0, retryfunc.Decision{

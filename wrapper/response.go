@@ -8,7 +8,8 @@ import (
 	"strings"
 
 	"go-micro.dev/v4/client"
-	microjson "go-micro.dev/v4/codec/json"
+	frame "go-micro.dev/v4/codec/bytes"
+	microproto "go-micro.dev/v4/codec/proto"
 	merrors "go-micro.dev/v4/errors"
 	"go-micro.dev/v4/registry"
 	"google.golang.org/grpc/encoding"
@@ -17,43 +18,52 @@ import (
 
 // reply is where one attempt receives its answer, apart from the caller's
 // response: a late one must not write to memory that the caller owns again.
-// What JSON says is kept as it came and decoded into the response itself, which
-// may hold pointers or values of the caller's to decode into.
+// Where the wire would decode it, and how, is known, the answer is kept as it came
+// and decoded into the response itself, which may hold pointers or values of the
+// caller's to decode into.
 type reply struct {
 	rsp    any // the caller's
 	target any // the attempt's own
-	raw    json.RawMessage
+	text   json.RawMessage
+	frame  frame.Frame
 	decode func(raw []byte, rsp any) error // nil: target is of rsp's type
 }
 
-// receiver makes the room for an answer that the given wire decodes; empty is a
+// receive makes the room for an answer that the given wire decodes; empty is a
 // wire that is not known. A response that is neither protobuf nor decoded from
 // JSON, and that the caller has filled in, cannot be had twice: it is the
 // attempt's own, as it would be bare.
-func (c *retryClient) receiver(over transport, req client.Request, node *registry.Node, rsp any) *reply {
-	r := &reply{rsp: rsp, target: rsp}
+func (r *reply) receive(c *retryClient, over transport, req client.Request, node *registry.Node, rsp any) {
+	r.rsp, r.target = rsp, rsp
 	v := reflect.ValueOf(rsp)
 	if v.Kind() != reflect.Pointer || v.IsNil() {
-		return r
+		return
 	}
-	if r.decode = c.jsonDecoder(over, req, node); r.decode != nil {
-		r.target = &r.raw
+	if over == overMucp && node.Metadata["protocol"] != "" {
+		if r.decode = c.frameDecoder(req.ContentType(), rsp); r.decode != nil {
+			r.target = &r.frame
+			return
+		}
+	}
+	if r.decode = jsonDecoder(over, req, node); r.decode != nil {
+		r.target = &r.text
 	} else if m, ok := rsp.(proto.Message); ok {
 		r.target = m.ProtoReflect().New().Interface()
 	} else if v.Elem().IsZero() {
 		r.target = reflect.New(v.Type().Elem()).Interface()
 	}
-	return r
 }
 
 // deliver moves the reply to the caller.
 func (r *reply) deliver() error {
 	switch {
+	case r.target == &r.frame:
+		return r.decode(r.frame.Data, r.rsp)
 	case r.decode != nil:
-		if r.raw == nil {
+		if r.text == nil {
 			return nil
 		}
-		return r.decode(r.raw, r.rsp)
+		return r.decode(r.text, r.rsp)
 	case r.target == nil || reflect.TypeOf(r.target).Kind() != reflect.Pointer:
 		return nil
 	}
@@ -63,46 +73,48 @@ func (r *reply) deliver() error {
 	return nil
 }
 
-// isolable tells whether rsp can be decoded apart and moved into place later:
-// it must be a pointer to something.
-func isolable(rsp any) bool {
-	v := reflect.ValueOf(rsp)
-	return v.Kind() == reflect.Pointer && !v.IsNil()
-}
-
-// jsonDecoder is how the wire would decode the request's JSON answer; nil: it is
-// not known to answer in JSON.
-func (c *retryClient) jsonDecoder(over transport, req client.Request, node *registry.Node) func([]byte, any) error {
-	if !strings.Contains(req.ContentType(), "json") {
+// frameDecoder is how go-micro's own client would decode what it has received
+// into rsp, where one of its own codecs does; else nil.
+func (c *retryClient) frameDecoder(contentType string, rsp any) func([]byte, any) error {
+	made := c.codec(contentType)
+	if made == nil {
 		return nil
 	}
-	switch over {
-	case overMucp:
-		return c.mucpJSON(req.ContentType(), node)
-	case overGRPC:
-		return grpcJSON
-	case overHTTP:
-		return func(raw []byte, rsp any) error { return asClientError("", json.Unmarshal(raw, rsp)) }
-	default:
-		return nil
-	}
-}
-
-// mucpJSON decodes as go-micro's own codecs do. Nodes that announce no protocol
-// are spoken to in JSON-RPC.
-func (c *retryClient) mucpJSON(contentType string, node *registry.Node) func([]byte, any) error {
-	if node.Metadata["protocol"] == "" {
-		return func(raw []byte, rsp any) error { return asClientError(".codec", json.Unmarshal(raw, rsp)) }
-	}
-	own, ok := c.Client.Options().Codecs[contentType]
-	if !ok {
-		own = client.DefaultCodecs[contentType]
-	}
-	if own == nil || reflect.ValueOf(own).Pointer() != reflect.ValueOf(microjson.NewCodec).Pointer() {
+	if reflect.ValueOf(made).Pointer() == reflect.ValueOf(microproto.NewCodec).Pointer() {
+		if _, ok := rsp.(proto.Message); ok {
+			return unmarshalProto
+		}
 		return nil
 	}
 	return func(raw []byte, rsp any) error {
-		return asClientError(".codec", own(readCloser{bytes.NewReader(raw)}).ReadBody(rsp))
+		return asClientError(".codec", made(readCloser{bytes.NewReader(raw)}).ReadBody(rsp))
+	}
+}
+
+func unmarshalProto(raw []byte, rsp any) error {
+	m, _ := rsp.(proto.Message) // frameDecoder has looked
+	if err := proto.Unmarshal(raw, m); err != nil {
+		return asClientError(".codec", err)
+	}
+	return nil
+}
+
+// jsonDecoder is how the wire would decode the request's JSON answer; nil: it is
+// not known to answer in JSON. To nodes that announce no protocol, mucp speaks
+// JSON-RPC.
+func jsonDecoder(over transport, req client.Request, node *registry.Node) func([]byte, any) error {
+	if !strings.Contains(req.ContentType(), "json") {
+		return nil
+	}
+	switch {
+	case over == overMucp && node.Metadata["protocol"] == "":
+		return func(raw []byte, rsp any) error { return asClientError(".codec", json.Unmarshal(raw, rsp)) }
+	case over == overGRPC:
+		return grpcJSON
+	case over == overHTTP:
+		return func(raw []byte, rsp any) error { return asClientError("", json.Unmarshal(raw, rsp)) }
+	default:
+		return nil
 	}
 }
 

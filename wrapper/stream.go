@@ -2,7 +2,7 @@ package wrapper
 
 import (
 	"context"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"go-micro.dev/v4/client"
@@ -39,7 +39,7 @@ func (s *call) opened() client.Stream {
 // apply to streams.
 func (a *attempt) applyToStream(o *client.CallOptions) {
 	s := a.call
-	dial := s.dialShare(s.left(), !a.last)
+	dial := dialShare(s.left(), !a.last)
 	if o.DialTimeout <= 0 || o.DialTimeout > dial {
 		o.DialTimeout = dial
 	}
@@ -83,10 +83,7 @@ func (a *attempt) open(ctx context.Context, opts []client.CallOption) error {
 func (a *attempt) openingFailed(err error) error {
 	s := a.call
 	ev := s.evidence()
-	a.dialing.testify(&ev)
-	if a.dialing != nil && a.dialing.over == overGRPC && a.dialing.asked.Load() && a.dialing.state.Load() == dialPending {
-		ev.Unsent = true // there was never a connection
-	}
+	a.dialing.testify(&ev, false)
 	class := s.classify(err, ev)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -108,13 +105,9 @@ func (a *attempt) watchOpening(ctx context.Context) (context.Context, func(faile
 		return ctx, func(bool) {}
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	d := &dialing{over: overGRPC}
+	d := &dialing{over: overGRPC, cancel: cancel}
 	a.watch(d)
-	timer := time.AfterFunc(s.dialShare(s.left(), !a.last), func() {
-		if d.asked.Load() && d.giveUp() {
-			cancel(errDialTimeout)
-		}
-	})
+	timer := time.AfterFunc(dialShare(s.left(), !a.last), d.expire)
 	return ctx, func(failed bool) {
 		timer.Stop()
 		if failed {
@@ -141,7 +134,7 @@ type watchedStream struct {
 	client.Stream
 	call   *call
 	opened entry
-	broken sync.Once
+	broken atomic.Bool
 	end    func(failed bool)
 }
 
@@ -162,10 +155,9 @@ func (w *watchedStream) watch(err error) error {
 		return nil
 	}
 	s := w.call
-	if w.opened.Address != "" && s.classify(err, s.evidence()) == retryfunc.Broken {
-		w.broken.Do(func() {
-			s.client.breaker.Report(w.opened.Address, breaker.Broken, w.opened.began, time.Since(w.opened.began))
-		})
+	died := w.opened.Address != "" && s.classify(err, s.evidence()) == retryfunc.Broken
+	if died && w.broken.CompareAndSwap(false, true) {
+		s.client.breaker.Report(w.opened.Address, breaker.Broken, w.opened.began, time.Since(w.opened.began))
 	}
 	return err
 }

@@ -1,7 +1,10 @@
 package wrapper
 
 import (
+	"cmp"
 	"context"
+	"fmt"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,10 +22,8 @@ import (
 type callTraits struct {
 	resolved bool
 	safety   retryfunc.Safety
-	key      idempotency.Key // zero: the call carries none
+	callKey  // zero: the call carries none
 	keyTaken bool
-	done     func(ambiguous bool)
-	minted   bool // for this call: its first attempt is sent when it was issued
 	trusted  bool // the key is honoured wherever the call may go
 }
 
@@ -85,8 +86,7 @@ func (e *endpoints) of(req client.Request) *endpoint {
 // user's rule, and takes a key unless the endpoint is likely to be safe.
 func (s *call) guessTraits() error {
 	if rule := s.overrides.safety; rule != nil {
-		err := s.ask(s.overrides.quickSafety, func() { s.ruled = rule(s.ctx, s.req) })
-		if err != nil {
+		if err := s.askRule(rule); err != nil {
 			return err
 		}
 	}
@@ -100,6 +100,30 @@ func (s *call) guessTraits() error {
 	return s.takeKey()
 }
 
+// askRule asks the user's rule. One that only looks into a table need not be
+// guarded against.
+func (s *call) askRule(rule retryfunc.Rule) (err error) {
+	if s.overrides.quickSafety {
+		s.ruled = rule(s.ctx, s.req)
+	} else {
+		ctx, req := s.ctx, s.req
+		s.ruled, err = ask(s, func() retryfunc.Safety { return rule(ctx, req) })
+	}
+	if s.ruled > retryfunc.SafetySafe {
+		return fmt.Errorf("wrapper: WithSafety: the rule says %v of %s/%s: must be unknown, unsafe, keyed, idempotent or safe",
+			s.ruled, s.req.Service(), s.req.Endpoint())
+	}
+	return err
+}
+
+// callKey is the key of a call, as it was taken.
+type callKey struct {
+	key    idempotency.Key
+	done   func(ambiguous bool)
+	minted bool // for this call: its first attempt is sent when it was issued
+	err    error
+}
+
 // takeKey gives the call its key, the same for all its attempts.
 func (s *call) takeKey() error {
 	ctx := s.ctx
@@ -108,23 +132,32 @@ func (s *call) takeKey() error {
 	}
 	_, own := idempotency.KeyFrom(ctx)
 	_, within := idempotency.ExecutionFrom(ctx)
-	fingerprint := func() (idempotency.Fingerprint, error) { return idempotency.FingerprintOf(s.req.Body()) }
-	var (
-		key  idempotency.Key
-		done func(bool)
-		err  error
-	)
-	overrun := s.ask(s.client.generate == nil, func() {
-		key, done, err = idempotency.CallKey(ctx, s.req.Service(), s.req.Endpoint(), fingerprint, s.client.generate)
-	})
-	if overrun != nil {
-		return overrun
+	var taken callKey
+	var err error
+	if minted := !own && !within; minted && s.client.generate != nil {
+		req, generate := s.req, s.client.generate
+		taken, err = ask(s, func() callKey { return callKeyOf(ctx, req, minted, generate) })
+	} else {
+		taken = callKeyOf(ctx, s.req, minted, nil)
 	}
+	if err = cmp.Or(err, taken.err); err != nil {
+		return err
+	}
+	s.client.warnUnordered(ctx, taken.key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.traits.key, s.traits.done, s.traits.keyTaken = key, done, true
-	s.traits.minted = !own && !within
-	return err
+	s.traits.callKey, s.traits.keyTaken = taken, true
+	return nil
+}
+
+// callKeyOf takes the key of the context, or mints one.
+func callKeyOf(ctx context.Context, req client.Request, minted bool, generate idempotency.Generator) callKey {
+	var fingerprint func() (idempotency.Fingerprint, error)
+	if !minted {
+		fingerprint = func() (idempotency.Fingerprint, error) { return idempotency.FingerprintOf(req.Body()) }
+	}
+	key, done, err := idempotency.CallKey(ctx, req.Service(), req.Endpoint(), fingerprint, generate)
+	return callKey{key, done, minted, err}
 }
 
 // resolveTraits settles what the registry has a say in. It reports false where
@@ -153,6 +186,53 @@ func (s *call) resolveTraits(services []*registry.Service) bool {
 	return true
 }
 
+// announceOneStore tells whether every node announces the same dedupe store.
+// One that announces none, as an instance not yet updated does, is enough for
+// no: the next attempt may go there.
+func announceOneStore(services []*registry.Service) bool {
+	var store string
+	for _, service := range services {
+		for _, node := range service.Nodes {
+			id := node.Metadata[MetadataStore]
+			if id == "" || store != "" && store != id {
+				return false
+			}
+			store = id
+		}
+	}
+	return store != ""
+}
+
+// announcedSafety is the weakest safety that any version of the service
+// announces for endpoint: the call may reach any of them.
+func announcedSafety(services []*registry.Service, endpoint string) retryfunc.Safety {
+	weakest := retryfunc.SafetySafe
+	for _, service := range services {
+		weakest = min(weakest, safetyIn(service.Endpoints, endpoint))
+		if weakest == retryfunc.SafetyUnknown {
+			return weakest
+		}
+	}
+	if len(services) == 0 {
+		return retryfunc.SafetyUnknown
+	}
+	return weakest
+}
+
+func safetyIn(endpoints []*registry.Endpoint, name string) retryfunc.Safety {
+	for _, endpoint := range endpoints {
+		if endpoint.Name != name {
+			continue
+		}
+		safety, err := retryfunc.ParseSafety(endpoint.Metadata[retryfunc.MetadataSafety])
+		if err != nil {
+			return retryfunc.SafetyUnknown
+		}
+		return safety
+	}
+	return retryfunc.SafetyUnknown
+}
+
 // carriedKey is the key that the call carries, or "". The call must be locked.
 func (s *call) carriedKey() string {
 	if !s.carriesKey() {
@@ -164,60 +244,38 @@ func (s *call) carriedKey() string {
 // carriesKey tells whether attempts are sent with the key. The call must be
 // locked.
 func (s *call) carriesKey() bool {
-	return s.traits.keyTaken && !(s.traits.resolved && s.traits.safety == retryfunc.SafetySafe)
+	return s.traits.keyTaken && (!s.traits.resolved || s.traits.safety != retryfunc.SafetySafe)
 }
 
-// endKey tells the key whether the callee's answer is known: if it is not, the
-// same call may be made again under the same key. The call must be locked.
-func (s *call) endKey(err error) {
-	if s.traits.done == nil {
-		return
-	}
-	answered := len(s.attempts) > 0 && s.attempts[len(s.attempts)-1].Class == retryfunc.Application
-	mark, _ := retryfunc.ParseMark(err)
-	s.traits.done(err != nil && (!answered || mark.Kind == retryfunc.MarkUnknown))
+// isAnswered tells whether the call ended with an answer. The call must be locked.
+func (s *call) isAnswered() bool {
+	return len(s.attempts) > 0 && s.attempts[len(s.attempts)-1].Class == retryfunc.Application
 }
 
-// ask runs a function of the user's, which is for the caller's goroutine to wait
-// for, but not beyond the call's time: a function that is not quick runs beside
-// it then. A panic in it is the caller's.
-func (s *call) ask(quick bool, f func()) error {
-	if quick || s.ctx.Done() == nil {
-		f()
-		return nil
-	}
-	return within(s.ctx, f)
-}
-
-// within runs f and waits for it as long as ctx lasts. What f panics with is
-// raised in the goroutine of the caller, who may recover from it.
-func within(ctx context.Context, f func()) error {
-	done := make(chan any, 1)
-	go func() {
-		returned := false
-		defer func() {
-			if value := recover(); !returned {
-				done <- raised{value}
-				return
-			}
-			done <- nil
-		}()
-		f()
-		returned = true
-	}()
-	select {
-	case end := <-done:
-		if p, ok := end.(raised); ok {
-			panic(p.value) //nolint:forbidigo // it is the user's own
-		}
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
+// endKey tells the key whether the callee has a record of the call: if that is not
+// known, the same call may be made again under the same key.
+func (s *call) endKey(done func(ambiguous bool), answered bool, err error) {
+	mismatch := err != nil && isMismatch(err)
+	done(err != nil && (!answered || mismatch || isUnrecorded(err)))
+	if mismatch && s.overrides.key == "" {
+		idempotency.OutOfOrder(s.ctx, s.req.Service(), s.req.Endpoint())
 	}
 }
 
-// raised is what a function panicked with.
-type raised struct{ value any }
+// isUnrecorded tells whether an answer settles nothing for the server that gave it, so
+// that it keeps no record of it: see idempotency.WithErrorPolicy. One that passes on
+// what its own callee said keeps none of that either.
+func isUnrecorded(err error) bool {
+	if _, marked := retryfunc.ParseMark(err); marked {
+		return true
+	}
+	switch (wireErrors{}).micro(err).Code {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		return true
+	default:
+		return false
+	}
+}
 
 // absentFor tells whether a call has waited in vain for an instance only just.
 func (e *endpoint) absentFor(now time.Time, d time.Duration) bool {

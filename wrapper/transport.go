@@ -124,40 +124,60 @@ func (c *retryClient) requestID(node *registry.Node) string {
 // dialing is what this side of the wire sees of one attempt: whether anything
 // was sent, and whether the peer answered. The zero value has seen nothing.
 type dialing struct {
-	over  transport
-	asked atomic.Bool   // the client has looked for a connection, and will say when it has one
-	state atomic.Uint32 // dialPending, dialDone or dialGivenUp
-	grpc  grpcAnswer
+	over   transport
+	asked  atomic.Bool             // the client has looked for a connection, and will say when it has one
+	late   atomic.Bool             // it was given up for having taken too long
+	cancel context.CancelCauseFunc // of the attempt
+	state  atomic.Uint32
+	grpc   grpcAnswer
 }
 
+// The states of a dial.
 const (
 	dialPending uint32 = iota
-	dialDone
-	dialGivenUp
+	dialDone           // there is a connection to send on
+	dialGivenUp        // there was none in time; grpc will not send any more
+	dialTooLate        // there was one after all, and http may have sent
 )
 
 // connected notes that there is a connection to send on. It is false where the
 // dial was given up before.
 func (d *dialing) connected() bool {
-	return d.state.CompareAndSwap(dialPending, dialDone) || d.state.Load() == dialDone
+	if d.state.CompareAndSwap(dialPending, dialDone) {
+		return true
+	}
+	return d.state.Load() == dialDone
 }
 
-// giveUp ends a dial, unless there is a connection.
-func (d *dialing) giveUp() bool { return d.state.CompareAndSwap(dialPending, dialGivenUp) }
+// giveUp ends a dial, and tells whether nothing was sent.
+func (d *dialing) giveUp() bool {
+	return d.asked.Load() && (d.state.CompareAndSwap(dialPending, dialGivenUp) || d.state.Load() == dialGivenUp)
+}
 
-// testify adds what was seen to the evidence.
-func (d *dialing) testify(ev *retryfunc.Evidence) {
+// expire ends an attempt whose dial has taken too long.
+func (d *dialing) expire() {
+	if d.giveUp() {
+		d.late.Store(true)
+		d.cancel(errDialTimeout)
+	}
+}
+
+// testify adds to the evidence what was seen of an attempt that has failed.
+// returned says that the client has returned what its own wire did, with no
+// wrapper in between, and has not left it alone.
+func (d *dialing) testify(ev *retryfunc.Evidence, returned bool) {
 	if d == nil {
 		return
 	}
-	if d.over == overGRPC {
-		d.grpc.testify(ev)
-	}
-	switch d.state.Load() {
-	case dialGivenUp:
-		ev.Unsent = true
-	case dialPending:
-		ev.Unsent = ev.Unsent || d.over == overHTTP && d.asked.Load()
+	switch d.over {
+	case overGRPC:
+		ev.Unsent = d.giveUp()
+		if returned {
+			d.grpc.testify(ev)
+		}
+	case overHTTP:
+		ev.Unsent = returned && d.giveUp()
+	default:
 	}
 }
 
@@ -168,30 +188,31 @@ func (d *dialing) testify(ev *retryfunc.Evidence) {
 func watchDial(
 	ctx context.Context, over transport, o *client.CallOptions, limit time.Duration,
 ) (context.Context, *dialing, func()) {
+	if over != overGRPC && over != overHTTP {
+		return ctx, nil, func() {}
+	}
 	d := &dialing{over: over}
 	switch over {
 	case overGRPC:
 		o.Context = withGRPCOptions(o.Context, d)
-	case overHTTP:
+	default:
 		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 			GetConn: func(string) { d.asked.Store(true) },
-			GotConn: func(httptrace.GotConnInfo) { d.connected() },
+			GotConn: func(httptrace.GotConnInfo) {
+				if !d.connected() {
+					d.state.Store(dialTooLate)
+				}
+			},
 		})
-	default:
-		return ctx, nil, func() {}
 	}
+	ctx, d.cancel = context.WithCancelCause(ctx)
 	if limit <= 0 {
-		return ctx, d, func() {}
+		return ctx, d, func() { d.cancel(context.Canceled) }
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	timer := time.AfterFunc(limit, func() {
-		if d.asked.Load() && d.giveUp() {
-			cancel(errDialTimeout)
-		}
-	})
+	timer := time.AfterFunc(limit, d.expire)
 	return ctx, d, func() {
 		timer.Stop()
-		cancel(context.Canceled)
+		d.cancel(context.Canceled)
 	}
 }
 
@@ -202,7 +223,7 @@ var errDialTimeout = merrors.New("go.micro.client", "connection error: no connec
 // is no refusal: nothing says that nobody listens there.
 func dialTimedOut(err error, d *dialing) bool {
 	if d != nil {
-		return d.state.Load() == dialGivenUp
+		return d.late.Load()
 	}
 	e, ok := merrors.As(err)
 	return ok && strings.HasPrefix(e.Detail, "connection error: ") && strings.HasSuffix(e.Detail, "i/o timeout")
@@ -212,39 +233,17 @@ func dialTimedOut(err error, d *dialing) bool {
 // an attempt. On grpc an error's text proves nothing: a handler that relays its
 // own refused dial answers in the words of a dial refused here.
 //
-// grpc fills in the peer, the header and the trailer when the call is over, and
-// only if there was a stream to a peer: without one, nothing was sent. Then it
-// says that it has finished. Where it did not say so there is no evidence:
-// go-micro's client does not wait for it, and another wrapper may have answered
-// in its place.
+// grpc fills in the fields when the call is over, and only if there was a stream
+// to a peer: without one, nothing was sent. They may be read only when it has
+// returned.
 type grpcAnswer struct {
 	peer            peer.Peer
 	header, trailer metadata.MD
-	saw             atomic.Uint32
-}
-
-// What grpc said when it had finished.
-const (
-	grpcUnsent uint32 = 1 << iota
-	grpcAnswered
-)
-
-// finish is called by grpc after it has written the other fields.
-func (a *grpcAnswer) finish(error) {
-	var saw uint32
-	if a.peer.Addr == nil {
-		saw |= grpcUnsent
-	}
-	if len(a.header)+len(a.trailer) > 0 {
-		saw |= grpcAnswered
-	}
-	a.saw.Store(saw)
 }
 
 func (a *grpcAnswer) testify(ev *retryfunc.Evidence) {
-	saw := a.saw.Load()
-	ev.Unsent = saw&grpcUnsent != 0
-	ev.Answered = saw&grpcAnswered != 0
+	ev.Unsent = ev.Unsent || a.peer.Addr == nil
+	ev.Answered = len(a.header)+len(a.trailer) > 0
 }
 
 // withGRPCOptions adds options that report to d to those the caller may have set
@@ -280,7 +279,7 @@ func (c grpcOptions) Value(key any) any {
 	}
 	return slices.Concat(theirs, []grpc.CallOption{
 		grpc.Peer(&d.grpc.peer), grpc.Header(&d.grpc.header), grpc.Trailer(&d.grpc.trailer),
-		grpc.OnFinish(d.grpc.finish), grpc.PerRPCCredentials(sending),
+		grpc.PerRPCCredentials(sending),
 	})
 }
 
@@ -309,7 +308,7 @@ func (s sendingCredentials) GetRequestMetadata(ctx context.Context, uri ...strin
 		return nil, status.Error(codes.Unavailable, errDialTimeout.Error())
 	}
 	if s.theirs == nil {
-		return nil, nil
+		return map[string]string{}, nil
 	}
 	return s.theirs.GetRequestMetadata(ctx, uri...)
 }

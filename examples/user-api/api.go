@@ -39,17 +39,17 @@ const (
 
 // call makes one call to hello-srv within callTimeout, and tells how many
 // attempts it took; in the answer's headers also which of them failed.
-func (a *api) call(ctx context.Context, c *gin.Context, do func(context.Context) error) (attempts int, err error) {
+func (a *api) call(ctx context.Context, c *gin.Context, do func(context.Context) error) (e effort, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	ctx, taken := a.caller.watch(ctx)
 	err = do(ctx)
-	e := taken()
+	e = taken()
 	c.Header(headerAttempts, strconv.Itoa(e.attempts))
 	if len(e.failed) > 0 {
 		c.Header(headerFailed, strings.Join(e.failed, ", "))
 	}
-	return e.attempts, err
+	return e, err
 }
 
 // testReply is the body of GET /user/test.
@@ -61,15 +61,15 @@ type testReply struct {
 
 func (a *api) test(c *gin.Context) {
 	var reply *hello.HelloReply
-	attempts, err := a.call(c.Request.Context(), c, func(ctx context.Context) (err error) {
+	took, err := a.call(c.Request.Context(), c, func(ctx context.Context) (err error) {
 		reply, err = a.say.Hello(ctx, &hello.HelloRequest{Name: greeted}, a.caller.reads...)
 		return err
 	})
 	if err != nil {
-		failureOf(err).answer(c)
+		failureOf(err, took.report).answer(c)
 		return
 	}
-	c.JSON(http.StatusOK, testReply{Message: reply.GetMessage(), Instance: reply.GetInstance(), Attempts: attempts})
+	c.JSON(http.StatusOK, testReply{Message: reply.GetMessage(), Instance: reply.GetInstance(), Attempts: took.attempts})
 }
 
 // balanceReply is the body of GET /user/balance/:student.
@@ -80,12 +80,12 @@ type balanceReply struct {
 
 func (a *api) balance(c *gin.Context) {
 	var reply *hello.BalanceReply
-	_, err := a.call(c.Request.Context(), c, func(ctx context.Context) (err error) {
+	took, err := a.call(c.Request.Context(), c, func(ctx context.Context) (err error) {
 		reply, err = a.wallet.Balance(ctx, &hello.BalanceRequest{Student: c.Param("student")}, a.caller.reads...)
 		return err
 	})
 	if err != nil {
-		failureOf(err).answer(c)
+		failureOf(err, took.report).answer(c)
 		return
 	}
 	c.JSON(http.StatusOK, balanceReply{Student: reply.GetStudent(), BalanceCents: reply.GetBalanceCents()})

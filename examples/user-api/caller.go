@@ -7,6 +7,8 @@ import (
 
 	"go-micro.dev/v4"
 	"go-micro.dev/v4/client"
+
+	"github.com/oncemore-dev/oncemore/wrapper"
 )
 
 const (
@@ -38,6 +40,8 @@ type effort struct {
 	// failed says of each attempt that failed where it went and how it ended,
 	// as in "127.0.0.1:9001 broken"; only oncemore knows.
 	failed []string
+	// report is the call's story; only oncemore tells one.
+	report wrapper.Report
 }
 
 func newCaller(c config, service micro.Service, log *slog.Logger) (*caller, error) {

@@ -21,7 +21,7 @@ import (
 func newOncemoreCaller(service micro.Service, vouched bool, log *slog.Logger) (*caller, error) {
 	opts := []wrapper.ClientOption{wrapper.WithHook(logDecisions(log))}
 	if vouched {
-		opts = append(opts, wrapper.WithVouchedKeys())
+		opts = append(opts, wrapper.WithTrustedKeys())
 	}
 	plugin, err := oncemore.New(oncemore.WithClient(opts...))
 	if err != nil {
@@ -35,16 +35,16 @@ func newOncemoreCaller(service micro.Service, vouched bool, log *slog.Logger) (*
 			report, begin := new(wrapper.Report), time.Now()
 			return wrapper.WithReport(ctx, report), func() effort {
 				logSlow(ctx, log, time.Since(begin), report.Attempts)
-				return effortOf(report.Attempts)
+				return effortOf(*report)
 			}
 		},
 		reads: []client.CallOption{func(o *client.CallOptions) { o.ConnectionTimeout = readTimeout }},
 	}, nil
 }
 
-func effortOf(attempts []wrapper.Attempt) effort {
-	e := effort{attempts: len(attempts)}
-	for _, a := range attempts {
+func effortOf(report wrapper.Report) effort {
+	e := effort{attempts: len(report.Attempts), report: report}
+	for _, a := range report.Attempts {
 		if a.Class != retryfunc.None {
 			e.failed = append(e.failed, a.Address+" "+a.Class.String())
 		}

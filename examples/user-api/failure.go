@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"math"
 	"net/http"
 	"strconv"
@@ -28,9 +27,9 @@ type failure struct {
 	unanswered bool
 }
 
-// failureOf says err in HTTP: what hello-srv refused is the client's fault
+// failureOf says err, and what led to it, in HTTP: what hello-srv refused is the client's fault
 // (4xx), what it could not do or did not answer is not (5xx).
-func failureOf(err error) failure {
+func failureOf(err error, story wrapper.Report) failure {
 	original := merrors.Parse(err.Error())
 	f := failure{status: http.StatusBadGateway, message: original.Detail}
 	if mark, ok := retryfunc.ParseMark(err); ok {
@@ -42,10 +41,10 @@ func failureOf(err error) failure {
 			f.retryAfter = mark.RetryAfter
 		}
 	}
-	switch classOf(err) {
+	switch classOf(err, story) {
 	case retryfunc.NotSent, retryfunc.Refused, retryfunc.NoNode:
 		f.status, f.retryAfter = http.StatusServiceUnavailable, max(f.retryAfter, time.Second)
-		f.ambiguous = leftOpen(err) // by an earlier attempt
+		f.ambiguous = story.Ambiguous() // by an earlier attempt
 		f.unanswered = f.ambiguous
 	case retryfunc.Timeout:
 		f.status, f.ambiguous, f.unanswered = http.StatusGatewayTimeout, true, true
@@ -64,16 +63,11 @@ func failureOf(err error) failure {
 
 // classOf is how the last attempt ended; a call without one, or one that was
 // not made through oncemore, is judged by its error.
-func classOf(err error) retryfunc.Class {
-	if call, ok := errors.AsType[*wrapper.CallError](err); ok && len(call.Attempts) > 0 {
-		return call.Class()
+func classOf(err error, story wrapper.Report) retryfunc.Class {
+	if len(story.Attempts) > 0 {
+		return story.Class()
 	}
 	return retryfunc.Classify(err, retryfunc.Evidence{Service: helloService})
-}
-
-func leftOpen(err error) bool {
-	call, ok := errors.AsType[*wrapper.CallError](err)
-	return ok && call.Ambiguous()
 }
 
 // passedOn is the status for a code that hello-srv answered with: its own if it

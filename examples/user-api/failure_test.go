@@ -44,7 +44,7 @@ func TestFailureOf(t *testing.T) {
 		{"hystrix", errors.New("hystrix: timeout"), 502, 0, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := failureOf(tt.err)
+			got := failureOf(tt.err, wrapper.Report{})
 			if got.status != tt.status || got.retryAfter != tt.retryAfter || got.ambiguous != tt.ambiguous {
 				t.Errorf("got %+v, want status %d, retry after %v, ambiguous %t", got, tt.status, tt.retryAfter, tt.ambiguous)
 			}
@@ -56,16 +56,18 @@ func TestFailureOf(t *testing.T) {
 }
 
 func TestFailureLeftOpenByAnEarlierAttempt(t *testing.T) {
-	oncemore, err := wrapper.NewClientWrapper(wrapper.WithVouchedKeys())
+	oncemore, err := wrapper.NewClientWrapper(wrapper.WithTrustedKeys())
 	if err != nil {
 		t.Fatal(err)
 	}
 	wallet := hello.NewWalletService(helloService, fixture.NewClient(t, fixture.MUCP, nil, client.Wrap(oncemore)))
-	_, err = wallet.Tip(t.Context(), &hello.TipRequest{Student: "xuxu", AmountCents: 5}, client.WithAddress(diesAsItIsCalled(t)))
-	if class := classOf(err); class != retryfunc.NotSent {
+	var story wrapper.Report
+	_, err = wallet.Tip(t.Context(), &hello.TipRequest{Student: "xuxu", AmountCents: 5},
+		client.WithAddress(diesAsItIsCalled(t)), wrapper.WithStory(&story))
+	if class := classOf(err, story); class != retryfunc.NotSent {
 		t.Fatalf("the last attempt ended %v: %v", class, err)
 	}
-	if got := failureOf(err).ofWrite(); got.status != http.StatusConflict || !got.ambiguous || got.retryAfter == 0 {
+	if got := failureOf(err, story).ofWrite(); got.status != http.StatusConflict || !got.ambiguous || got.retryAfter == 0 {
 		t.Errorf("got %+v, want 409 and an unknown outcome", got)
 	}
 }

@@ -47,7 +47,7 @@ func (a *api) tip(c *gin.Context) {
 	}
 	ctx, replayed := watchReplay(ctx)
 	var reply *hello.TipReply
-	_, err = a.call(ctx, c, func(ctx context.Context) (err error) {
+	took, err := a.call(ctx, c, func(ctx context.Context) (err error) {
 		reply, err = a.wallet.Tip(ctx, &hello.TipRequest{Student: body.Student, AmountCents: body.AmountCents})
 		return err
 	})
@@ -55,7 +55,7 @@ func (a *api) tip(c *gin.Context) {
 		c.Header(idempotency.HeaderReplayed, "true")
 	}
 	if err != nil {
-		failureOf(err).ofWrite().answer(c)
+		failureOf(err, took.report).ofWrite().answer(c)
 		return
 	}
 	c.JSON(http.StatusOK, tipReply{TransferID: reply.GetTransferId(), BalanceCents: reply.GetBalanceCents()})

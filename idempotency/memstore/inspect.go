@@ -133,15 +133,15 @@ func (e *entry) show(now int64) idempotency.Entry {
 		Key: e.key, Scope: e.scope, Owner: e.owner, Fence: e.fence, Instance: e.instance, Attempt: e.attempt,
 		Fingerprint: e.fingerprint, ClaimedAt: e.store.timeAt(e.claimed), ExpiresAt: e.store.timeAt(e.until),
 	}
-	switch {
-	case e.state == running:
+	switch e.state {
+	case running:
 		shown.State = idempotency.Running
 		if e.orphaned(now) {
 			shown.State = idempotency.Orphaned
 		}
 		shown.LeaseUntil = shown.ExpiresAt
 		shown.ExpiresAt = shown.ExpiresAt.Add(e.retention)
-	case e.state == done:
+	case done:
 		shown.State, shown.EndedAt = idempotency.Done, e.store.timeAt(e.ended)
 	default:
 		shown.State, shown.EndedAt = idempotency.Released, e.store.timeAt(e.ended)

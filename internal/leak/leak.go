@@ -16,7 +16,7 @@ func GoMicro() []goleak.Option {
 }
 
 // Hystrix ignores the two goroutines that hystrix-go keeps for each circuit
-// ever made. Package breaker bounds their number, and its tests count them.
+// ever made. Package hystrix bounds their number, and its tests count them.
 func Hystrix() []goleak.Option {
 	return ignore(
 		"github.com/afex/hystrix-go/hystrix.(*metricExchange).Monitor",
@@ -27,6 +27,16 @@ func Hystrix() []goleak.Option {
 // MemoryRegistry ignores what prunes a memory registry, which cannot be closed.
 func MemoryRegistry() []goleak.Option {
 	return ignore("go-micro.dev/v4/registry.(*memRegistry).ttlPrune")
+}
+
+// HTTPBroker ignores the connections between go-micro's HTTP brokers, which cannot be
+// closed.
+func HTTPBroker() []goleak.Option {
+	return ignore(
+		"net/http.(*persistConn).readLoop",
+		"net/http.(*persistConn).writeLoop",
+		"net/http.(*conn).serve",
+	)
 }
 
 func ignore(functions ...string) []goleak.Option {

@@ -39,10 +39,10 @@ var required = map[string][]string{
 	"gin":      {"github.com/gin-gonic/gin"},
 }
 
-// unasked are modules, and what their paths may begin with, that must not be in
+// unasked are what the paths of modules begin with that must not be in
 // the graph of a program that is not made of them.
 var unasked = []string{
-	"cloud.google.com/go/storage", "cloud.google.com/go/bigquery", "github.com/gin-gonic/gin", "github.com/go-sql-driver/mysql", "github.com/jackc/pgx/",
+	"cloud.google.com/go/bigquery", "github.com/gin-gonic/gin", "github.com/go-sql-driver/mysql", "github.com/jackc/pgx/",
 	"modernc.org/sqlite",
 }
 
@@ -54,15 +54,15 @@ func TestAdopt(t *testing.T) {
 		name  string
 		steps [][]string
 	}{
-		{"client only", [][]string{{"service"}, {"client"}}},
-		{"from the start", [][]string{{"service", "client"}}},
-		{"server, memstore", [][]string{{"service"}, {"client", "memstore"}}},
-		{"server, redisstore", [][]string{{"service"}, {"client", "redisstore"}}},
-		{"server, sqlstore on SQLite", [][]string{{"service"}, {"client", "sqlstore", "sqlite"}}},
-		{"server, sqlstore on PostgreSQL", [][]string{{"service"}, {"client", "sqlstore", "postgres"}}},
-		{"server, sqlstore on MySQL", [][]string{{"service"}, {"client", "sqlstore", "mysql"}}},
+		{"client only", [][]string{{"service", "client"}}},
+		{"server, memstore", [][]string{{"service", "client", "memstore"}}},
+		{"server, redisstore", [][]string{{"service", "client", "redisstore"}}},
+		{"server, sqlstore on SQLite", [][]string{{"service", "client", "sqlstore", "sqlite"}}},
+		{"server, sqlstore on PostgreSQL", [][]string{{"service", "client", "sqlstore", "postgres"}}},
+		{"server, sqlstore on MySQL", [][]string{{"service", "client", "sqlstore", "mysql"}}},
 		{"grpc before", [][]string{{"service", "grpc"}, {"client"}}},
 		{"grpc after", [][]string{{"service", "client"}, {"grpc"}}},
+		{"grpc and Google's common types before", [][]string{{"service", "grpc", "genproto"}, {"client"}}},
 		{"everything", [][]string{{
 			"service", "client", "memstore", "redisstore", "sqlstore", "sqlite", "postgres", "mysql", "grpc", "consul", "gin",
 		}}},
@@ -98,9 +98,28 @@ func (u *user) take(t *testing.T, folders []string) {
 			}
 		}
 	}
-	if slices.Equal(folders, []string{"client"}) && len(modules) > maxModules {
-		t.Errorf("%d modules, want at most %d", len(modules), maxModules)
+}
+
+// TestStock counts what a stock service comes to that adopts the plugin.
+func TestStock(t *testing.T) {
+	u := newUser(t, environment(t, publish(t)))
+	u.take(t, []string{"service"})
+	u.take(t, []string{"client"})
+	if got := len(u.modules(t)); got > maxModules {
+		t.Errorf("%d modules in the graph, want at most %d", got, maxModules)
 	}
+	if got := u.sums(t); got > maxSums {
+		t.Errorf("%d lines in go.sum, want at most %d", got, maxSums)
+	}
+}
+
+// TestGet adopts the plugin with go get alone, and does not tidy.
+func TestGet(t *testing.T) {
+	u := newUser(t, environment(t, publish(t)))
+	u.take(t, []string{"service", "grpc"})
+	u.run(t, "get", own+"@"+version)
+	u.add(t, "client")
+	u.run(t, "build", "-o", os.DevNull, ".")
 }
 
 // environment is that of a developer who gets our modules from the proxy, and

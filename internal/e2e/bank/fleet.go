@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -119,7 +120,7 @@ func (f *Fleet) StockFrom(tb testing.TB, r registry.Registry) client.Client {
 // keyed call, because the test vouches for the store.
 func (f *Fleet) Client(tb testing.TB, opts ...wrapper.ClientOption) client.Client {
 	tb.Helper()
-	return Wrap(tb, f.Stock(tb), append([]wrapper.ClientOption{wrapper.WithVouchedKeys()}, opts...)...)
+	return Wrap(tb, f.Stock(tb), append([]wrapper.ClientOption{wrapper.WithTrustedKeys()}, opts...)...)
 }
 
 // Wrap wraps a client.
@@ -141,12 +142,25 @@ func Pay(ctx context.Context, c client.Client, key string, opts ...client.CallOp
 // Call calls an endpoint under a key, and returns the receipt. The body is the
 // same for all calls.
 func Call(ctx context.Context, c client.Client, service, endpoint, key string, opts ...client.CallOption) (string, error) {
-	var rsp wrapperspb.StringValue
+	var (
+		rsp    wrapperspb.StringValue
+		report wrapper.Report
+	)
+	opts = append(slices.Clip(opts), wrapper.WithStory(&report))
 	if err := c.Call(idempotency.WithKey(ctx, key), payment(c, service, endpoint), &rsp, opts...); err != nil {
-		return "", err
+		return "", &toldError{err, report.Story()}
 	}
 	return rsp.GetValue(), nil
 }
+
+// toldError is the error of a call together with what led to it.
+type toldError struct {
+	error
+	story string
+}
+
+// Unwrap returns the error of the call.
+func (e *toldError) Unwrap() error { return e.error }
 
 // Attempt is one attempt of Pay by a client of whatever make, which says when it
 // sent it. The client should be a stock one.
@@ -176,8 +190,8 @@ func Story(err error) string {
 	if err == nil {
 		return "no error"
 	}
-	if e, ok := errors.AsType[*wrapper.CallError](err); ok {
-		return e.Error() + ": " + e.Story()
+	if told, ok := errors.AsType[*toldError](err); ok {
+		return err.Error() + ": " + told.story
 	}
 	return err.Error()
 }
