@@ -186,7 +186,7 @@ func backends(t *testing.T) map[string]func(t *testing.T) string {
 		return u.String()
 	}
 	return map[string]func(t *testing.T) string{
-		"SQLite":     func(t *testing.T) string { return newSQLite(t) },
+		"SQLite":     newSQLite,
 		"MariaDB":    func(t *testing.T) string { return fresh(t, "mysql", mariadb.DSN(), mariadb.URL()) },
 		"PostgreSQL": func(t *testing.T) string { return fresh(t, "pgx", postgres.DSN(), postgres.URL()) },
 		"Redis": func(*testing.T) string {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -60,7 +61,7 @@ func TestSettle(t *testing.T) {
 				if _, err := repeat(t, value); !errors.Is(err, idempotency.ErrOutcomeUnknown) {
 					t.Errorf("before: %v, want %v", err, idempotency.ErrOutcomeUnknown)
 				}
-				args := append(test.args, scope().StoreKey().String())
+				args := slices.Concat(test.args, []string{scope().StoreKey().String()})
 				told := mustDo(t, value, args...)
 				if _, err := repeat(t, value); !errors.Is(err, idempotency.ErrOutcomeUnknown) {
 					t.Errorf("after a dry run: %v, want %v", err, idempotency.ErrOutcomeUnknown)
@@ -172,7 +173,7 @@ func TestRepliesArePrivate(t *testing.T) {
 	args := []string{"resolve", "--executed", "--reply", answer, scope().StoreKey().String()}
 	mustDo(t, value, append(args, "--confirm", wordIn(t, mustDo(t, value, args...)))...)
 	for _, format := range [][]string{{"show"}, {"show", "--json"}} {
-		show := append(format, scope().StoreKey().String())
+		show := slices.Concat(format, []string{scope().StoreKey().String()})
 		if got := mustDo(t, value, show...); strings.Contains(got, "4711") || !strings.Contains(got, "json") {
 			t.Errorf("%v says %s", format, got)
 		}
