@@ -300,6 +300,10 @@ func (s *call) judge(a *attempt) (next, final bool) {
 		return false, s.running == 0
 	}
 	v := s.view(a)
+	if !v.entered && s.ctx.Err() != nil {
+		s.failed = a.err // nothing was attempted that there is to judge
+		return false, s.running == 0
+	}
 	if !v.entered && (v.nothingNew || s.classify(a.err, s.evidence()) == retryfunc.NoNode) {
 		return s.lookAgain(a.err)
 	}

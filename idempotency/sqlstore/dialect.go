@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/oncemore-dev/oncemore/idempotency"
 )
 
 // Dialect is the kind of database. The zero value means: ask the database.
@@ -89,8 +87,8 @@ type transacting interface {
 	capture(ctx context.Context, s *session) error
 	// settle puts back what the handler has set for the session, and makes the
 	// claim's row done; false says that it is not the claim's. The error is
-	// ErrTxEnded where the transaction is not the one that begin began.
-	settle(ctx context.Context, s *session, t table, c *idempotency.Claim, record []byte) (mine bool, err error)
+	// ErrTxEnded where that is because the handler has ended the transaction.
+	settle(ctx context.Context, s *session, t table, c *claim, record []byte) (mine bool, err error)
 	// undo takes back what was written and set since claimed. reclaim claims the
 	// row again, where the claim goes with the rest. The error is ErrTxEnded as in
 	// settle.

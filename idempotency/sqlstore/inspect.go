@@ -75,10 +75,10 @@ func (t table) seize(ctx context.Context, key idempotency.StoreKey) error {
 	if _, err := t.exec(ctx, &t.touch, key[:]); err != nil {
 		return err
 	}
-	nobody := &idempotency.Claim{Key: key}
+	nobody := newClaim(idempotency.Claim{Key: key})
 	added, err := t.add(ctx, nobody, running, 0, 0)
 	if err == nil && added {
-		_, err = t.exec(ctx, &t.forget, key[:], nobody.Owner[:])
+		_, err = t.exec(ctx, &t.forget, nobody.key, nobody.ownerArgument())
 	}
 	return err
 }

@@ -54,10 +54,12 @@ type tables struct {
 	dialect    dialect
 	migrations []migration
 	asciiOnly  bool // the database may not know other characters
+	texts      *recurring
 }
 
 // findTables finds out what the database is and where the tables are.
 func (o *Options) findTables(ctx context.Context, db *sql.DB) (t tables, err error) {
+	t.texts = new(recurring)
 	if t.dialect, err = o.kind.implementation(ctx, db); err != nil {
 		return t, err
 	}

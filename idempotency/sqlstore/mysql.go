@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/oncemore-dev/oncemore/idempotency"
 )
 
 // mysql is MySQL and MariaDB. A second INSERT of a key must not be what makes a
@@ -194,7 +192,7 @@ func (d mysql) roles(current string) string {
 }
 
 func (mysql) settle(
-	ctx context.Context, s *session, t table, c *idempotency.Claim, record []byte,
+	ctx context.Context, s *session, t table, c *claim, record []byte,
 ) (mine bool, err error) {
 	if err := s.resume(ctx); err != nil {
 		return false, err
