@@ -25,6 +25,7 @@ type attempt struct {
 	last    bool // no other may follow it
 	picked  string
 	address string // where a stream goes whose caller gave addresses
+	rsp     any    // its own, or the caller's
 
 	expired atomic.Bool // it has had its share
 
@@ -59,6 +60,7 @@ type seen struct {
 	keyNeeded    bool
 	nothingNew   bool // there is no node that the call has not tried
 	dialTimedOut bool
+	shared       bool // it writes to the caller's own response
 	dialing      *dialing
 }
 
@@ -94,7 +96,7 @@ func (a *attempt) send(ctx context.Context) (err error) {
 	if s.streaming {
 		err = a.open(ctx, opts)
 	} else {
-		err = s.client.Client.Call(ctx, s.req, s.rsp, opts...)
+		err = s.client.Client.Call(ctx, s.req, a.rsp, opts...)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -227,8 +229,7 @@ func (a *attempt) exchange(
 	}
 	over := wireOf(next)
 	direct := over != ""
-	got := a.room()
-	got.receive(s.client, over, req, node, rsp)
+	got := a.receive(over, req, node, rsp)
 	left := s.leftOf(ctx, opts.RequestTimeout)
 	dial := s.dialShare(left, s.nodes.Untried())
 	setTimeouts(&opts, s.attemptTime(left), dial)
@@ -246,7 +247,20 @@ func (a *attempt) exchange(
 	return a.ended(i, ev, d, got, err)
 }
 
-// room is for a reply. A wrapper inside ours may send the request more than once.
+// receive makes room for a reply. A wrapper inside ours may send the request more
+// than once.
+func (a *attempt) receive(over transport, req client.Request, node *registry.Node, rsp any) *reply {
+	s := a.call
+	got := a.room()
+	got.receive(s.client, over, req, node, rsp)
+	if got.shared && sameMemory(rsp, s.rsp) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		a.shared = true
+	}
+	return got
+}
+
 func (a *attempt) room() *reply {
 	s := a.call
 	s.mu.Lock()

@@ -136,6 +136,7 @@ func (s *call) loop() error {
 		case !a.done:
 			next = s.overdue(a)
 		case a.err == nil:
+			s.accept(a)
 			return nil
 		case errors.Is(a.err, errKeyNeeded):
 			if err := s.takeKey(); err != nil {
@@ -160,6 +161,7 @@ func (s *call) begin() {
 	}
 	a.call, a.onlyNew, a.last = s, !s.until.IsZero(), s.attemptsLeft() == 1
 	s.latest = a
+	a.rsp = s.rsp
 	share := s.share()
 	if share == 0 && s.running == 0 {
 		a.err, a.done = a.send(s.ctx), true
@@ -181,7 +183,19 @@ func (s *call) runBeside(a *attempt, share time.Duration) {
 		ctx, a.cancel = context.WithCancel(s.ctx) //nolint:gosec // called by cut or close
 	}
 	s.running++
+	if isolable(s.rsp) {
+		a.rsp = cmp.Or(another(s.rsp), s.rsp)
+	}
 	go a.sendBeside(ctx)
+}
+
+// accept gives the caller the answer of an attempt. One that ran beside the loop
+// had a response of its own: wrappers inside of ours may write to it and read it
+// for as long as they like.
+func (s *call) accept(a *attempt) {
+	if isolable(s.rsp) && isolable(a.rsp) {
+		move(s.rsp, a.rsp)
+	}
 }
 
 // await returns the next attempt that ended, the latest one if it has had its
@@ -238,8 +252,8 @@ func (s *call) outOfTime() error { return s.client.transport.timedOut(s.ctx.Err(
 // tells whether the next may begin. Where the user has set an attempt timeout, it
 // is cut; otherwise its late answer still counts.
 func (s *call) overdue(a *attempt) (next bool) {
-	if !s.view(a).entered {
-		return false // it looks for a node yet
+	if v := s.view(a); !v.entered || v.shared {
+		return false // it looks for a node yet, or two of them would write to one response
 	}
 	i, shown := s.shown(a)
 	err := s.client.transport.timedOut(context.DeadlineExceeded)

@@ -19,6 +19,7 @@ func TestMain(m *testing.M) {
 		fixture.WithSetup("memory", inMemory()),
 		fixture.WithSetup("impatient", inMemory(idempotency.WithMaxWait(0))),
 		fixture.WithSetup("panicking", panicking),
+		fixture.WithSetup("mirrors", mirrors),
 		fixture.WithSetup("patient", inMemory(idempotency.WithMaxWait(500*time.Millisecond))),
 		fixture.WithLeakOptions(leak.GoMicro()...),
 		fixture.WithLeakOptions(leak.Hystrix()...))
