@@ -27,7 +27,7 @@ type attempt struct {
 	address string // where a stream goes whose caller gave addresses
 	rsp     any    // its own, or the caller's
 
-	expired atomic.Bool // it has had its share
+	expired atomic.Bool // it has had its share, or its dial has
 
 	shareEnds  time.Time // guarded by the client's shares, as is
 	shareIndex int
@@ -37,8 +37,10 @@ type attempt struct {
 	stream    client.Stream      // what opened, where the call is one
 	err       error
 	done      bool
-	overdue   bool // it was seen to have had its share
-	abandoned bool // it was cut
+	late      time.Time // when it has had its share; zero: never
+	overdue   bool      // it was seen to have had it
+	unsent    bool      // it was counted as one that was not sent
+	abandoned bool      // it was cut
 
 	seen // guarded by the call's mu
 	space
@@ -62,12 +64,16 @@ type seen struct {
 	dialTimedOut bool
 	shared       bool // it writes to the caller's own response
 	dialing      *dialing
+	sending      bool // it may have sent the request
+	repeated     bool // it was followed by another that may
+	passedOver   bool // it has a connection, and another has sent
 }
 
 // entry is an attempt's part of the story. It is guarded by the call's mu.
 type entry struct {
 	Attempt
 	began  time.Time
+	dials  *dialing
 	again  bool // the call had tried this address before
 	ended  bool // its outcome is known
 	judged bool // it was counted
@@ -200,6 +206,9 @@ func (a *attempt) wrap(next client.CallFunc) client.CallFunc {
 // sendBeside makes the attempt beside the loop.
 func (a *attempt) sendBeside(ctx context.Context) {
 	a.err = a.send(ctx)
+	if a.cancel != nil {
+		a.cancel()
+	}
 	s := a.call
 	s.client.shares.remove(a)
 	s.mu.Lock()
@@ -228,23 +237,71 @@ func (a *attempt) exchange(
 		return err
 	}
 	over := wireOf(next)
-	direct := over != ""
 	got := a.receive(over, req, node, rsp)
-	left := s.leftOf(ctx, opts.RequestTimeout)
-	dial := s.dialShare(left, s.nodes.Untried())
-	setTimeouts(&opts, s.attemptTime(left), dial)
-	if !direct {
-		over, dial = s.client.transport, 0 // another wrapper's: nothing is known of its dial
+	req, d, err := a.prepareToSend(i, over, req, node)
+	if err != nil {
+		return err
 	}
-	ctx, d, end := watchDial(s.metadataOf(ctx, i+1, node), over, &opts, dial)
-	a.watch(d)
+	left := s.leftOf(ctx, opts.RequestTimeout)
+	setTimeouts(&opts, s.attemptTime(left), s.dialLimit(left, d))
+	ctx, end := d.watch(s.metadataOf(ctx, i+1, node), &opts, s.cutsDials(over, left))
 	err = next(ctx, node, req, got.target, opts)
 	ev := s.evidence()
 	if err != nil {
-		d.testify(&ev, direct && ctx.Err() == nil)
+		err = d.testify(&ev, err, over != "" && ctx.Err() == nil)
 	}
 	end()
-	return a.ended(i, ev, d, got, err)
+	return a.ended(i, ev, got, err)
+}
+
+// prepareToSend returns the request as the wire is to have it, and what watches
+// the dial. Where the wire does not ask when it is about to send, that is now.
+func (a *attempt) prepareToSend(
+	i int, over transport, req client.Request, node *registry.Node,
+) (client.Request, *dialing, error) {
+	req, d, asks := a.dress(i, over, req, node)
+	if !asks && !a.maySend() {
+		return nil, nil, errCallEnded(a.call.ctx)
+	}
+	return req, d, nil
+}
+
+func (a *attempt) dress(i int, over transport, req client.Request, node *registry.Node) (client.Request, *dialing, bool) {
+	s := a.call
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over {
+		return req, nil, false // and it may not be sent
+	}
+	d := s.client.newDialing(over, a.maySend)
+	req, asks := s.outgoing(over, req, node, d)
+	if !asks && over == overMucp {
+		d = nil
+	}
+	a.dialing, s.attempts[i].dials = d, d
+	return req, d, asks
+}
+
+// maySend tells whether the attempt may be sent now. A call that must not run
+// twice is sent by one of its attempts at a time, whichever has a connection
+// first.
+func (a *attempt) maySend() bool {
+	s := a.call
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.over || a.abandoned:
+		return false
+	case a.sending:
+		return true
+	case s.sends == 0 && !s.traits.repeatable():
+		a.passedOver = true
+		return false
+	}
+	s.sends--
+	s.sending++
+	a.sending = true
+	return true
 }
 
 // receive makes room for a reply. A wrapper inside ours may send the request more
@@ -270,13 +327,6 @@ func (a *attempt) room() *reply {
 	}
 	a.inUse = true
 	return &a.reply
-}
-
-// watch lets the loop see what the wire has seen, should the attempt not end in time.
-func (a *attempt) watch(d *dialing) {
-	a.call.mu.Lock()
-	defer a.call.mu.Unlock()
-	a.dialing = d
 }
 
 // place picks the node itself where go-micro or another wrapper has passed our
@@ -359,14 +409,15 @@ func (a *attempt) begin(ctx context.Context, node *registry.Node) (int, error) {
 	again := slices.ContainsFunc(s.attempts, func(e entry) bool { return e.Address == node.Address })
 	a.entered, a.entry = true, len(s.attempts)
 	s.attempts = append(s.attempts, entry{
-		Attempt: Attempt{Number: len(s.attempts) + 1, Address: node.Address}, began: time.Now(), again: again,
+		Attempt: Attempt{Number: len(s.attempts) + 1, Address: node.Address}, began: time.Now(), dials: a.dialing, again: again,
 	})
+	s.endpoint.seen.Store(true)
 	return a.entry, nil
 }
 
 // ended enters how the exchange ended, and moves the reply into place if the
 // caller is still there to read it.
-func (a *attempt) ended(i int, ev retryfunc.Evidence, d *dialing, got *reply, err error) error {
+func (a *attempt) ended(i int, ev retryfunc.Evidence, got *reply, err error) error {
 	s := a.call
 	class := retryfunc.None
 	if err != nil {
@@ -381,9 +432,7 @@ func (a *attempt) ended(i int, ev retryfunc.Evidence, d *dialing, got *reply, er
 	if s.over || e.ended {
 		return cmp.Or(err, errOutrun)
 	}
-	a.dialTimedOut = class == retryfunc.NotSent && dialTimedOut(err, d)
-	e.end(class)
-	s.report(e, eventOf(class, err, a.dialTimedOut))
+	a.fail(e, class, err)
 	if err != nil {
 		return err
 	}
@@ -392,6 +441,17 @@ func (a *attempt) ended(i int, ev retryfunc.Evidence, d *dialing, got *reply, er
 	}
 	s.replied = a
 	return got.deliver()
+}
+
+// fail enters how an attempt ended, an answer included. The call must be locked.
+func (a *attempt) fail(e *entry, class retryfunc.Class, err error) {
+	a.dialTimedOut = class == retryfunc.NotSent && timeWasUp(err)
+	e.end(class)
+	event := eventOf(class, err, a.dialTimedOut)
+	if a.passedOver {
+		event = breaker.Ignored
+	}
+	a.call.report(e, event)
 }
 
 // evidence is what is known of any attempt of this call.
@@ -440,11 +500,10 @@ func eventOf(class retryfunc.Class, err error, dialTimedOut bool) breaker.Event 
 
 // report notes for the breaker what an attempt showed of its node. That a caller's
 // time ended, or that another attempt was faster, counts only where the attempt
-// had what the endpoint usually takes: less is impatience. The call must be
+// was given what the endpoint usually takes: less is impatience. The call must be
 // locked.
 func (s *call) report(e *entry, event breaker.Event) {
-	impatient := event == breaker.Outrun || event == breaker.Timeout && s.left() <= e.Duration/8
-	if impatient && e.Duration < s.patience() {
+	if s.impatient(e, event) {
 		event = breaker.Ignored
 	}
 	if s.outcomes == nil {
@@ -478,6 +537,27 @@ func (s *call) takeOutcomes() []outcome {
 	taken := s.outcomes
 	s.outcomes = taken[len(taken):] // the next one has a place of its own
 	return taken
+}
+
+// impatient tells whether the event says more of the caller than of the node.
+func (s *call) impatient(e *entry, event breaker.Event) bool {
+	patience := s.patience()
+	switch event {
+	case breaker.Outrun:
+	case breaker.Timeout:
+		if s.left() > e.Duration/8 {
+			return false // it was not the caller's time that ended
+		}
+	case breaker.Unreachable:
+		patience = min(patience, leastDial)
+	default:
+		return false
+	}
+	given := e.Duration
+	if deadline, ok := s.ctx.Deadline(); ok { // by which a busy machine may have been late
+		given = min(given, deadline.Sub(e.began))
+	}
+	return given < patience
 }
 
 // patience is how long an attempt must have waited to speak against its node.

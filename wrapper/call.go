@@ -11,7 +11,6 @@ import (
 	"go-micro.dev/v4/client"
 	merrors "go-micro.dev/v4/errors"
 
-	"github.com/oncemore-dev/oncemore/breaker"
 	"github.com/oncemore-dev/oncemore/retryfunc"
 	"github.com/oncemore-dev/oncemore/selectorx"
 )
@@ -41,10 +40,12 @@ type call struct {
 	until    time.Time     // when it is given up
 
 	first   attempt
-	running int           // attempts that run beside the loop
-	latest  *attempt      // the one begun last, while it runs
-	wake    chan struct{} // an attempt has ended
-	failed  error         // of the last attempt that failed
+	running int                // attempts that run beside the loop
+	latest  *attempt           // the one begun last, while it runs
+	wake    chan struct{}      // an attempt has ended
+	stop    context.CancelFunc // ends the attempts that were begun beside others
+	beside  context.Context    //nolint:containedctx // theirs
+	failed  error              // of the last attempt that failed
 
 	concluded bool // the call has its end
 
@@ -63,6 +64,8 @@ type shared struct {
 	room       [DefaultAttempts]entry
 	outcomes   []outcome // to be reported to the breaker
 	oneOutcome [1]outcome
+	sends      int        // attempts that may be sent yet, where the call must not run twice
+	sending    int        // attempts that may have been sent and have not ended
 	replied    *attempt   // whose reply is in the caller's response
 	ended      []*attempt // attempts that ended and were not looked at
 	endedRoom  [1]*attempt
@@ -71,7 +74,7 @@ type shared struct {
 // open reads what the caller asked for, and gives the call its end.
 func (s *call) open(ctx context.Context, opts []client.CallOption) (err error) {
 	s.began, s.ctx = time.Now(), ctx
-	s.attempts = s.room[:0]
+	s.attempts, s.sends = s.room[:0], 1
 	if s.client.twice {
 		return asOwn(ErrWrappedTwice)
 	}
@@ -163,24 +166,39 @@ func (s *call) begin() {
 	s.latest = a
 	a.rsp = s.rsp
 	share := s.share()
-	if share == 0 && s.running == 0 {
+	first := cmp.Or(share, longest)
+	if wait := s.dialWait(); wait > 0 && !s.cuts(share) {
+		first = min(first, wait)
+	}
+	if first == longest && s.running == 0 {
 		a.err, a.done = a.send(s.ctx), true
 		return
 	}
-	s.runBeside(a, share)
+	s.runBeside(a, first, share)
 }
 
-// runBeside makes an attempt beside the loop. Its share begins with it.
-func (s *call) runBeside(a *attempt, share time.Duration) {
+// cuts tells whether an attempt is cut when it has had its share.
+func (s *call) cuts(share time.Duration) bool { return share > 0 && s.overrides.attemptTimeout > 0 }
+
+// runBeside makes an attempt beside the loop, which looks at it first after the
+// given time. Its share begins with it.
+func (s *call) runBeside(a *attempt, first, share time.Duration) {
 	if s.wake == nil {
 		s.wake = make(chan struct{}, 1)
 	}
+	now := time.Now()
 	if share > 0 {
-		s.client.shares.add(a, time.Now().Add(share))
+		a.late = now.Add(share)
+	}
+	if first < longest {
+		s.client.shares.add(a, now.Add(first))
 	}
 	ctx := s.ctx
-	if s.overrides.attemptTimeout > 0 || s.running > 0 {
-		ctx, a.cancel = context.WithCancel(s.ctx) //nolint:gosec // called by cut or close
+	if s.running > 0 {
+		ctx = s.besideContext()
+	}
+	if s.cuts(share) {
+		ctx, a.cancel = context.WithCancel(ctx) //nolint:gosec // called when it has ended
 	}
 	s.running++
 	if isolable(s.rsp) {
@@ -198,11 +216,20 @@ func (s *call) accept(a *attempt) {
 	}
 }
 
+// besideContext is that of attempts beside others, which end with the call.
+func (s *call) besideContext() context.Context {
+	if s.beside == nil {
+		s.beside, s.stop = context.WithCancel(s.ctx)
+	}
+	return s.beside
+}
+
 // await returns the next attempt that ended, the latest one if it has had its
 // share (it is then not done), or nil when the call's time is over.
 func (s *call) await() *attempt {
 	if a := s.latest; a != nil && a.done {
 		s.latest = nil
+		s.finish(a)
 		return a
 	}
 	for {
@@ -234,7 +261,53 @@ func (s *call) takeEnded() *attempt {
 	if s.latest == a {
 		s.latest = nil
 	}
+	if a.sending {
+		s.sending--
+	}
 	return a
+}
+
+// finish notes that an attempt which was not run beside the loop has ended.
+func (s *call) finish(a *attempt) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a.sending {
+		s.sending--
+	}
+}
+
+// permit lets another attempt be sent after one that may have been.
+func (s *call) permit(a *attempt) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a.sending && !a.repeated {
+		a.repeated = true
+		s.sends++
+	}
+}
+
+// settled tells whether no attempt that runs yet can change how the call ends.
+func (s *call) settled() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.running == 0 || s.isSpent() && s.sending == 0
+}
+
+// isSpent tells whether the request was sent as often as it may be. The call must
+// be locked.
+func (s *call) isSpent() bool {
+	return s.traits.resolved && !s.traits.repeatable() && s.sends <= 0
+}
+
+// mayBeAnswered tells whether an attempt is to be waited for before another may
+// begin: the latest one within its share, or one after which nothing may be sent.
+func (s *call) mayBeAnswered() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.isSpent() {
+		return s.sending > 0
+	}
+	return s.latest != nil && !s.latest.overdue
 }
 
 // rouse wakes the loop, to look at what has changed.
@@ -248,26 +321,28 @@ func (s *call) rouse() {
 // outOfTime is the error of a call whose caller's time ended, or who left.
 func (s *call) outOfTime() error { return s.client.transport.timedOut(s.ctx.Err()) }
 
-// overdue decides about an attempt that has had its share of the call's time, and
-// tells whether the next may begin. Where the user has set an attempt timeout, it
-// is cut; otherwise its late answer still counts.
+// overdue decides about an attempt that has had its share of the call's time, or
+// whose dial has, and tells whether the next may begin. Where the user has set an
+// attempt timeout, it is cut; otherwise its late answer still counts.
 func (s *call) overdue(a *attempt) (next bool) {
-	if v := s.view(a); !v.entered || v.shared {
-		return false // it looks for a node yet, or two of them would write to one response
+	v := s.view(a)
+	late := !a.late.IsZero() && !time.Now().Before(a.late)
+	if !v.entered || v.shared && s.overrides.attemptTimeout == 0 || !late && !(v.dialing.pending() && s.nodes.Untried()) {
+		return s.waitOn(a)
 	}
 	i, shown := s.shown(a)
 	err := s.client.transport.timedOut(context.DeadlineExceeded)
 	d, perr := s.explain(shown, err)
 	if perr != nil || !d.Retry {
-		return false
+		return s.waitOn(a)
 	}
-	s.countAttempt(shown, false, false)
+	s.countOnce(a, i, shown, false)
 	if s.admit(&d, false); !d.Retry {
-		return false
+		return s.waitOn(a)
 	}
-	s.markJudged(i)
+	s.permit(a)
 	d.Delay, d.Reason = 0, retryfunc.ReasonOverdue
-	if s.overrides.attemptTimeout > 0 {
+	if late && s.overrides.attemptTimeout > 0 {
 		d.Reason = retryfunc.ReasonGranted
 		s.cut(a, i, err)
 	}
@@ -275,13 +350,26 @@ func (s *call) overdue(a *attempt) (next bool) {
 	return true
 }
 
+// waitOn has the loop look at the attempt again when it has had its share, if that
+// is to come. No other begins now.
+func (s *call) waitOn(a *attempt) (next bool) {
+	if time.Now().Before(a.late) {
+		a.overdue = false
+		a.expired.Store(false)
+		s.client.shares.add(a, a.late)
+	}
+	return false
+}
+
 // cut ends an attempt at the timeout that the user has set.
 func (s *call) cut(a *attempt, i int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := &s.attempts[i]
-	e.end(retryfunc.Timeout)
-	s.report(e, breaker.Timeout)
+	e, class := &s.attempts[i], retryfunc.Timeout
+	if e.dials.giveUp() {
+		class = retryfunc.NotSent
+	}
+	a.fail(e, class, err)
 	s.failed = err
 	a.abandoned = true
 	if a.cancel != nil {
@@ -292,39 +380,44 @@ func (s *call) cut(a *attempt, i int, err error) {
 // judge decides about an attempt that failed: whether the next may begin, or the
 // call is over with s.failed for its error.
 func (s *call) judge(a *attempt) (next, final bool) {
-	if a.abandoned || errors.Is(a.err, errOutrun) {
-		return false, s.running == 0
-	}
 	v := s.view(a)
-	if !v.entered && s.ctx.Err() != nil {
+	switch {
+	case a.abandoned || errors.Is(a.err, errOutrun):
+		return false, s.running == 0
+	case v.passedOver:
+		s.failed = cmp.Or(s.failed, a.err)
+		return false, s.settled()
+	case !v.entered && s.ctx.Err() != nil:
 		s.failed = a.err // nothing was attempted that there is to judge
 		return false, s.running == 0
-	}
-	if !v.entered && (v.nothingNew || s.classify(a.err, s.evidence()) == retryfunc.NoNode) {
+	case !v.entered && (v.nothingNew || s.classify(a.err, s.evidence()) == retryfunc.NoNode):
 		return s.lookAgain(a.err)
 	}
 	s.failed = a.err
 	i, shown := s.shown(a)
-	counted := s.markJudged(i)
-	if s.latest != nil && !s.latest.overdue && shown.Class != retryfunc.Application {
+	if shown.Class == retryfunc.NotSent || shown.Class == retryfunc.Refused {
+		s.permit(a) // nothing ran
+	}
+	if shown.Class != retryfunc.Application && s.mayBeAnswered() {
 		s.enter(i, retryfunc.Decision{Attempt: shown, Reason: retryfunc.ReasonRunning, Err: a.err})
-		return false, false // the attempt beside it may be answered yet
+		return false, false
 	}
 	d, perr := s.explain(shown, a.err)
 	if perr != nil {
 		s.failed, d.Retry = perr, false
 	}
 	if d.Retry {
-		s.admit(&d, !counted && s.countAttempt(shown, s.triedBefore(i), !v.dialTimedOut))
+		s.admit(&d, s.countOnce(a, i, shown, !s.view(a).dialTimedOut))
 	}
 	s.enter(i, d)
 	switch {
 	case d.Retry:
+		s.permit(a)
 		return s.pause(d.Delay)
 	case shown.Class == retryfunc.NotSent && d.Reason == retryfunc.ReasonAttempts:
 		return s.lookAgain(a.err)
 	default:
-		return false, s.running == 0 || shown.Class == retryfunc.Application
+		return false, s.settled() || shown.Class == retryfunc.Application
 	}
 }
 
@@ -396,6 +489,9 @@ func (s *call) close() {
 	defer func() {
 		if s.latest != nil {
 			s.client.shares.remove(s.latest)
+		}
+		if s.stop != nil {
+			s.stop()
 		}
 		if s.cancel != nil {
 			s.cancel()

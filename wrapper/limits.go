@@ -139,6 +139,59 @@ func (s *call) dialShare(left time.Duration, elsewhere bool) time.Duration {
 	return min(max(left/3, leastDial), mostDial, max(left/2, 1))
 }
 
+// dialWait is how long the attempt about to start may dial before another is begun
+// beside it; 0: for good. Whoever is connected first sends, so that hosts which
+// all take long to dial are reached as by the bare client.
+func (s *call) dialWait() time.Duration {
+	seen := s.client.transport == overMucp || s.client.transport == overGRPC
+	if !seen || s.streaming || s.overrides.attempts == 1 {
+		return 0
+	}
+	left := s.left()
+	wait := s.dialShare(left, true)
+	if wait >= left {
+		return 0
+	}
+	return wait
+}
+
+// dialLimit is how long a dial may last: its share where it cannot go on beside
+// another.
+func (s *call) dialLimit(left time.Duration, d *dialing) time.Duration {
+	if d != nil && d.over != overHTTP {
+		return left
+	}
+	return s.dialShare(left, s.nodes.Untried())
+}
+
+// cutsDials is when a dial is given up for good, because nothing would keep the
+// client from sending afterwards; 0: never.
+func (s *call) cutsDials(over transport, left time.Duration) time.Duration {
+	s.mu.Lock()
+	repeatable := s.traits.repeatable()
+	s.mu.Unlock()
+	if over != overHTTP || repeatable {
+		return 0
+	}
+	return s.dialShare(left, s.nodes.Untried())
+}
+
+// countOnce enters a failed attempt, or one that is overdue, once. It tells whether
+// the retry would be free.
+func (s *call) countOnce(a *attempt, i int, shown retryfunc.Attempt, refused bool) (free bool) {
+	sent := shown.Class != retryfunc.NotSent
+	if !s.markJudged(i) {
+		a.unsent = !sent
+		return s.countAttempt(shown, s.triedBefore(i), refused)
+	}
+	if a.unsent && sent { // it had a connection after all
+		a.unsent = false
+		s.limits.unsent--
+		s.limits.counted++
+	}
+	return false
+}
+
 // countAttempt enters a failed attempt, and tells whether the retry would be free.
 //
 // A refused dial is free where it is this call's first to that node and another
@@ -227,9 +280,10 @@ func (s *call) askPause(count int) (time.Duration, error) {
 	return answer.pause, cmp.Or(err, answer.err)
 }
 
-// absence is how long the call may wait for an instance it has not tried.
+// absence is how long the call may wait for an instance it has not tried, where
+// there ever was one.
 func (s *call) absence() time.Duration {
-	if s.endpoint.absentFor(time.Now(), absenceMemory) {
+	if !s.endpoint.seen.Load() || s.endpoint.absentFor(time.Now(), absenceMemory) {
 		return 0
 	}
 	return min(s.left()/2, longestAbsence)

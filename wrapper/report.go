@@ -209,13 +209,18 @@ func (s *call) abandonRunning(err error) {
 		if e.ended {
 			continue
 		}
-		e.end(class)
-		if e.Reason == "" {
-			e.Reason = reason
-		}
 		event := eventOf(class, nil, false)
 		if err == nil {
 			event = breaker.Outrun
+		}
+		if e.dials.giveUp() && class != retryfunc.Canceled {
+			e.end(retryfunc.NotSent)
+			event = breaker.Unreachable
+		} else {
+			e.end(class)
+		}
+		if e.Reason == "" {
+			e.Reason = reason
 		}
 		s.report(e, event)
 	}
@@ -254,11 +259,13 @@ func (s *call) shown(a *attempt) (int, retryfunc.Attempt) {
 	switch {
 	case !a.done:
 		shown.Class, shown.Duration = retryfunc.Timeout, time.Since(e.began)
+		if a.dialing.pending() {
+			shown.Class = retryfunc.NotSent
+		}
 	case !e.ended: // go-micro returned when the context ended
 		ev := s.evidence()
-		a.dialing.testify(&ev, false)
-		e.end(s.classify(a.err, ev))
-		s.report(e, eventOf(e.Class, a.err, false))
+		a.err = a.dialing.testify(&ev, a.err, false)
+		a.fail(e, s.classify(a.err, ev), a.err)
 		shown.Class, shown.Duration = e.Class, e.Duration
 	case e.Class == retryfunc.None:
 		ev := s.evidence()

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"go-micro.dev/v4/client"
-	"go-micro.dev/v4/codec"
 	frame "go-micro.dev/v4/codec/bytes"
 	microjson "go-micro.dev/v4/codec/json"
 	microproto "go-micro.dev/v4/codec/proto"
@@ -154,14 +153,6 @@ func (w wireCodec) decoder(rsp any) (decode func(raw []byte, rsp any) error, tex
 	return nil, false
 }
 
-// mucpCodec makes the codecs of mucp, as it speaks today; nil: there is none.
-func (w wireCodec) mucpCodec() codec.NewCodec {
-	if made, ok := w.client.Client.Options().Codecs[w.contentType]; ok {
-		return made
-	}
-	return client.DefaultCodecs[w.contentType]
-}
-
 func (w wireCodec) isJSON() bool {
 	return w.contentType == "application/json" || w.contentType == "application/grpc+json"
 }
@@ -176,7 +167,7 @@ func (w wireCodec) customized() bool {
 // frameDecoder is how go-micro's own client would decode what it has received
 // into rsp, where one of its own codecs does; else nil.
 func (w wireCodec) frameDecoder(rsp any) func([]byte, any) error {
-	made := w.mucpCodec()
+	made := w.client.codecFor(w.contentType)
 	switch _, message := rsp.(proto.Message); {
 	case made == nil:
 		return nil

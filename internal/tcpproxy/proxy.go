@@ -21,6 +21,9 @@ type Proxy struct {
 	catches []*Catch
 	thawed  chan struct{} // closed unless frozen
 	closed  bool
+	ended   chan struct{} // closed with it
+	slow    time.Duration // how long a new connection waits
+	first   net.Conn      // fills the queue while the proxy is deaf; else nil
 }
 
 // Start returns a proxy on a free port, for the server at target. It ends with
@@ -31,9 +34,17 @@ func Start(tb testing.TB, target string) *Proxy {
 	if err != nil {
 		tb.Fatalf("tcpproxy: %v", err)
 	}
-	p := &Proxy{tb: tb, target: target, listener: listener, links: make(map[*link]struct{}), thawed: make(chan struct{})}
-	close(p.thawed)
+	p := newProxy(tb, target, listener)
 	p.group.Go(p.accept)
+	return p
+}
+
+func newProxy(tb testing.TB, target string, listener net.Listener) *Proxy {
+	p := &Proxy{
+		tb: tb, target: target, listener: listener,
+		links: make(map[*link]struct{}), thawed: make(chan struct{}), ended: make(chan struct{}),
+	}
+	close(p.thawed)
 	tb.Cleanup(p.close)
 	return p
 }
@@ -85,6 +96,14 @@ func (p *Proxy) thaw() {
 	}
 }
 
+// Slow makes each connection wait before its first byte is forwarded: the dial of
+// a client that shakes hands takes so much longer.
+func (p *Proxy) Slow(wait time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.slow = wait
+}
+
 // Open returns the number of connections.
 func (p *Proxy) Open() int {
 	p.mu.Lock()
@@ -95,12 +114,16 @@ func (p *Proxy) Open() int {
 func (p *Proxy) close() {
 	p.mu.Lock()
 	p.closed = true
+	close(p.ended)
 	p.thaw()
 	for _, c := range p.catches {
 		c.end(drop)
 	}
 	for l := range p.links {
 		l.cut()
+	}
+	if p.first != nil {
+		_ = p.first.Close() // nothing was sent on it
 	}
 	p.mu.Unlock()
 	p.Refuse()
@@ -131,10 +154,24 @@ func (p *Proxy) serve(client net.Conn) {
 		return
 	}
 	defer p.remove(l)
+	p.wait()
 	var both sync.WaitGroup
 	both.Go(func() { l.forward(server, client, l.request) })
 	both.Go(func() { l.forward(client, server, l.reply) })
 	both.Wait()
+}
+
+// wait is what Slow asks for, unless the proxy is closed first.
+func (p *Proxy) wait() {
+	p.mu.Lock()
+	wait := p.slow
+	p.mu.Unlock()
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-p.ended:
+	}
 }
 
 func (p *Proxy) add(l *link) bool {

@@ -178,6 +178,34 @@ func TestFreeze(t *testing.T) {
 	}
 }
 
+func TestDeaf(t *testing.T) {
+	proxy := tcpproxy.StartDeaf(t, startEcho(t).address)
+	var timeout net.Error
+	for range 3 {
+		conn, err := net.DialTimeout("tcp", proxy.Address(), 50*time.Millisecond)
+		if !errors.As(err, &timeout) || !timeout.Timeout() {
+			t.Fatalf("dialled %v, %v, want no answer", conn, err)
+		}
+	}
+	time.AfterFunc(50*time.Millisecond, proxy.Hear)
+	dial(t, proxy.Address()).wantEcho(t, "one")
+}
+
+func TestSlow(t *testing.T) {
+	proxy := tcpproxy.Start(t, startEcho(t).address)
+	const wait = 200 * time.Millisecond
+	proxy.Slow(wait)
+	conn := dial(t, proxy.Address())
+	began := time.Now()
+	conn.wantEcho(t, "one")
+	if took := time.Since(began); took < wait/2 {
+		t.Errorf("the first answer took %v", took)
+	}
+	conn.wantEcho(t, "two")
+	proxy.Slow(time.Hour)
+	dial(t, proxy.Address()) // a test may end meanwhile
+}
+
 func TestNoServer(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -1,0 +1,101 @@
+package wrapper
+
+import (
+	"bytes"
+	"io"
+	"reflect"
+
+	"go-micro.dev/v4/client"
+	"go-micro.dev/v4/codec"
+	frame "go-micro.dev/v4/codec/bytes"
+	microjson "go-micro.dev/v4/codec/json"
+	microproto "go-micro.dev/v4/codec/proto"
+	"go-micro.dev/v4/registry"
+	"google.golang.org/protobuf/proto"
+)
+
+// outgoing is a request as one attempt hands it to the wire. Its body is as it was
+// when the caller waited for the call: an attempt that has a connection after
+// another was answered would otherwise read what the caller writes again.
+type outgoing struct {
+	client.Request
+	body    any
+	dialing *dialing // to be told when the body is asked for; may be nil
+}
+
+// Body is asked for by mucp when it has a connection, and is about to send.
+func (o *outgoing) Body() any {
+	if o.dialing != nil && !o.dialing.connected() {
+		return unsendable(nil)
+	}
+	return o.body
+}
+
+// unsendable is what no codec of go-micro's encodes.
+type unsendable chan struct{}
+
+// outgoing returns the request for a wire, and whether the wire will ask d before
+// it sends. The call must be locked, so that its caller is there.
+func (s *call) outgoing(over transport, req client.Request, node *registry.Node, d *dialing) (client.Request, bool) {
+	switch {
+	case over == overMucp && node.Metadata["protocol"] != "":
+		if body, ok := s.client.encode(req); ok {
+			return &outgoing{req, &frame.Frame{Data: body}, d}, true
+		}
+	case over == overGRPC && s.traits.repeatable():
+		if m, ok := req.Body().(proto.Message); ok && m.ProtoReflect().IsValid() {
+			return &outgoing{req, proto.Clone(m), nil}, true
+		}
+		return req, true
+	}
+	return req, d != nil && d.over == overGRPC
+}
+
+// encode encodes the body as mucp would, where one of go-micro's own codecs does.
+// Of a body that cannot be encoded mucp will say so itself.
+func (c *retryClient) encode(req client.Request) (encoded []byte, ok bool) {
+	defer func() { ok = recover() == nil && ok }() // mucp answers for the panic of an encoder
+	body, made := req.Body(), c.codecFor(req.ContentType())
+	if made == nil {
+		return nil, false
+	}
+	switch b := body.(type) {
+	case nil:
+		return nil, true
+	case *frame.Frame:
+		return bytes.Clone(b.Data), true
+	}
+	var err error
+	switch reflect.ValueOf(made).Pointer() {
+	case reflect.ValueOf(microproto.NewCodec).Pointer():
+		m, isProto := body.(proto.Message)
+		if !isProto {
+			return nil, false
+		}
+		encoded, err = proto.Marshal(m)
+	case reflect.ValueOf(microjson.NewCodec).Pointer():
+		var buffer writeCloser
+		err = made(&buffer).Write(new(codec.Message), body)
+		encoded = buffer.Bytes()
+	default:
+		return nil, false
+	}
+	return encoded, err == nil
+}
+
+// codecFor is the codec that go-micro's own client uses; nil: it knows none.
+func (c *retryClient) codecFor(contentType string) codec.NewCodec {
+	if made, ok := c.Client.Options().Codecs[contentType]; ok {
+		return made
+	}
+	return client.DefaultCodecs[contentType]
+}
+
+// writeCloser is a connection that keeps what is written.
+type writeCloser struct{ bytes.Buffer }
+
+// Read has nothing to read.
+func (*writeCloser) Read([]byte) (int, error) { return 0, io.EOF }
+
+// Close does nothing.
+func (*writeCloser) Close() error { return nil }
