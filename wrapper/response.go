@@ -102,20 +102,22 @@ func sameMemory(a, b any) bool {
 // another returns a response that is like rsp and shares nothing with it, or nil
 // where none can be made: only protobuf messages can be copied.
 func another(rsp any) any {
-	if m, ok := rsp.(proto.Message); ok {
-		empty := m.ProtoReflect().New().Interface()
-		switch {
-		case reflect.TypeOf(empty) != reflect.TypeOf(rsp): // it embeds a message
-		case proto.Size(m) > 0:
-			return proto.Clone(m)
-		default:
-			return empty
-		}
-	}
 	if v := reflect.ValueOf(rsp).Elem(); v.IsZero() {
 		return reflect.New(v.Type()).Interface()
 	}
-	return nil
+	m, ok := rsp.(proto.Message)
+	if !ok {
+		return nil
+	}
+	empty := m.ProtoReflect().New().Interface()
+	switch {
+	case reflect.TypeOf(empty) != reflect.TypeOf(rsp): // it embeds a message
+		return nil
+	case proto.Size(m) > 0:
+		return proto.Clone(m)
+	default:
+		return empty
+	}
 }
 
 // wireCodec is what a wire decodes with.
