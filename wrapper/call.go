@@ -46,6 +46,7 @@ type call struct {
 	stop    context.CancelFunc // ends the attempts that were begun beside others
 	beside  context.Context    //nolint:containedctx // theirs
 	failed  error              // of the last attempt that failed
+	answer  bool               // it is what a handler answered
 
 	concluded bool // the call has its end
 
@@ -416,8 +417,11 @@ func (s *call) judge(a *attempt) (next, final bool) {
 		return s.pause(d.Delay)
 	case shown.Class == retryfunc.NotSent && d.Reason == retryfunc.ReasonAttempts:
 		return s.lookAgain(a.err)
+	case shown.Class == retryfunc.Application:
+		s.answer = true
+		return false, true
 	default:
-		return false, s.settled() || shown.Class == retryfunc.Application
+		return false, s.settled()
 	}
 }
 

@@ -22,6 +22,7 @@ func TestMain(m *testing.M) {
 		fixture.WithSetup("mirrors", mirrors),
 		fixture.WithSetup("hop", hop),
 		fixture.WithSetup("tls", secured),
+		fixture.WithSetup("gateway", gateway),
 		fixture.WithSetup("patient", inMemory(idempotency.WithMaxWait(500*time.Millisecond))),
 		fixture.WithLeakOptions(leak.GoMicro()...),
 		fixture.WithLeakOptions(leak.Hystrix()...))

@@ -1,6 +1,7 @@
 package wrapper
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,6 +52,8 @@ type Report struct {
 	Err error
 	// Took is how long it took.
 	Took time.Duration
+
+	answered bool // Err is an answer, though not of the last attempt perhaps
 }
 
 type reportKey struct{}
@@ -63,11 +66,15 @@ func WithReport(ctx context.Context, r *Report) context.Context {
 	return context.WithValue(ctx, reportKey{}, r)
 }
 
-// Class is how the last attempt ended; retryfunc.None if none was made, or if it
-// was answered.
+// Class is how the attempt ended whose end is the call's, which is the last unless
+// one before it was answered late; retryfunc.None if none was made, or if the call
+// succeeded.
 func (r Report) Class() retryfunc.Class {
-	if len(r.Attempts) == 0 {
+	switch {
+	case len(r.Attempts) == 0 || r.Err == nil:
 		return retryfunc.None
+	case r.answered:
+		return retryfunc.Application
 	}
 	return r.Attempts[len(r.Attempts)-1].Class
 }
@@ -191,49 +198,43 @@ func (s *call) story(err error) Report {
 	for i, e := range s.attempts {
 		attempts[i] = e.Attempt
 	}
-	return Report{Attempts: attempts, Key: s.carriedKey(), Err: err, Took: time.Since(s.began)}
+	return Report{Attempts: attempts, Key: s.carriedKey(), Err: err, Took: time.Since(s.began), answered: s.answer}
 }
 
 // abandonRunning ends, in the story, the attempts that were not waited for:
 // another was answered first, or the caller's time ended. The call must be locked.
 func (s *call) abandonRunning(err error) {
-	class, reason := retryfunc.Timeout, retryfunc.ReasonDeadline
+	class, reason, event := retryfunc.Timeout, retryfunc.ReasonOutrun, breaker.Outrun
 	switch {
-	case err == nil:
-		reason = retryfunc.ReasonOutrun
-	case errors.Is(s.ctx.Err(), context.Canceled), errors.Is(err, ErrPanicked):
-		class, reason = retryfunc.Canceled, retryfunc.ReasonCanceled
+	case errors.Is(s.ctx.Err(), context.Canceled) && err != nil, errors.Is(err, ErrPanicked):
+		class, reason, event = retryfunc.Canceled, retryfunc.ReasonCanceled, breaker.Ignored
+	case s.ctx.Err() != nil && err != nil:
+		reason, event = retryfunc.ReasonDeadline, breaker.Timeout
 	}
 	for i := range s.attempts {
-		e := &s.attempts[i]
-		if e.ended {
-			continue
+		if e := &s.attempts[i]; !e.ended {
+			s.abandon(e, class, event)
+			e.Reason = cmp.Or(e.Reason, reason)
 		}
-		event := eventOf(class, nil, false)
-		if err == nil {
-			event = breaker.Outrun
-		}
-		if e.dials.giveUp() && class != retryfunc.Canceled {
-			e.end(retryfunc.NotSent)
-			event = breaker.Unreachable
-		} else {
-			e.end(class)
-		}
-		if e.Reason == "" {
-			e.Reason = reason
-		}
-		s.report(e, event)
 	}
+}
+
+func (s *call) abandon(e *entry, class retryfunc.Class, event breaker.Event) {
+	if e.dials.giveUp() && class != retryfunc.Canceled {
+		class, event = retryfunc.NotSent, breaker.Unreachable
+	}
+	e.end(class)
+	s.report(e, event)
 }
 
 // blameInternal counts the internal errors of a call that was then answered by
 // another node: so it was not the request. The call must be locked.
 func (s *call) blameInternal() {
-	if len(s.attempts) < 2 {
+	if s.replied == nil || !s.replied.entered {
 		return
 	}
-	answered := s.attempts[len(s.attempts)-1]
-	for _, e := range s.attempts[:len(s.attempts)-1] {
+	answered := s.attempts[s.replied.entry]
+	for _, e := range s.attempts {
 		if e.Class == retryfunc.Internal && e.Address != answered.Address {
 			s.report(&e, breaker.Failure)
 		}

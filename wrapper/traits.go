@@ -205,9 +205,8 @@ func (s *call) endKey(err error) {
 	if s.traits.done == nil {
 		return
 	}
-	answered := len(s.attempts) > 0 && s.attempts[len(s.attempts)-1].Class == retryfunc.Application
 	mark, _ := retryfunc.ParseMark(err)
-	s.traits.done(err != nil && (!answered || mark.Kind == retryfunc.MarkUnknown))
+	s.traits.done(err != nil && (!s.answer || mark.Kind == retryfunc.MarkUnknown))
 }
 
 // absentFor tells whether a call has waited in vain for an instance only just.
