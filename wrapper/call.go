@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go-micro.dev/v4/client"
@@ -48,7 +49,8 @@ type call struct {
 	failed  error              // of the last attempt that failed
 	answer  bool               // it is what a handler answered
 
-	concluded bool // the call has its end
+	concluded  bool        // the call has its end
+	considered atomic.Bool // a selector was asked, past our strategy, which nodes there are
 
 	nodes selectorx.Call // shared; it has a lock of its own
 	shared
