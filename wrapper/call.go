@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go-micro.dev/v4/client"
@@ -50,7 +51,8 @@ type call struct {
 	failed    error              // of the last attempt that failed
 	answer    bool               // it is what a handler answered
 
-	concluded bool // the call has its end
+	concluded  bool        // the call has its end
+	considered atomic.Bool // a selector was asked, past our strategy, which nodes there are
 
 	nodes selectorx.Call // shared; it has a lock of its own
 	shared
@@ -143,6 +145,7 @@ func (s *call) loop() error {
 		case !a.done:
 			next = s.overdue(a)
 		case a.err == nil:
+			s.accept(a)
 			return nil
 		case errors.Is(a.err, errKeyNeeded):
 			if err := s.takeKey(); err != nil {
@@ -167,6 +170,7 @@ func (s *call) begin() {
 	}
 	a.call, a.onlyNew, a.last = s, !s.until.IsZero(), s.attemptsLeft() == 1
 	s.latest = a
+	a.rsp = s.rsp
 	share := s.share()
 	first := cmp.Or(share, longest)
 	if wait := s.dialWait(); wait > 0 && !s.cuts(share) {
@@ -207,7 +211,19 @@ func (s *call) runBeside(a *attempt, first, share time.Duration) {
 	}
 	s.begun = append(s.begun, a)
 	s.running++
+	if isolable(s.rsp) {
+		a.rsp = cmp.Or(another(s.rsp), s.rsp)
+	}
 	go a.sendBeside(ctx)
+}
+
+// accept gives the caller the answer of an attempt. One that ran beside the loop
+// had a response of its own: wrappers inside of ours may write to it and read it
+// for as long as they like.
+func (s *call) accept(a *attempt) {
+	if isolable(s.rsp) && isolable(a.rsp) {
+		move(s.rsp, a.rsp)
+	}
 }
 
 // besideContext is that of attempts beside others, which end with the call.
@@ -321,7 +337,7 @@ func (s *call) outOfTime() error { return s.client.transport.timedOut(s.ctx.Err(
 func (s *call) overdue(a *attempt) (next bool) {
 	v := s.view(a)
 	late := !a.late.IsZero() && !time.Now().Before(a.late)
-	if !v.entered || !late && !(v.dialing.pending() && s.nodes.Untried()) {
+	if !v.entered || v.shared && s.overrides.attemptTimeout == 0 || !late && !(v.dialing.pending() && s.nodes.Untried()) {
 		return s.waitOn(a)
 	}
 	i, shown := s.shown(a)
@@ -379,6 +395,9 @@ func (s *call) judge(a *attempt) (next, final bool) {
 	case v.passedOver || !v.entered && s.ctx.Err() != nil: // there is no attempt to judge
 		s.failed = cmp.Or(s.failed, a.err)
 		return false, s.settled()
+	case !v.entered && s.ctx.Err() != nil:
+		s.failed = a.err // nothing was attempted that there is to judge
+		return false, s.running == 0
 	case !v.entered && (v.nothingNew || s.classify(a.err, s.evidence()) == retryfunc.NoNode):
 		return s.lookAgain(a.err)
 	}

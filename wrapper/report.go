@@ -277,7 +277,36 @@ func (s *call) shown(a *attempt) (int, retryfunc.Attempt) {
 		e.Class = s.classify(a.err, ev)
 		shown.Class = e.Class
 	}
+	if !mayHaveRun(shown.Class) {
+		shown.Class = s.classOfOthers(a, shown.Class)
+	}
 	return a.entry, shown
+}
+
+// classOfOthers is class, unless a wrapper inside ours has sent the request before
+// within the same attempt, so that it may have run. The call must be locked.
+func (s *call) classOfOthers(a *attempt, class retryfunc.Class) retryfunc.Class {
+	for i := range s.attempts {
+		e := &s.attempts[i]
+		switch {
+		case e.of != a || i == a.entry || e.ended && e.Class != retryfunc.None && !mayHaveRun(e.Class):
+		case !e.ended:
+			return retryfunc.Timeout
+		case e.Class == retryfunc.None:
+			ev := s.evidence()
+			ev.Answered = true
+			return s.classify(a.err, ev)
+		default:
+			return e.Class
+		}
+	}
+	return class
+}
+
+// mayHaveRun tells whether the handler may have been executed by an attempt that
+// failed so.
+func mayHaveRun(class retryfunc.Class) bool {
+	return class != retryfunc.NotSent && class != retryfunc.Refused && class != retryfunc.NoNode
 }
 
 // explain asks the policy about an attempt that failed with err, or is overdue.
