@@ -51,6 +51,7 @@ type space struct {
 	wrappers [1]client.CallWrapper
 	selects  [1]selector.SelectOption
 	reply    reply
+	dial     dialing
 	inUse    bool
 }
 
@@ -291,7 +292,7 @@ func (a *attempt) dress(i int, over transport, req client.Request, node *registr
 	if s.over {
 		return req, nil, false // and it may not be sent
 	}
-	d := s.client.newDialing(over, a.maySend)
+	d := s.client.newDialing(over, a)
 	req, asks := s.outgoing(over, req, node, d)
 	if !asks && over == overMucp {
 		d = nil

@@ -41,7 +41,9 @@ type unsendable chan struct{}
 func (s *call) outgoing(over transport, req client.Request, node *registry.Node, d *dialing) (client.Request, bool) {
 	if over == overMucp && node.Metadata["protocol"] != "" {
 		if body, ok := s.client.encode(req); ok {
-			return &outgoing{req, &frame.Frame{Data: body}, d}, true
+			d.body.Data = body
+			d.request = outgoing{req, &d.body, d}
+			return &d.request, true
 		}
 	}
 	asks := d != nil && d.over == overGRPC

@@ -102,7 +102,7 @@ func (a *attempt) watchOpening(ctx context.Context) (context.Context, func(faile
 		return ctx, func(bool) {}
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	d := s.client.newDialing(overGRPC, func() bool { return true })
+	d := s.client.newDialing(overGRPC, nil)
 	d.cancel = cancel
 	s.mu.Lock()
 	a.dialing = d
