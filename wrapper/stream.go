@@ -83,17 +83,14 @@ func (a *attempt) open(ctx context.Context, opts []client.CallOption) error {
 func (a *attempt) openingFailed(err error) error {
 	s := a.call
 	ev := s.evidence()
-	a.dialing.testify(&ev, false)
+	err = a.dialing.testify(&ev, err, false)
 	class := s.classify(err, ev)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !a.entered {
 		return err
 	}
-	e := &s.attempts[a.entry]
-	a.dialTimedOut = class == retryfunc.NotSent && dialTimedOut(err, a.dialing)
-	e.end(class)
-	s.report(e, eventOf(class, err, a.dialTimedOut))
+	a.fail(&s.attempts[a.entry], class, err)
 	return err
 }
 
@@ -105,8 +102,11 @@ func (a *attempt) watchOpening(ctx context.Context) (context.Context, func(faile
 		return ctx, func(bool) {}
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	d := &dialing{over: overGRPC, cancel: cancel}
-	a.watch(d)
+	d := s.client.newDialing(overGRPC, func() bool { return true })
+	d.cancel = cancel
+	s.mu.Lock()
+	a.dialing = d
+	s.mu.Unlock()
 	timer := time.AfterFunc(dialShare(s.left(), !a.last), d.expire)
 	return ctx, func(failed bool) {
 		timer.Stop()
