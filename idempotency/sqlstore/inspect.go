@@ -233,7 +233,7 @@ func (s *Store) selection(f *idempotency.Filter) *query {
 
 // stateCondition is how rows of a state are selected.
 func stateCondition(s idempotency.State) string {
-	switch s { //nolint:exhaustive // an entry has no other
+	switch s {
 	case idempotency.Done:
 		return "state = 2"
 	case idempotency.Released:
