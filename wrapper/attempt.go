@@ -494,7 +494,7 @@ func (s *call) classify(err error, ev retryfunc.Evidence) retryfunc.Class {
 // own server side answers (still running, store down) says nothing of the node,
 // and an internal error nothing yet: the request may be to blame.
 func eventOf(class retryfunc.Class, err error, dialTimedOut bool) breaker.Event {
-	if _, marked := retryfunc.ParseMark(err); marked {
+	if mark, marked := retryfunc.ParseMark(err); marked && mark.Kind != retryfunc.MarkUnsettled {
 		return breaker.Ignored
 	}
 	switch class {
