@@ -193,7 +193,7 @@ func (s *call) runBeside(a *attempt, first, share time.Duration) {
 		s.client.shares.add(a, now.Add(first))
 	}
 	ctx := s.ctx
-	if s.running > 0 {
+	if s.running > 0 && !s.streaming { // a stream keeps its context
 		ctx = s.besideContext()
 	}
 	if s.cuts(share) {

@@ -130,6 +130,8 @@ type dialing struct {
 	asked   atomic.Bool // the client looks for a connection, and will say when it has one
 	late    atomic.Bool // it was given up because it took too long
 
+	cancel context.CancelFunc // of a stream's opening; else nil
+
 	state atomic.Uint32
 	grpc  grpcAnswer
 }
