@@ -200,7 +200,7 @@ func (s *call) runBeside(a *attempt, first, share time.Duration) {
 		s.client.shares.add(a, now.Add(first))
 	}
 	ctx := s.ctx
-	if s.running > 0 {
+	if s.running > 0 && !s.streaming { // a stream keeps its context
 		ctx = s.besideContext()
 	}
 	if s.cuts(share) {
@@ -534,8 +534,8 @@ func (s *call) stop() {
 	for _, a := range s.begun {
 		if !a.done {
 			s.client.shares.remove(a)
+			a.stop()
 		}
-		a.stop()
 	}
 	if s.endBeside != nil {
 		s.endBeside()

@@ -12,6 +12,7 @@ import (
 	"go-micro.dev/v4/client"
 	"go-micro.dev/v4/server"
 	"go-micro.dev/v4/transport"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/oncemore-dev/oncemore/breaker"
 	"github.com/oncemore-dev/oncemore/internal/fixture"
@@ -115,6 +116,25 @@ func TestSlowDials(t *testing.T) {
 	})
 }
 
+// TestSlowDialsOfStreams: they open where they do with the bare client.
+func TestSlowDialsOfStreams(t *testing.T) {
+	const calls = 4
+	eachTransport(t, func(t *testing.T, transport string) {
+		for _, hosts := range []int{1, 2, 3} {
+			for _, share := range []float64{0.2, 0.4, 0.7} {
+				t.Run(fmt.Sprintf("%d hosts, %v of the time", hosts, share), func(t *testing.T) {
+					t.Parallel()
+					bare := dialSlowly(t, transport, hosts, share, fixture.Stream, calls)
+					wrapped := dialSlowly(t, transport, hosts, share, fixture.Stream, calls, fixtureSafety(t))
+					if wrapped < bare {
+						t.Errorf("%d of %d streams were opened, and %d bare", wrapped, calls, bare)
+					}
+				})
+			}
+		}
+	})
+}
+
 // secured is a server that speaks TLS.
 func secured(fixture.Instance) ([]server.Option, error) {
 	return []server.Option{server.Transport(transport.NewHTTPTransport(transport.Secure(true)))}, nil
@@ -155,10 +175,29 @@ func dialSlowly(
 	}
 	for range calls {
 		ctx, cancel := context.WithTimeout(t.Context(), whole)
-		if _, err := fixture.Call(ctx, c, endpoint, "1ms"); err == nil {
+		if use(ctx, c, endpoint) == nil {
 			answered++
 		}
 		cancel()
 	}
 	return answered
+}
+
+// use makes a call, or opens a stream and receives a message.
+func use(ctx context.Context, c client.Client, endpoint string) error {
+	if endpoint != fixture.Stream {
+		_, err := fixture.Call(ctx, c, endpoint, "1ms")
+		return err
+	}
+	stream, err := open(ctx, c, "1")
+	if err != nil {
+		return err
+	}
+	if err := stream.Send(wrapperspb.String("1")); err != nil {
+		return err
+	}
+	if err := stream.Recv(new(wrapperspb.StringValue)); err != nil {
+		return err
+	}
+	return stream.Close()
 }

@@ -136,8 +136,8 @@ func dialShare(left time.Duration, elsewhere bool) time.Duration {
 // beside it; 0: for good. Whoever is connected first sends, so that hosts which
 // all take long to dial are reached as by the bare client.
 func (s *call) dialWait() time.Duration {
-	seen := s.client.transport == overMucp || s.client.transport == overGRPC
-	if !seen || s.streaming || s.overrides.attempts == 1 {
+	seen := s.client.transport == overGRPC || s.client.transport == overMucp && !s.streaming
+	if !seen || s.overrides.attempts == 1 {
 		return 0
 	}
 	left := s.left()

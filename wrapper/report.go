@@ -226,6 +226,9 @@ func (s *call) abandon(e *entry, class retryfunc.Class, event breaker.Event) {
 	if e.dials.giveUp() && class != retryfunc.Canceled {
 		class, event = retryfunc.NotSent, breaker.Unreachable
 	}
+	if e.dials != nil && e.dials.cancel != nil {
+		e.dials.cancel(context.Canceled)
+	}
 	e.end(class)
 	s.report(e, event)
 }
