@@ -21,7 +21,9 @@ const (
 	// KeyOptional runs a call with a key once, and one without a key as often
 	// as it comes. It is the zero value and the default.
 	KeyOptional KeyMode = iota
-	// KeyRequired answers 400 to a call without a key.
+	// KeyRequired answers 400 to a call without a key, and to a stream that is opened
+	// without one. Wrapped clients send none with a stream: name those that need none
+	// with KeyOff.
 	KeyRequired
 	// KeyOff ignores keys: for endpoints that change nothing. Where the server
 	// announces its store, clients repeat keyed calls to these endpoints too.

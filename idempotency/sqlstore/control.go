@@ -32,14 +32,18 @@ func reads(query string) bool {
 	return false
 }
 
-// leavesSession reports whether a statement begins as one that leaves the session
-// as it is, apart from the transaction.
+// leavesSession reports whether a statement looks like one that leaves the session
+// as it is, apart from the transaction: it writes to a table or reads one, instead
+// of calling a function.
 func leavesSession(query string) bool {
 	switch first, _ := nextWord(query); first {
-	case "INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE", "WITH", "SAVEPOINT", "RELEASE", "ROLLBACK":
+	case "INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE", "SAVEPOINT", "RELEASE", "ROLLBACK", "TABLE":
 		return true
+	case "SELECT", "WITH":
+		upper := strings.ToUpper(query)
+		return strings.Contains(upper, "FROM") && !strings.Contains(upper, "SET_CONFIG")
 	}
-	return reads(query)
+	return false
 }
 
 // nextWord returns the next word of a statement, in upper case, and what comes

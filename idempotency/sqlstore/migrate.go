@@ -54,10 +54,12 @@ type tables struct {
 	dialect    dialect
 	migrations []migration
 	asciiOnly  bool // the database may not know other characters
+	texts      *recurring
 }
 
 // findTables finds out what the database is and where the tables are.
 func (o *Options) findTables(ctx context.Context, db *sql.DB) (t tables, err error) {
+	t.texts = new(recurring)
 	if t.dialect, err = o.kind.implementation(ctx, db); err != nil {
 		return t, err
 	}
@@ -80,7 +82,7 @@ func (t *tables) migrate(ctx context.Context, db *sql.DB) (err error) {
 		return fmt.Errorf("sqlstore: migrate: %w", err)
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	unlock, err := t.dialect.lockSchema(ctx, conn, t.naming.schema)
+	unlock, err := t.dialect.lockSchema(ctx, conn, t.schema)
 	if err != nil {
 		return fmt.Errorf("sqlstore: migrate: %w", explained(err))
 	}

@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/oncemore-dev/oncemore/idempotency"
 )
 
 // mysql is MySQL and MariaDB. A second INSERT of a key must not be what makes a
@@ -164,14 +162,16 @@ func (d mysql) sessionNumbers() []string {
 }
 
 func (d mysql) capture(ctx context.Context, s *session) error {
-	var text string
-	query := "SELECT CONCAT('SET timestamp = DEFAULT, sql_mode = ', QUOTE(@@SESSION.sql_mode), " +
-		"', completion_type = ', QUOTE(@@SESSION.completion_type), '"
+	var query strings.Builder
+	query.WriteString("SELECT CONCAT('SET timestamp = DEFAULT, sql_mode = ', QUOTE(@@SESSION.sql_mode), " +
+		"', completion_type = ', QUOTE(@@SESSION.completion_type), '")
 	for _, name := range d.sessionNumbers() {
-		query += ", " + name + " = ', @@SESSION." + name + ", '"
+		query.WriteString(", " + name + " = ', @@SESSION." + name + ", '")
 	}
+	query.WriteString("'), DATABASE(), CURRENT_ROLE()")
+	var text string
 	var schema, role sql.NullString
-	if err := s.tx.QueryRowContext(ctx, query+"'), DATABASE(), CURRENT_ROLE()").Scan(&text, &schema, &role); err != nil {
+	if err := s.tx.QueryRowContext(ctx, query.String()).Scan(&text, &schema, &role); err != nil {
 		return err
 	}
 	s.putBack = []string{"SET ROLE " + d.roles(role.String), text}
@@ -194,7 +194,7 @@ func (d mysql) roles(current string) string {
 }
 
 func (mysql) settle(
-	ctx context.Context, s *session, t table, c *idempotency.Claim, record []byte,
+	ctx context.Context, s *session, t table, c *claim, record []byte,
 ) (mine bool, err error) {
 	if err := s.resume(ctx); err != nil {
 		return false, err

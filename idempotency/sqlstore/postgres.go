@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/oncemore-dev/oncemore/idempotency"
 )
 
 // postgres makes duplicates wait at the unique index: an INSERT waits for the
@@ -111,26 +109,16 @@ func (postgres) begin(ctx context.Context, s *session, o beginning) error {
 	if err := s.beginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted}); err != nil {
 		return err
 	}
-	var set string
+	var before, set string
 	// 0 would be for ever. A host that vanished without a word holds its locks
 	// until the server has found its transaction idle for too long.
-	return s.tx.QueryRowContext(ctx, beginPostgres,
+	err := s.tx.QueryRowContext(ctx, `SELECT current_setting('lock_timeout'), set_config('lock_timeout', $1, true) ||
+		set_config('idle_in_transaction_session_timeout', $2, true)`,
 		strconv.FormatInt(max(1, milliseconds(o.wait)), 10),
-		strconv.FormatInt(max(1, milliseconds(o.timeout)), 10)).Scan(&s.restore, &s.takeBack, &set)
+		strconv.FormatInt(max(1, milliseconds(o.timeout)), 10)).Scan(&before, &set)
+	s.restore = "SET LOCAL lock_timeout = '" + strings.ReplaceAll(before, "'", "''") + "'; SAVEPOINT oncemore"
+	return err
 }
-
-// beginPostgres has the server write the statements that end the bound on waiting,
-// and those that put back what a handler may set: a role that may not write, a
-// time-out. Only what has changed is set, so that the session is left alone.
-const beginPostgres = `SELECT
-	pg_catalog.format('SET LOCAL lock_timeout = %L; SAVEPOINT oncemore', pg_catalog.current_setting('lock_timeout')),
-	pg_catalog.format('RELEASE SAVEPOINT oncemore; SELECT pg_catalog.set_config(name, value, false) FROM (VALUES
-		(''session_authorization'', %L), (''role'', %L), (''search_path'', %L), (''statement_timeout'', %L)
-		) AS before (name, value) WHERE pg_catalog.current_setting(name) <> value; ',
-		pg_catalog.current_setting('session_authorization'), pg_catalog.current_setting('role'),
-		pg_catalog.current_setting('search_path'), pg_catalog.current_setting('statement_timeout')),
-	pg_catalog.set_config('lock_timeout', $1, true) ||
-		pg_catalog.set_config('idle_in_transaction_session_timeout', $2, true)`
 
 func (postgres) patience(left time.Duration) time.Duration { return left }
 
@@ -140,18 +128,30 @@ func (postgres) claimed(ctx context.Context, s *session) error {
 	return err
 }
 
-// capture has nothing to do: begin has seen to it, since a function may change
-// the session, too.
-func (postgres) capture(context.Context, *session) error { return nil }
+// capture has the server write the statements that put back what a handler may set,
+// such as a role that may not write. Only what has changed is set, so that the
+// session is left alone. A transaction that was made READ ONLY is so up to the end
+// of the savepoint.
+func (postgres) capture(ctx context.Context, s *session) error {
+	return s.tx.QueryRowContext(ctx, `SELECT pg_catalog.format('RELEASE SAVEPOINT oncemore;
+		SELECT pg_catalog.set_config(name, value, false) FROM (VALUES
+		(''session_authorization'', %L), (''role'', %L), (''search_path'', %L), (''statement_timeout'', %L)
+		) AS before (name, value) WHERE pg_catalog.current_setting(name) <> value; ',
+		pg_catalog.current_setting('session_authorization'), pg_catalog.current_setting('role'),
+		pg_catalog.current_setting('search_path'), pg_catalog.current_setting('statement_timeout'))`).Scan(&s.takeBack)
+}
 
-// settle sends all statements at once, so that putting the session back costs no
-// round trip; hence the values are written out, which no setting can change the
-// meaning of. A transaction that the handler has made READ ONLY is so up to the
-// end of the savepoint.
-func (postgres) settle(
-	ctx context.Context, s *session, t table, c *idempotency.Claim, record []byte,
-) (mine bool, err error) {
-	result, err := s.tx.ExecContext(ctx, s.takeBack+t.written(&t.complete, record, c.Retention.Microseconds(), c.Key[:], c.Owner[:]))
+// settle sends all statements at once where the session has to be put back; hence
+// the values are written out, which no setting changes the meaning of.
+func (postgres) settle(ctx context.Context, s *session, t table, c *claim, record []byte) (mine bool, err error) {
+	if s.takeBack == "" {
+		mine, err = t.finish(ctx, c, record)
+		if err == nil && !mine { // then the savepoint tells whether the transaction is the same
+			_, err = s.tx.ExecContext(ctx, "RELEASE SAVEPOINT oncemore")
+		}
+		return mine, savepointGone(err)
+	}
+	result, err := s.tx.ExecContext(ctx, t.finishWritten(s.takeBack, c, record))
 	if err != nil {
 		return false, savepointGone(err)
 	}

@@ -12,7 +12,7 @@ import (
 // probe does all that the store does to rows, with a key that nobody has, and
 // rolls back. A database that is busy is one that can be written to.
 func (s *Store) probe(ctx context.Context) error {
-	c := &idempotency.Claim{Timeout: time.Minute}
+	c := newClaim(idempotency.Claim{Timeout: time.Minute})
 	if _, err := rand.Read(c.Key[:]); err != nil {
 		return err
 	}
@@ -28,13 +28,13 @@ func (s *Store) probe(ctx context.Context) error {
 	if _, err := t.add(ctx, c, running, 0, 0); err != nil {
 		return s.writable(err)
 	}
-	if _, err := scanRow(t.row(ctx, &t.hold, c.Key[:])); err != nil {
+	if _, err := scanRow(t.row(ctx, &t.hold, c.key)); err != nil {
 		return s.writable(err)
 	}
 	if _, err := t.finish(ctx, c, nil); err != nil {
 		return s.writable(err)
 	}
-	_, err = t.exec(ctx, &t.sweep, c.Key[:])
+	_, err = t.exec(ctx, &t.sweep, c.key)
 	return s.writable(err)
 }
 

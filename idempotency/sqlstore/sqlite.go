@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/oncemore-dev/oncemore/idempotency"
 )
 
 // sqlite has one write lock for all keys, which is taken by the first
@@ -114,15 +112,16 @@ func (sqlite) capture(_ context.Context, s *session) error {
 }
 
 func (sqlite) settle(
-	ctx context.Context, s *session, t table, c *idempotency.Claim, record []byte,
+	ctx context.Context, s *session, t table, c *claim, record []byte,
 ) (mine bool, err error) {
-	if err := s.atSavepoint(ctx, "RELEASE SAVEPOINT oncemore"); err != nil {
-		return false, err
-	}
 	if err := s.resume(ctx); err != nil {
 		return false, err
 	}
-	return t.finish(ctx, c, record)
+	mine, err = t.finish(ctx, c, record)
+	if err == nil && !mine { // then the savepoint tells whether the transaction is the same
+		err = s.atSavepoint(ctx, "RELEASE SAVEPOINT oncemore")
+	}
+	return mine, err
 }
 
 func (sqlite) undo(ctx context.Context, s *session, _ func(context.Context) error) error {

@@ -115,24 +115,27 @@ func (s *statements) close() error {
 	return errors.Join(errs...)
 }
 
-// written returns a statement of PostgreSQL with its parameters, which are numbers
-// and bytes, written out.
-func (t table) written(s *statement, args ...any) string {
-	var b strings.Builder
-	for i, part := range s.parts {
-		if i > 0 {
-			switch arg := args[i-1].(type) {
-			case int64:
-				b.WriteString(strconv.FormatInt(arg, 10))
-			case []byte:
-				b.WriteString("pg_catalog.decode('")
-				b.WriteString(hex.EncodeToString(arg))
-				b.WriteString("', 'hex')")
-			}
-		}
-		b.WriteString(part)
+// finishWritten returns, behind other statements, that of finish with its arguments
+// written out for PostgreSQL.
+func (s *statements) finishWritten(before string, c *claim, record []byte) string {
+	const around = 200 // of the numbers, the hashes and what is around them
+	size := len(before) + 2*len(record) + around
+	for _, part := range s.complete.parts {
+		size += len(part)
 	}
-	return b.String()
+	text := append(make([]byte, 0, size), before...)
+	text = append(text, s.complete.parts[0]...)
+	text = append(appendBytes(text, record), s.complete.parts[1]...)
+	text = append(strconv.AppendInt(text, c.Retention.Microseconds(), 10), s.complete.parts[2]...)
+	text = append(appendBytes(text, c.Key[:]), s.complete.parts[3]...)
+	text = append(appendBytes(text, c.Owner[:]), s.complete.parts[4]...)
+	return string(text)
+}
+
+// appendBytes writes bytes in a way that no setting of a session changes.
+func appendBytes(text, raw []byte) []byte {
+	text = append(text, "pg_catalog.decode('"...)
+	return append(hex.AppendEncode(text, raw), "', 'hex')"...)
 }
 
 // table is where statements are executed: in a transaction, or, without one,
@@ -176,24 +179,24 @@ func (t table) row(ctx context.Context, s *statement, args ...any) *sql.Row {
 }
 
 // find returns the key's row, nil if there is none.
-func (t table) find(ctx context.Context, key idempotency.StoreKey) (*row, error) {
-	r, err := scanRow(t.row(ctx, &t.look, key[:]))
-	return r, damaged(key, err)
+func (t table) find(ctx context.Context, c *claim) (*row, error) {
+	r, err := scanRow(t.row(ctx, &t.look, c.key))
+	return r, damaged(c.Key, err)
 }
 
 // holdFree returns a row that is free, as it is now. In a transaction it waits
 // for its turn, where many want the row, and then nobody else can be faster.
-func (t table) holdFree(ctx context.Context, r *row, key idempotency.StoreKey) (*row, error) {
+func (t table) holdFree(ctx context.Context, r *row, c *claim) (*row, error) {
 	if t.tx == nil {
 		return r, nil
 	}
-	r, err := scanRow(t.row(ctx, &t.hold, key[:]))
-	return r, damaged(key, err)
+	r, err := scanRow(t.row(ctx, &t.hold, c.key))
+	return r, damaged(c.Key, err)
 }
 
 // claim makes the row running and the claim's own, or says what it found.
 // Acquired comes without an Execution. seen is the row as it was last seen.
-func (t table) claim(ctx context.Context, c *idempotency.Claim, lease time.Duration, seen *row) (
+func (t table) claim(ctx context.Context, c *claim, lease time.Duration, seen *row) (
 	idempotency.Outcome, error,
 ) {
 	const most = 8 // each time round, somebody else was faster
@@ -202,7 +205,7 @@ func (t table) claim(ctx context.Context, c *idempotency.Claim, lease time.Durat
 		if err != nil || out.State != 0 {
 			return out, err
 		}
-		if seen, err = t.find(ctx, c.Key); err != nil {
+		if seen, err = t.find(ctx, c); err != nil {
 			return idempotency.Outcome{}, err
 		}
 	}
@@ -210,7 +213,7 @@ func (t table) claim(ctx context.Context, c *idempotency.Claim, lease time.Durat
 }
 
 // claimSeen returns a zero State if the row is not as it was seen.
-func (t table) claimSeen(ctx context.Context, c *idempotency.Claim, lease time.Duration, seen *row) (
+func (t table) claimSeen(ctx context.Context, c *claim, lease time.Duration, seen *row) (
 	idempotency.Outcome, error,
 ) {
 	if seen == nil {
@@ -220,7 +223,7 @@ func (t table) claimSeen(ctx context.Context, c *idempotency.Claim, lease time.D
 	if out, _ := seen.outcome(c); out.State != 0 {
 		return out, nil
 	}
-	seen, err := t.holdFree(ctx, seen, c.Key)
+	seen, err := t.holdFree(ctx, seen, c)
 	if err != nil || seen == nil {
 		return idempotency.Outcome{}, err
 	}
@@ -245,9 +248,9 @@ func acquiredIf(mine bool, n next) idempotency.Outcome {
 var errHot = errors.New("sqlstore: the key changed again and again while it was claimed; begin again")
 
 // add inserts a row for the claim; false says that the key has one.
-func (t table) add(ctx context.Context, c *idempotency.Claim, as state, lease, kept time.Duration) (bool, error) {
+func (t table) add(ctx context.Context, c *claim, as state, lease, kept time.Duration) (bool, error) {
 	s := t.tables.show(c)
-	added, err := t.exec(ctx, &t.insert, c.Key[:], int64(as), c.Owner[:], c.Attempt, c.Fingerprint[:],
+	added, err := t.exec(ctx, &t.insert, c.key, int64(as), c.ownerArgument(), c.Attempt, c.Fingerprint[:],
 		lease.Microseconds(), kept.Microseconds(), kept.Microseconds(),
 		s.service, s.endpoint, s.caller, s.key, s.instance)
 	if c, _ := codeOf(err); c.mysql == duplicateEntry {
@@ -260,30 +263,30 @@ func (t table) add(ctx context.Context, c *idempotency.Claim, as state, lease, k
 const duplicateEntry = 1062
 
 // overwrite makes a free row the claim's; false says that it has changed since.
-func (t table) overwrite(ctx context.Context, c *idempotency.Claim, lease time.Duration, r *row, n next) (bool, error) {
+func (t table) overwrite(ctx context.Context, c *claim, lease time.Duration, r *row, n next) (bool, error) {
 	takenOver := int64(0)
 	if n.takenOver {
 		takenOver = 1
 	}
 	kept := (lease + c.Retention).Microseconds()
 	s := t.tables.show(c)
-	return t.exec(ctx, &t.replace, c.Owner[:], n.fence, takenOver, c.Attempt, c.Fingerprint[:],
+	return t.exec(ctx, &t.replace, c.ownerArgument(), n.fence, takenOver, c.Attempt, c.Fingerprint[:],
 		lease.Microseconds(), kept, kept, s.service, s.endpoint, s.caller, s.key, s.instance,
-		c.Key[:], int64(r.state), r.owner[:], r.fence, r.leaseUntil, r.expiresAt)
+		c.key, int64(r.state), r.owner[:], r.fence, r.leaseUntil, r.expiresAt)
 }
 
 // finish makes the claim's row done; false says that it is not the claim's.
-func (t table) finish(ctx context.Context, c *idempotency.Claim, record []byte) (bool, error) {
+func (t table) finish(ctx context.Context, c *claim, record []byte) (bool, error) {
 	if record == nil {
 		record = []byte{}
 	}
-	return t.exec(ctx, &t.complete, record, c.Retention.Microseconds(), c.Key[:], c.Owner[:])
+	return t.exec(ctx, &t.complete, record, c.Retention.Microseconds(), c.key, c.ownerArgument())
 }
 
 // giveUp frees the claim's row; false says that it is not the claim's.
-func (t table) giveUp(ctx context.Context, c *idempotency.Claim) (bool, error) {
+func (t table) giveUp(ctx context.Context, c *claim) (bool, error) {
 	if c.ReleaseMemory == 0 {
-		return t.exec(ctx, &t.forget, c.Key[:], c.Owner[:])
+		return t.exec(ctx, &t.forget, c.key, c.ownerArgument())
 	}
-	return t.exec(ctx, &t.release, c.ReleaseMemory.Microseconds(), c.Key[:], c.Owner[:])
+	return t.exec(ctx, &t.release, c.ReleaseMemory.Microseconds(), c.key, c.ownerArgument())
 }

@@ -133,10 +133,11 @@ func (s *Store) Begin(ctx context.Context, c idempotency.Claim) (idempotency.Out
 	if out, found := s.cached(ctx, c.Key); found {
 		return out, nil
 	}
+	own := newClaim(c)
 	if s.detached {
-		return s.beginDetached(ctx, &c)
+		return s.beginDetached(ctx, own)
 	}
-	out, err := s.beginTransactional(ctx, &c)
+	out, err := s.beginTransactional(ctx, own)
 	if err != nil {
 		return idempotency.Outcome{}, idempotency.NotApplied(err)
 	}
@@ -148,9 +149,9 @@ func (s *Store) table() table { return table{statements: s.statements, tables: &
 
 // look finds a key's row outside of any transaction. Where the server's default
 // is SERIALIZABLE even that can lose against others.
-func (s *Store) look(ctx context.Context, key idempotency.StoreKey) (r *row, err error) {
+func (s *Store) look(ctx context.Context, c *claim) (r *row, err error) {
 	err = persist(ctx, func() (err error) {
-		r, err = s.table().find(ctx, key)
+		r, err = s.table().find(ctx, c)
 		return err
 	})
 	return r, err

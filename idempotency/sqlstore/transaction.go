@@ -14,9 +14,7 @@ type transaction struct {
 	life      context.Context // ends when the execution has taken too long, or ended
 	until     time.Time       // when life ends; zero for not by itself
 	isolation sql.IsolationLevel
-	// capture remembers what the session is like, before the first statement that
-	// may change it; nil where nobody asks.
-	capture func(context.Context) error
+	session   *session // nil if it is not the store's
 
 	turn    sync.Mutex // held during each call, and for what follows
 	ended   bool
@@ -66,10 +64,10 @@ func (t *transaction) enter(ctx context.Context, query string) error {
 		return nil
 	}
 	t.altered = true
-	if t.capture == nil {
+	if t.session == nil {
 		return nil
 	}
-	return t.capture(ctx)
+	return t.session.dialect.capture(ctx, t.session)
 }
 
 // enterBy begins a call by a connection of DB's pool, nil for none of them.
@@ -151,7 +149,7 @@ func (t *transaction) exec(ctx context.Context, by *handedConn, query string, ar
 func (t *transaction) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	shared, ok := t.sharedEnd(ctx)
 	if !ok && !t.isOver() {
-		return t.pool().QueryContext(ctx, query, args...)
+		return t.pool().QueryContext(ctx, query, args...) //nolint:sqlclosecheck // they are the handler's
 	}
 	defer t.turn.Unlock()
 	if err := t.enterBy(ctx, nil, query); err != nil {

@@ -32,11 +32,11 @@ var errTooLong = errors.New("sqlstore: the execution took longer than its timeou
 // beginTransactional claims a key in a transaction that the handler's writes
 // will share. Most replays need no more than one look. The first claim does not
 // wait; those after it do, in one of the slots for that.
-func (s *Store) beginTransactional(ctx context.Context, c *idempotency.Claim) (idempotency.Outcome, error) {
+func (s *Store) beginTransactional(ctx context.Context, c *claim) (idempotency.Outcome, error) {
 	until := time.Now().Add(c.Wait)
 	var wait time.Duration
 	for waiting := false; ; {
-		seen, err := s.look(ctx, c.Key)
+		seen, err := s.look(ctx, c)
 		if err != nil {
 			return idempotency.Outcome{}, err
 		}
@@ -64,7 +64,7 @@ func (s *Store) beginTransactional(ctx context.Context, c *idempotency.Claim) (i
 // tryTransaction begins again where a transaction has lost against another, or
 // a connection of the pool turned out to be dead.
 func (s *Store) tryTransaction(
-	ctx context.Context, c *idempotency.Claim, seen *row, wait time.Duration,
+	ctx context.Context, c *claim, seen *row, wait time.Duration,
 ) (out idempotency.Outcome, err error) {
 	const most = 5
 	for range most {
@@ -77,7 +77,7 @@ func (s *Store) tryTransaction(
 }
 
 func (s *Store) transact(
-	ctx context.Context, c *idempotency.Claim, seen *row, wait time.Duration,
+	ctx context.Context, c *claim, seen *row, wait time.Duration,
 ) (idempotency.Outcome, error) {
 	ss, err := s.openSession(ctx, beginning{lock: s.lockName(c.Key), wait: wait, timeout: c.Timeout})
 	if err != nil {
@@ -112,7 +112,7 @@ func (s *Store) lockName(key idempotency.StoreKey) string {
 // execution is a claim whose transaction is open.
 type execution struct {
 	store   *Store
-	claim   idempotency.Claim
+	claim   *claim
 	handler *transaction
 	endLife context.CancelFunc
 	stop    func() bool // of the timeout
@@ -123,22 +123,19 @@ type execution struct {
 	release  error    // the answer of Release, once over
 }
 
-func (s *Store) handlerOf(ss *session, life context.Context) *transaction {
-	t := &transaction{
-		tx: ss.tx, life: life, isolation: s.dialect.isolation(),
-		capture: func(ctx context.Context) error { return s.dialect.capture(ctx, ss) },
-	}
+func (s *Store) handlerOf(life context.Context, ss *session) *transaction {
+	t := &transaction{tx: ss.tx, session: ss, life: life, isolation: s.dialect.isolation()}
 	t.until, _ = life.Deadline()
 	return t
 }
 
-func (s *Store) newExecution(c *idempotency.Claim, ss *session) *execution {
+func (s *Store) newExecution(c *claim, ss *session) *execution {
 	// Nothing of a caller's context: whose values a handler's statement sees is
 	// said by the context that it comes with.
 	life, endLife := context.WithTimeoutCause(context.Background(), c.Timeout, errTooLong)
 	return &execution{
-		store: s, claim: *c, session: ss, endLife: endLife,
-		handler: s.handlerOf(ss, life),
+		store: s, claim: c, session: ss, endLife: endLife,
+		handler: s.handlerOf(life, ss),
 		stop:    context.AfterFunc(life, ss.expire),
 	}
 }
@@ -179,17 +176,17 @@ func (e *execution) undo(ctx context.Context) error {
 // was committed.
 func (e *execution) reclaim(ctx context.Context) error {
 	t := e.store.tableIn(e.session)
-	added, err := t.add(ctx, &e.claim, running, e.claim.Timeout, e.claim.Timeout+e.claim.Retention)
+	added, err := t.add(ctx, e.claim, running, e.claim.Timeout, e.claim.Timeout+e.claim.Retention)
 	if err != nil || added {
 		return err
 	}
-	seen, err := t.find(ctx, e.claim.Key)
+	seen, err := t.find(ctx, e.claim)
 	if err == nil && seen != nil && seen.state == running && seen.owner == e.claim.Owner {
 		return ErrTxEnded
 	}
 	var out idempotency.Outcome
 	if err == nil {
-		out, err = t.claim(ctx, &e.claim, e.claim.Timeout, seen)
+		out, err = t.claim(ctx, e.claim, e.claim.Timeout, seen)
 	}
 	if err == nil && out.State != idempotency.Acquired {
 		err = idempotency.ErrLost
@@ -207,7 +204,7 @@ func (e *execution) fail(ctx context.Context, cause error) error {
 	e.session.rollback(ctx)
 	var release error
 	if e.claim.ReleaseMemory > 0 { // a release in all but name
-		release = e.store.releaseAnew(ctx, &e.claim)
+		release = e.store.releaseAnew(ctx, e.claim)
 	}
 	e.over(cause, release)
 	return cause
@@ -231,10 +228,10 @@ func (e *execution) proven(cause error) error {
 // an orphan: nobody knows what lasts.
 func (e *execution) abandon(ctx context.Context, cause error) error {
 	e.session.discard()
-	t, c := e.store.table(), &e.claim
+	t, c := e.store.table(), e.claim
 	added, err := t.add(ctx, c, running, 0, c.Retention)
 	if err == nil && !added { // it was committed
-		_, err = t.exec(ctx, &t.renew, int64(0), c.Retention.Microseconds(), c.Key[:], c.Owner[:])
+		_, err = t.exec(ctx, &t.renew, int64(0), c.Retention.Microseconds(), c.key, c.ownerArgument())
 	}
 	cause = errors.Join(cause, err)
 	e.over(cause, cause)
@@ -255,7 +252,7 @@ func (e *execution) Complete(ctx context.Context, record []byte) error {
 	if e.mustUse(ctx, record) {
 		unused, record = ErrTxUnused, unusedRecord()
 	}
-	mine, err := e.store.dialect.settle(ctx, e.session, e.store.tableIn(e.session), &e.claim, record)
+	mine, err := e.store.dialect.settle(ctx, e.session, e.store.tableIn(e.session), e.claim, record)
 	switch {
 	case err != nil:
 		return e.fail(ctx, err)
@@ -333,7 +330,7 @@ func (e *execution) Release(ctx context.Context) error {
 		return e.abandon(ctx, err)
 	}
 	if err != nil {
-		if again := e.store.releaseAnew(ctx, &e.claim); again != nil {
+		if again := e.store.releaseAnew(ctx, e.claim); again != nil {
 			err = errors.Join(err, again)
 		} else {
 			err = nil
@@ -349,7 +346,7 @@ func (e *execution) releaseHere(ctx context.Context) error {
 	err := e.undo(ctx)
 	var mine bool
 	if err == nil {
-		mine, err = e.store.tableIn(e.session).giveUp(ctx, &e.claim)
+		mine, err = e.store.tableIn(e.session).giveUp(ctx, e.claim)
 	}
 	if err == nil && !mine {
 		err = errRolledBack
@@ -382,7 +379,7 @@ const releaseWait = time.Second
 
 // releaseAnew remembers an attempt whose own connection is gone, and with it
 // all that its handler wrote.
-func (s *Store) releaseAnew(ctx context.Context, c *idempotency.Claim) error {
+func (s *Store) releaseAnew(ctx context.Context, c *claim) error {
 	until := time.Now().Add(releaseWait)
 	for {
 		left := max(0, time.Until(until))
@@ -394,7 +391,7 @@ func (s *Store) releaseAnew(ctx context.Context, c *idempotency.Claim) error {
 }
 
 // releaseOn claims the key on another connection, to give it up.
-func (s *Store) releaseOn(ctx context.Context, c *idempotency.Claim, wait time.Duration) error {
+func (s *Store) releaseOn(ctx context.Context, c *claim, wait time.Duration) error {
 	ss, err := s.openSession(ctx, beginning{lock: s.lockName(c.Key), wait: wait, timeout: c.Timeout})
 	if err != nil {
 		return err
