@@ -116,6 +116,10 @@ type Call struct {
 type Result struct {
 	// Replayed: the answer was given before, to a duplicate of this call.
 	Replayed bool
+	// Released: the handler ran and ended with an error of which no record is kept. The
+	// next call with the key executes it again. Its caller should be told, who may
+	// itself be a handler and keep the error, or take a new key.
+	Released bool
 }
 
 // Do answers the call: it executes handler, or, if the key has been executed

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"go-micro.dev/v4/client"
-	frame "go-micro.dev/v4/codec/bytes"
 	merrors "go-micro.dev/v4/errors"
 	"go-micro.dev/v4/registry"
 	"go-micro.dev/v4/selector"
@@ -22,13 +21,12 @@ import (
 // there once, unless a wrapper inside ours sends it again.
 type attempt struct {
 	call    *call
-	onlyNew bool // it may go only where the call has not been
-	last    bool // no other may follow it
-	picked  string
-	body    *frame.Frame // encoded, for an attempt beside another
-	address string       // where a stream goes whose caller gave addresses
+	onlyNew bool   // it may go only where the call has not been
+	last    bool   // no other may follow it
+	address string // where a stream goes whose caller gave addresses
+	rsp     any    // its own, or the caller's
 
-	expired atomic.Bool // it has had its share
+	expired atomic.Bool // it has had its share, or its dial has
 
 	shareEnds  time.Time // guarded by the client's shares, as is
 	shareIndex int
@@ -38,8 +36,10 @@ type attempt struct {
 	stream    client.Stream      // what opened, where the call is one
 	err       error
 	done      bool
-	overdue   bool // it was seen to have had its share
-	abandoned bool // it was cut
+	late      time.Time // when it has had its share; zero: never
+	overdue   bool      // it was seen to have had it
+	unsent    bool      // it was counted as one that was not sent
+	abandoned bool      // it was cut
 
 	seen // guarded by the call's mu
 	space
@@ -51,23 +51,31 @@ type space struct {
 	wrappers [1]client.CallWrapper
 	selects  [1]selector.SelectOption
 	reply    reply
+	dial     dialing
 	inUse    bool
 }
 
 // seen is what an attempt has seen, for its loop to read.
 type seen struct {
 	entered      bool
-	entry        int // its place in the story
+	entry        int // its place in the story; the last one, should a wrapper inside ours call more than once
+	picked       string
 	keyNeeded    bool
 	nothingNew   bool // there is no node that the call has not tried
 	dialTimedOut bool
+	shared       bool // it writes to the caller's own response
 	dialing      *dialing
+	sending      bool // it may have sent the request
+	repeated     bool // it was followed by another that may
+	passedOver   bool // it has a connection, and another has sent
 }
 
 // entry is an attempt's part of the story. It is guarded by the call's mu.
 type entry struct {
 	Attempt
+	of      *attempt
 	began   time.Time
+	dials   *dialing
 	again   bool // the call had tried this address before
 	ended   bool // its outcome is known
 	counted bool // among those that the call may make
@@ -92,11 +100,12 @@ func errCallEnded(ctx context.Context) error {
 // send makes the attempt: go-micro's own client, once, without its retries.
 func (a *attempt) send(ctx context.Context) (err error) {
 	s := a.call
-	opts := appendTo(a.options[:0], s.options, a.apply)
+	opts := appendTo(s.options, append(a.options[:0], a.apply))
+	a.wrappers[0], a.selects[0] = a.wrap, a.choose
 	if s.streaming {
 		err = a.open(ctx, opts)
 	} else {
-		err = s.client.Client.Call(ctx, s.req, s.rsp, opts...)
+		err = s.client.Client.Call(ctx, s.req, a.rsp, opts...)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,9 +118,9 @@ func (a *attempt) send(ctx context.Context) (err error) {
 	return err
 }
 
-// apply puts the attempt into the options of the inner client. Others may apply
-// it to a copy of theirs, so it may run more than once. It never appends to a
-// slice that it does not own.
+// apply puts the attempt into the options of the inner client. A wrapper inside
+// ours may call more than once, and at the same time. It never appends to a slice
+// that it does not own.
 func (a *attempt) apply(o *client.CallOptions) {
 	s := a.call
 	if t := targetOf(o); t != nil { // a wrapper of ours, inside of this one
@@ -122,18 +131,18 @@ func (a *attempt) apply(o *client.CallOptions) {
 	if s.streaming {
 		a.applyToStream(o)
 	} else {
-		o.CallWrappers = appendTo(a.wrappers[:0], o.CallWrappers, a.wrap)
+		o.CallWrappers = appendTo(o.CallWrappers, a.wrappers[:])
 	}
-	o.SelectOptions = appendTo(a.selects[:0], o.SelectOptions, a.choose)
+	o.SelectOptions = appendTo(o.SelectOptions, a.selects[:])
 }
 
-// appendTo returns old and one more, in room if that is enough, and never in what
-// is behind old. Whoever appends to it has to copy it.
-func appendTo[T any](room, old []T, more T) []T {
+// appendTo returns old and more, never in what is behind old, and more itself
+// where there is no old. Whoever appends to it has to copy it.
+func appendTo[T any](old, more []T) []T {
 	if len(old) == 0 {
-		return append(room, more)
+		return slices.Clip(more)
 	}
-	return slices.Clip(append(slices.Clip(old), more))
+	return slices.Clip(append(slices.Clip(old), more...))
 }
 
 func neverRetry(context.Context, client.Request, int, error) (bool, error) { return false, nil }
@@ -165,11 +174,17 @@ func (a *attempt) pick(services []*registry.Service, inner selector.Strategy) (*
 	if err != nil {
 		return nil, err
 	}
-	a.picked = node.Address
+	a.notePick(node)
 	if s.streaming {
 		_, err = a.begin(s.ctx, node)
 	}
 	return node, err
+}
+
+func (a *attempt) notePick(node *registry.Node) {
+	a.call.mu.Lock()
+	defer a.call.mu.Unlock()
+	a.picked = node.Address
 }
 
 // prepare settles what the first node decides for the whole call, and tells
@@ -197,6 +212,9 @@ func (a *attempt) wrap(next client.CallFunc) client.CallFunc {
 // sendBeside makes the attempt beside the loop.
 func (a *attempt) sendBeside(ctx context.Context) {
 	a.err = a.send(ctx)
+	if a.cancel != nil {
+		a.cancel()
+	}
 	s := a.call
 	s.client.shares.remove(a)
 	s.mu.Lock()
@@ -236,50 +254,98 @@ func (a *attempt) exchange(
 		return err
 	}
 	over := wireOf(next)
-	direct := over != ""
-	got := a.room(over)
-	if a.body != nil && (over == overGRPC || over == overMucp && node.Metadata["protocol"] != "") {
-		req = encodedRequest{req, a.body}
+	got := a.receive(over, req, node, rsp)
+	req, d, err := a.prepareToSend(i, over, req, node)
+	if err != nil {
+		return err
 	}
-	got.receive(s.client, over, req, node, rsp)
 	left := leftOf(ctx, opts.RequestTimeout)
-	dial := dialShare(left, s.nodes.Elsewhere())
-	setTimeouts(&opts, s.attemptTime(left), dial)
-	if !direct {
-		over, dial = s.client.transport, 0 // another wrapper's: nothing is known of its dial
-	}
-	ctx, d, end := watchDial(s.metadataOf(ctx, i+1, node), over, &opts, dial)
-	a.watch(d)
+	setTimeouts(&opts, s.attemptTime(left), s.dialLimit(left, d))
+	ctx, end := d.watch(s.metadataOf(ctx, i+1, node), &opts, s.cutsDials(over, left))
 	err = next(ctx, node, req, got.target, opts)
 	class := retryfunc.None
 	if err != nil {
 		ev := s.evidence()
-		d.testify(&ev, direct && ctx.Err() == nil)
+		err = d.testify(&ev, err, over != "" && ctx.Err() == nil)
 		class = s.classify(err, ev)
 	}
 	end()
-	return a.ended(i, class, class == retryfunc.NotSent && dialTimedOut(err, d), got, err)
+	return a.ended(i, class, got, err)
 }
 
-// room is for a reply from the given wire. A wrapper inside ours may send the
-// request more than once.
-func (a *attempt) room(over transport) *reply {
+// prepareToSend returns the request as the wire is to have it, and what watches
+// the dial. Where the wire does not ask when it is about to send, that is now.
+func (a *attempt) prepareToSend(
+	i int, over transport, req client.Request, node *registry.Node,
+) (client.Request, *dialing, error) {
+	req, d, asks := a.dress(i, over, req, node)
+	if !asks && !a.maySend() {
+		return nil, nil, errCallEnded(a.call.ctx)
+	}
+	return req, d, nil
+}
+
+func (a *attempt) dress(i int, over transport, req client.Request, node *registry.Node) (client.Request, *dialing, bool) {
 	s := a.call
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.wire = over
+	if s.over {
+		return req, nil, false // and it may not be sent
+	}
+	d := s.client.newDialing(over, a)
+	req, asks := s.outgoing(over, req, node, d)
+	if !asks && over == overMucp {
+		d = nil
+	}
+	a.dialing, s.attempts[i].dials = d, d
+	return req, d, asks
+}
+
+// maySend tells whether the attempt may be sent now. A call that must not run
+// twice is sent by one of its attempts at a time, whichever has a connection
+// first.
+func (a *attempt) maySend() bool {
+	s := a.call
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.over || a.abandoned:
+		return false
+	case a.sending:
+		return true
+	case s.sends == 0 && !s.traits.repeatable():
+		a.passedOver = true
+		return false
+	}
+	s.sends--
+	s.sending++
+	a.sending = true
+	return true
+}
+
+// receive makes room for a reply. A wrapper inside ours may send the request more
+// than once.
+func (a *attempt) receive(over transport, req client.Request, node *registry.Node, rsp any) *reply {
+	s := a.call
+	got := a.room()
+	got.receive(s.client, over, req, node, rsp)
+	if got.shared && sameMemory(rsp, s.rsp) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		a.shared = true
+	}
+	return got
+}
+
+func (a *attempt) room() *reply {
+	s := a.call
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if a.inUse {
 		return new(reply)
 	}
 	a.inUse = true
 	return &a.reply
-}
-
-// watch lets the loop see what the wire has seen, should the attempt not end in time.
-func (a *attempt) watch(d *dialing) {
-	a.call.mu.Lock()
-	defer a.call.mu.Unlock()
-	a.dialing = d
 }
 
 // place picks the node itself where go-micro or another wrapper has passed our
@@ -289,7 +355,7 @@ func (a *attempt) place(node *registry.Node, addresses []string) *registry.Node 
 	if slices.Contains(addresses, node.Address) {
 		return s.among(addresses, node)
 	}
-	if a.picked != "" && a.picked == node.Address || node.Id == "" { // or it is a proxy
+	if picked := s.view(a).picked; picked != "" && picked == node.Address || node.Id == "" { // or it is a proxy
 		return node
 	}
 	s.consider()
@@ -311,19 +377,27 @@ func (s *call) among(addresses []string, like *registry.Node) *registry.Node {
 
 // consider finds out which nodes there are, where our strategy was passed over.
 func (s *call) consider() {
-	if s.nodes.Services() == nil {
-		_, _ = s.selectBy(func(services []*registry.Service) (*registry.Node, error) {
-			s.nodes.Consider(services)
-			return nil, selector.ErrNoneAvailable
-		}) // a selector that ignores strategies tells nothing
+	if s.nodes.Services() != nil || !s.considered.CompareAndSwap(false, true) {
+		return
+	}
+	next, err := s.selectBy(func(services []*registry.Service) (*registry.Node, error) {
+		s.nodes.Consider(services)
+		return nil, selector.ErrNoneAvailable
+	})
+	if err == nil {
+		_, _ = next() // a selector that ignores strategies tells nothing, and its node is not gone to
 	}
 }
 
 // reselect asks the client's selector itself; nil: it has nothing better.
 func (s *call) reselect() *registry.Node {
-	node, err := s.selectBy(func(services []*registry.Service) (*registry.Node, error) {
+	next, err := s.selectBy(func(services []*registry.Service) (*registry.Node, error) {
 		return s.nodes.Pick(services, nil, false)
 	})
+	if err != nil {
+		return nil
+	}
+	node, err := s.nodes.FilterNext(next)()
 	if err != nil {
 		return nil
 	}
@@ -331,16 +405,12 @@ func (s *call) reselect() *registry.Node {
 }
 
 // selectBy selects by a strategy of ours, as the client would.
-func (s *call) selectBy(pick func([]*registry.Service) (*registry.Node, error)) (*registry.Node, error) {
+func (s *call) selectBy(pick func([]*registry.Service) (*registry.Node, error)) (selector.Next, error) {
 	opts := append(s.client.transport.selectOptions(), s.overrides.SelectOptions...)
 	opts = append(opts, selector.WithStrategy(func(services []*registry.Service) selector.Next {
 		return func() (*registry.Node, error) { return pick(services) }
 	}))
-	next, err := s.client.Client.Options().Selector.Select(s.req.Service(), opts...)
-	if err != nil {
-		return nil, err
-	}
-	return s.nodes.FilterNext(next)()
+	return s.client.Client.Options().Selector.Select(s.req.Service(), opts...)
 }
 
 // begin enters the attempt on node into the call's story. The error says why it
@@ -350,7 +420,7 @@ func (a *attempt) begin(ctx context.Context, node *registry.Node) (int, error) {
 	if ctx.Err() != nil {
 		return 0, errCallEnded(ctx)
 	}
-	if a.picked == "" { // no strategy was asked
+	if s.view(a).picked == "" { // no strategy was asked
 		if _, err := a.prepare(s.nodes.Services()); err != nil {
 			return 0, err
 		}
@@ -364,14 +434,15 @@ func (a *attempt) begin(ctx context.Context, node *registry.Node) (int, error) {
 	again := slices.ContainsFunc(s.attempts, func(e entry) bool { return e.Address == node.Address })
 	a.entered, a.entry = true, len(s.attempts)
 	s.attempts = append(s.attempts, entry{
-		Attempt: Attempt{Number: len(s.attempts) + 1, Address: node.Address}, began: time.Now(), again: again,
+		Attempt: Attempt{Number: len(s.attempts) + 1, Address: node.Address}, of: a, began: time.Now(), dials: a.dialing, again: again,
 	})
+	s.endpoint.seen.Store(true)
 	return a.entry, nil
 }
 
 // ended enters how the exchange ended, and moves the reply into place if the
 // caller is still there to read it.
-func (a *attempt) ended(i int, class retryfunc.Class, dialTimedOut bool, got *reply, err error) error {
+func (a *attempt) ended(i int, class retryfunc.Class, got *reply, err error) error {
 	s := a.call
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -382,18 +453,26 @@ func (a *attempt) ended(i int, class retryfunc.Class, dialTimedOut bool, got *re
 	if s.over || e.ended {
 		return cmp.Or(err, errOutrun)
 	}
-	a.dialTimedOut = dialTimedOut
-	e.end(class)
+	a.fail(e, class, err)
 	if err != nil {
-		s.report(e, eventOf(class, err, dialTimedOut))
 		return err
 	}
-	s.report(e, breaker.Success)
 	if s.replied != nil && s.replied != a {
 		return errOutrun
 	}
 	s.replied = a
 	return got.deliver()
+}
+
+// fail enters how an attempt ended, an answer included. The call must be locked.
+func (a *attempt) fail(e *entry, class retryfunc.Class, err error) {
+	a.dialTimedOut = class == retryfunc.NotSent && timeWasUp(err)
+	e.end(class)
+	event := eventOf(class, err, a.dialTimedOut)
+	if a.passedOver {
+		event = breaker.Ignored
+	}
+	a.call.report(e, event)
 }
 
 // evidence is what is known of any attempt of this call.
@@ -415,7 +494,7 @@ func (s *call) classify(err error, ev retryfunc.Evidence) retryfunc.Class {
 // own server side answers (still running, store down) says nothing of the node,
 // and an internal error nothing yet: the request may be to blame.
 func eventOf(class retryfunc.Class, err error, dialTimedOut bool) breaker.Event {
-	if _, marked := retryfunc.ParseMark(err); marked {
+	if mark, marked := retryfunc.ParseMark(err); marked && mark.Kind != retryfunc.MarkUnsettled {
 		return breaker.Ignored
 	}
 	switch class {
@@ -442,11 +521,10 @@ func eventOf(class retryfunc.Class, err error, dialTimedOut bool) breaker.Event 
 
 // report notes for the breaker what an attempt showed of its node. That a caller's
 // time ended, or that another attempt was faster, counts only where the attempt
-// had what the endpoint usually takes: less is impatience. The call must be
+// was given what the endpoint usually takes: less is impatience. The call must be
 // locked.
 func (s *call) report(e *entry, event breaker.Event) {
-	impatient := event == breaker.Outrun || event == breaker.Timeout && s.left() <= e.Duration/8
-	if impatient && e.Duration < s.patience() {
+	if s.impatient(e, event) {
 		event = breaker.Ignored
 	}
 	if s.outcomes == nil {
@@ -480,6 +558,27 @@ func (s *call) takeOutcomes() []outcome {
 	taken := s.outcomes
 	s.outcomes = taken[len(taken):] // the next one has a place of its own
 	return taken
+}
+
+// impatient tells whether the event says more of the caller than of the node.
+func (s *call) impatient(e *entry, event breaker.Event) bool {
+	patience := s.patience()
+	switch event {
+	case breaker.Outrun:
+	case breaker.Timeout:
+		if s.left() > e.Duration/8 {
+			return false // it was not the caller's time that ended
+		}
+	case breaker.Unreachable:
+		patience = min(patience, leastDial)
+	default:
+		return false
+	}
+	given := e.Duration
+	if deadline, ok := s.ctx.Deadline(); ok { // by which a busy machine may have been late
+		given = min(given, deadline.Sub(e.began))
+	}
+	return given < patience
 }
 
 // patience is how long an attempt must have waited to speak against its node.

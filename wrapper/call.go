@@ -6,13 +6,12 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go-micro.dev/v4/client"
-	frame "go-micro.dev/v4/codec/bytes"
 	merrors "go-micro.dev/v4/errors"
 
-	"github.com/oncemore-dev/oncemore/breaker"
 	"github.com/oncemore-dev/oncemore/retryfunc"
 	"github.com/oncemore-dev/oncemore/selectorx"
 )
@@ -41,16 +40,19 @@ type call struct {
 	look     time.Duration // of the search for another instance
 	until    time.Time     // when it is given up
 
-	first      attempt
-	beside     []*attempt // those that were made beside the loop
-	besideRoom [1]*attempt
+	first     attempt
+	begun     []*attempt // those that were begun beside the loop
+	begunRoom [1]*attempt
+	running   int                // how many of them have not ended
+	latest    *attempt           // the one begun last, while it runs
+	wake      chan struct{}      // an attempt has ended
+	endBeside context.CancelFunc // ends the attempts that were begun beside others
+	beside    context.Context    //nolint:containedctx // theirs
+	failed    error              // of the last attempt that failed
+	answer    bool               // it is what a handler answered
 
-	running int           // how many of them have not ended
-	latest  *attempt      // the one begun last, while it runs
-	wake    chan struct{} // an attempt has ended
-	failed  error         // of the last attempt that failed
-
-	concluded bool // the call has its end
+	concluded  bool        // the call has its end
+	considered atomic.Bool // a selector was asked, past our strategy, which nodes there are
 
 	nodes selectorx.Call // shared; it has a lock of its own
 	shared
@@ -61,14 +63,15 @@ type call struct {
 // waits.
 type shared struct {
 	mu         sync.Mutex
-	wire       transport // the client's own, in which attempts end; empty: not known
-	over       bool      // no attempt may be sent any more, and no reply delivered
+	over       bool // no attempt may be sent any more, and no reply delivered
 	traits     callTraits
 	released   time.Time // of which a server has told, see retryfunc.Mark
 	attempts   []entry   // the story
 	room       [DefaultAttempts]entry
 	outcomes   []outcome // to be reported to the breaker
 	oneOutcome [1]outcome
+	sends      int        // attempts that may be sent yet, where the call must not run twice
+	sending    int        // attempts that may have been sent and have not ended
 	replied    *attempt   // whose reply is in the caller's response
 	ended      []*attempt // attempts that ended and were not looked at
 	endedRoom  [1]*attempt
@@ -77,7 +80,7 @@ type shared struct {
 // open reads what the caller asked for, and gives the call its end.
 func (s *call) open(ctx context.Context, opts []client.CallOption) (err error) {
 	s.began, s.ctx = time.Now(), ctx
-	s.attempts = s.room[:0]
+	s.attempts, s.sends = s.room[:0], 1
 	if s.client.twice {
 		return asOwn(ErrWrappedTwice)
 	}
@@ -142,6 +145,7 @@ func (s *call) loop() error {
 		case !a.done:
 			next = s.overdue(a)
 		case a.err == nil:
+			s.accept(a)
 			return nil
 		case errors.Is(a.err, errKeyNeeded):
 			if err := s.takeKey(); err != nil {
@@ -166,43 +170,68 @@ func (s *call) begin() {
 	}
 	a.call, a.onlyNew, a.last = s, !s.until.IsZero(), s.attemptsLeft() == 1
 	s.latest = a
+	a.rsp = s.rsp
 	share := s.share()
-	if share == 0 && s.running == 0 {
+	first := cmp.Or(share, longest)
+	if wait := s.dialWait(); wait > 0 && !s.cuts(share) {
+		first = min(first, wait)
+	}
+	if first == longest && s.running == 0 {
 		a.err, a.done = a.send(s.ctx), true
 		return
 	}
-	s.runBeside(a, share)
+	s.runBeside(a, first, share)
 }
 
-// runBeside makes an attempt beside the loop. Its share begins with it.
-func (s *call) runBeside(a *attempt, share time.Duration) {
+// cuts tells whether an attempt is cut when it has had its share.
+func (s *call) cuts(share time.Duration) bool { return share > 0 && s.overrides.attemptTimeout > 0 }
+
+// runBeside makes an attempt beside the loop, which looks at it first after the
+// given time. Its share begins with it.
+func (s *call) runBeside(a *attempt, first, share time.Duration) {
 	if s.wake == nil {
 		s.wake = make(chan struct{}, 1)
 	}
+	now := time.Now()
 	if share > 0 {
-		s.client.shares.add(a, time.Now().Add(share))
+		a.late = now.Add(share)
+	}
+	if first < longest {
+		s.client.shares.add(a, now.Add(first))
 	}
 	ctx := s.ctx
-	if s.overrides.attemptTimeout > 0 || s.running > 0 {
-		ctx, a.cancel = context.WithCancel(s.ctx)
+	if s.running > 0 && !s.streaming { // a stream keeps its context
+		ctx = s.besideContext()
 	}
-	if s.running > 0 {
-		a.body = s.encode()
+	if s.cuts(share) {
+		ctx, a.cancel = context.WithCancel(ctx) //nolint:gosec // called when it has ended
 	}
-	if s.beside == nil {
-		s.beside = s.besideRoom[:0]
+	if s.begun == nil {
+		s.begun = s.begunRoom[:0]
 	}
-	s.beside = append(s.beside, a)
+	s.begun = append(s.begun, a)
 	s.running++
+	if isolable(s.rsp) {
+		a.rsp = cmp.Or(another(s.rsp), s.rsp)
+	}
 	go a.sendBeside(ctx)
 }
 
-// encode encodes the request for an attempt that may outlive the call.
-func (s *call) encode() *frame.Frame {
-	s.mu.Lock()
-	wire := s.wire
-	s.mu.Unlock()
-	return s.client.encode(wire, s.req)
+// accept gives the caller the answer of an attempt. One that ran beside the loop
+// had a response of its own: wrappers inside of ours may write to it and read it
+// for as long as they like.
+func (s *call) accept(a *attempt) {
+	if isolable(s.rsp) && isolable(a.rsp) {
+		move(s.rsp, a.rsp)
+	}
+}
+
+// besideContext is that of attempts beside others, which end with the call.
+func (s *call) besideContext() context.Context {
+	if s.beside == nil {
+		s.beside, s.endBeside = context.WithCancel(s.ctx)
+	}
+	return s.beside
 }
 
 // await returns the next attempt that ended, the latest one if it has had its
@@ -210,6 +239,7 @@ func (s *call) encode() *frame.Frame {
 func (s *call) await() *attempt {
 	if a := s.latest; a != nil && a.done {
 		s.latest = nil
+		s.finish(a)
 		return a
 	}
 	for {
@@ -241,7 +271,53 @@ func (s *call) takeEnded() *attempt {
 	if s.latest == a {
 		s.latest = nil
 	}
+	if a.sending {
+		s.sending--
+	}
 	return a
+}
+
+// finish notes that an attempt which was not run beside the loop has ended.
+func (s *call) finish(a *attempt) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a.sending {
+		s.sending--
+	}
+}
+
+// permit lets another attempt be sent after one that may have been.
+func (s *call) permit(a *attempt) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a.sending && !a.repeated {
+		a.repeated = true
+		s.sends++
+	}
+}
+
+// settled tells whether no attempt that runs yet can change how the call ends.
+func (s *call) settled() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.running == 0 || s.isSpent() && s.sending == 0
+}
+
+// isSpent tells whether the request was sent as often as it may be. The call must
+// be locked.
+func (s *call) isSpent() bool {
+	return s.traits.resolved && !s.traits.repeatable() && s.sends <= 0
+}
+
+// mayBeAnswered tells whether an attempt is to be waited for before another may
+// begin: the latest one within its share, or one after which nothing may be sent.
+func (s *call) mayBeAnswered() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.isSpent() {
+		return s.sending > 0
+	}
+	return s.latest != nil && !s.latest.overdue
 }
 
 // rouse wakes the loop, to look at what has changed.
@@ -255,25 +331,28 @@ func (s *call) rouse() {
 // outOfTime is the error of a call whose caller's time ended, or who left.
 func (s *call) outOfTime() error { return s.client.transport.timedOut(s.ctx.Err()) }
 
-// overdue decides about an attempt that has had its share of the call's time, and
-// tells whether the next may begin. Where the user has set an attempt timeout, it
-// is cut; otherwise its late answer still counts.
+// overdue decides about an attempt that has had its share of the call's time, or
+// whose dial has, and tells whether the next may begin. Where the user has set an
+// attempt timeout, it is cut; otherwise its late answer still counts.
 func (s *call) overdue(a *attempt) (next bool) {
-	if !s.view(a).entered {
-		return false // it looks for a node yet
+	v := s.view(a)
+	late := !a.late.IsZero() && !time.Now().Before(a.late)
+	if !v.entered || v.shared && s.overrides.attemptTimeout == 0 || !late && !(v.dialing.pending() && s.nodes.Untried()) {
+		return s.waitOn(a)
 	}
 	i, shown := s.shown(a)
 	err := s.client.transport.timedOut(context.DeadlineExceeded)
 	d, perr := s.explain(shown, err)
 	if perr != nil || !d.Retry {
-		return false
+		return s.waitOn(a)
 	}
-	s.countAttempt(i, shown, false)
+	s.countOnce(a, i, shown, false)
 	if s.admit(&d, false); !d.Retry {
-		return false
+		return s.waitOn(a)
 	}
+	s.permit(a)
 	d.Delay, d.Reason = 0, retryfunc.ReasonOverdue
-	if s.overrides.attemptTimeout > 0 {
+	if late && s.overrides.attemptTimeout > 0 {
 		d.Reason = retryfunc.ReasonGranted
 		s.cut(a, i, err)
 	}
@@ -281,12 +360,25 @@ func (s *call) overdue(a *attempt) (next bool) {
 	return true
 }
 
+// waitOn has the loop look at the attempt again when it has had its share, if that
+// is to come. No other begins now.
+func (s *call) waitOn(a *attempt) (next bool) {
+	if time.Now().Before(a.late) {
+		a.overdue = false
+		a.expired.Store(false)
+		s.client.shares.add(a, a.late)
+	}
+	return false
+}
+
 // cut ends an attempt at the timeout that the user has set.
 func (s *call) cut(a *attempt, i int, err error) {
 	s.mu.Lock()
-	e := &s.attempts[i]
-	e.end(retryfunc.Timeout)
-	s.report(e, breaker.Timeout)
+	e, class := &s.attempts[i], retryfunc.Timeout
+	if e.dials.giveUp() {
+		class = retryfunc.NotSent
+	}
+	a.fail(e, class, err)
 	a.abandoned = true
 	s.mu.Unlock()
 	s.failed = err
@@ -296,46 +388,56 @@ func (s *call) cut(a *attempt, i int, err error) {
 // judge looks at an attempt that failed, and tells whether the next may begin, or
 // the call is over with s.failed for its error.
 func (s *call) judge(a *attempt) (next, final bool) {
-	if a.abandoned || errors.Is(a.err, errOutrun) {
-		return false, s.running == 0
-	}
 	v := s.view(a)
-	if !v.entered && s.ctx.Err() != nil {
+	switch {
+	case a.abandoned || errors.Is(a.err, errOutrun):
+		return false, s.running == 0
+	case v.passedOver || !v.entered && s.ctx.Err() != nil: // there is no attempt to judge
+		s.failed = cmp.Or(s.failed, a.err)
+		return false, s.settled()
+	case !v.entered && s.ctx.Err() != nil:
 		s.failed = a.err // nothing was attempted that there is to judge
 		return false, s.running == 0
-	}
-	if !v.entered && (v.nothingNew || s.classify(a.err, s.evidence()) == retryfunc.NoNode) {
+	case !v.entered && (v.nothingNew || s.classify(a.err, s.evidence()) == retryfunc.NoNode):
 		return s.lookAgain(a.err)
 	}
 	s.learnRelease(a.err)
-	d := s.decide(a, !v.dialTimedOut)
+	d := s.decide(a)
 	switch {
+	case d.Reason == retryfunc.ReasonRunning:
+		return false, false
 	case d.Retry:
+		s.permit(a)
 		return s.pause(d.Delay)
 	case d.Attempt.Class == retryfunc.NotSent && d.Reason == retryfunc.ReasonAttempts:
 		return s.lookAgain(a.err)
+	case d.Attempt.Class == retryfunc.Application:
+		s.answer = true
+		return false, true
 	default:
-		answered := d.Attempt.Class == retryfunc.Application && d.Reason != retryfunc.ReasonRunning
-		return false, answered || s.running == 0
+		return false, s.settled()
 	}
 }
 
 // decide asks the policy about an attempt that failed, and holds its yes against
 // the limits. Where another attempt may yet be answered, a failure begins nothing;
 // only an answer ends the call.
-func (s *call) decide(a *attempt, refused bool) retryfunc.Decision {
+func (s *call) decide(a *attempt) retryfunc.Decision {
 	s.failed = a.err
 	i, shown := s.shown(a)
+	if shown.Class == retryfunc.NotSent || shown.Class == retryfunc.Refused {
+		s.permit(a) // nothing ran
+	}
 	d, perr := s.explain(shown, a.err)
 	if perr != nil {
 		s.failed, d.Retry = perr, false
 	}
 	answered := shown.Class == retryfunc.Application && !d.Retry
-	if s.latest != nil && !s.latest.overdue && !answered {
+	switch {
+	case !answered && s.mayBeAnswered():
 		d.Retry, d.Reason, d.Delay = false, retryfunc.ReasonRunning, 0
-	}
-	if d.Retry {
-		s.admit(&d, s.countAttempt(i, shown, refused))
+	case d.Retry:
+		s.admit(&d, s.countOnce(a, i, shown, !s.view(a).dialTimedOut))
 	}
 	s.enter(i, d)
 	return d
@@ -429,11 +531,14 @@ func (s *call) close() {
 
 // stop ends what runs beside the loop.
 func (s *call) stop() {
-	for _, a := range s.beside {
+	for _, a := range s.begun {
 		if !a.done {
 			s.client.shares.remove(a)
+			a.stop()
 		}
-		a.stop()
+	}
+	if s.endBeside != nil {
+		s.endBeside()
 	}
 	if s.cancel != nil {
 		s.cancel()

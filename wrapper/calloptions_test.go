@@ -383,7 +383,9 @@ func TestDecorators(t *testing.T) {
 // finds there what the client was configured with, as bare.
 func TestOptionsThatLookAtTheContext(t *testing.T) {
 	type key struct{}
-	configure := func(o *client.Options) { o.CallOptions.Context = context.WithValue(context.Background(), key{}, "configured") }
+	configure := func(o *client.Options) {
+		o.CallOptions.Context = context.WithValue(context.Background(), key{}, "configured")
+	}
 	inner := client.NewClient(client.Selector(fixedSelector{services: nodes("a")}), configure)
 	c := wrap(t, wireClient{inner, new(recorder).wire})
 	var seen []any

@@ -132,17 +132,68 @@ func dialShare(left time.Duration, elsewhere bool) time.Duration {
 	return min(max(left/3, leastDial), mostDial, max(left/2, 1))
 }
 
-// countAttempt enters a failed attempt, once, and tells whether the retry would be free.
+// dialWait is how long the attempt about to start may dial before another is begun
+// beside it; 0: for good. Whoever is connected first sends, so that hosts which
+// all take long to dial are reached as by the bare client.
+func (s *call) dialWait() time.Duration {
+	seen := s.client.transport == overGRPC || s.client.transport == overMucp && !s.streaming
+	if !seen || s.overrides.attempts == 1 {
+		return 0
+	}
+	left := s.left()
+	wait := dialShare(left, true)
+	if wait >= left {
+		return 0
+	}
+	return wait
+}
+
+// dialLimit is how long a dial may last: its share where it cannot go on beside
+// another.
+func (s *call) dialLimit(left time.Duration, d *dialing) time.Duration {
+	if d != nil && d.over != overHTTP {
+		return left
+	}
+	return dialShare(left, s.nodes.Elsewhere())
+}
+
+// cutsDials is when a dial is given up for good, because nothing would keep the
+// client from sending afterwards; 0: never.
+func (s *call) cutsDials(over transport, left time.Duration) time.Duration {
+	s.mu.Lock()
+	repeatable := s.traits.repeatable()
+	s.mu.Unlock()
+	if over != overHTTP || repeatable {
+		return 0
+	}
+	return dialShare(left, s.nodes.Elsewhere())
+}
+
+// countOnce enters a failed attempt, or one that is overdue, once. It tells whether
+// the retry would be free.
+func (s *call) countOnce(a *attempt, i int, shown retryfunc.Attempt, refused bool) (free bool) {
+	sent := shown.Class != retryfunc.NotSent
+	counted, again := s.markCounted(i)
+	if !counted {
+		a.unsent = !sent
+		return s.countAttempt(shown, again, refused)
+	}
+	if a.unsent && sent { // it had a connection after all
+		a.unsent = false
+		s.limits.unsent--
+		s.limits.counted++
+	}
+	return false
+}
+
+// countAttempt enters a failed attempt, and tells whether the retry would be free.
 //
 // A refused dial is free where it is this call's first to that node and another
 // node is left, up to a bound: so a call finds the one living instance among many
 // dead ones. Other dials that came to nothing have a count of their own, and
 // leave the attempts that are sent to the living.
-func (s *call) countAttempt(i int, a retryfunc.Attempt, refused bool) (free bool) {
-	counted, again := s.markCounted(i)
+func (s *call) countAttempt(a retryfunc.Attempt, again, refused bool) (free bool) {
 	switch {
-	case counted:
-		return false
 	case a.Class != retryfunc.NotSent:
 		s.limits.counted++
 	case !refused || again || s.limits.free >= freeDials || !s.nodes.Elsewhere():
@@ -210,14 +261,11 @@ func (s *call) askPause(count int) (time.Duration, error) {
 	return answer.pause, cmp.Or(err, answer.err)
 }
 
-// absence is how long the call may wait for an instance it has not tried.
+// absence is how long the call may wait for an instance it has not tried, where
+// there ever was one.
 func (s *call) absence() time.Duration {
-	if s.endpoint.absentFor(time.Now(), absenceMemory) {
+	if !s.endpoint.seen.Load() || s.endpoint.absentFor(time.Now(), absenceMemory) {
 		return 0
 	}
-	longest := longestAbsence
-	if !s.endpoint.known.Load() {
-		longest = firstLook // nobody has ever seen it
-	}
-	return min(s.left()/2, longest)
+	return min(s.left()/2, longestAbsence)
 }

@@ -1,6 +1,7 @@
 package wrapper
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,6 +52,8 @@ type Report struct {
 	Err error
 	// Took is how long it took.
 	Took time.Duration
+
+	answered bool // Err is an answer, though not of the last attempt perhaps
 }
 
 type reportKey struct{}
@@ -63,11 +66,15 @@ func WithReport(ctx context.Context, r *Report) context.Context {
 	return context.WithValue(ctx, reportKey{}, r)
 }
 
-// Class is how the last attempt ended; retryfunc.None if none was made, or if it
-// was answered.
+// Class is how the attempt ended whose end is the call's, which is the last unless
+// one before it was answered late; retryfunc.None if none was made, or if the call
+// succeeded.
 func (r Report) Class() retryfunc.Class {
-	if len(r.Attempts) == 0 {
+	switch {
+	case len(r.Attempts) == 0 || r.Err == nil:
 		return retryfunc.None
+	case r.answered:
+		return retryfunc.Application
 	}
 	return r.Attempts[len(r.Attempts)-1].Class
 }
@@ -194,44 +201,46 @@ func (s *call) story(err error) Report {
 	for i, e := range s.attempts {
 		attempts[i] = e.Attempt
 	}
-	return Report{Attempts: attempts, Key: s.carriedKey(), Err: err, Took: time.Since(s.began)}
+	return Report{Attempts: attempts, Key: s.carriedKey(), Err: err, Took: time.Since(s.began), answered: s.answer}
 }
 
 // abandonRunning ends, in the story, the attempts that were not waited for:
 // another was answered first, or the caller's time ended. The call must be locked.
 func (s *call) abandonRunning(err error) {
-	class, reason := retryfunc.Timeout, retryfunc.ReasonDeadline
+	class, reason, event := retryfunc.Timeout, retryfunc.ReasonOutrun, breaker.Outrun
 	switch {
-	case err == nil:
-		reason = retryfunc.ReasonOutrun
-	case errors.Is(s.ctx.Err(), context.Canceled), errors.Is(err, ErrPanicked):
-		class, reason = retryfunc.Canceled, retryfunc.ReasonCanceled
+	case errors.Is(s.ctx.Err(), context.Canceled) && err != nil, errors.Is(err, ErrPanicked):
+		class, reason, event = retryfunc.Canceled, retryfunc.ReasonCanceled, breaker.Ignored
+	case s.ctx.Err() != nil && err != nil:
+		reason, event = retryfunc.ReasonDeadline, breaker.Timeout
 	}
 	for i := range s.attempts {
-		e := &s.attempts[i]
-		if e.ended {
-			continue
+		if e := &s.attempts[i]; !e.ended {
+			s.abandon(e, class, event)
+			e.Reason = cmp.Or(e.Reason, reason)
 		}
-		e.end(class)
-		if e.Reason == "" {
-			e.Reason = reason
-		}
-		event := eventOf(class, nil, false)
-		if err == nil {
-			event = breaker.Outrun
-		}
-		s.report(e, event)
 	}
+}
+
+func (s *call) abandon(e *entry, class retryfunc.Class, event breaker.Event) {
+	if e.dials.giveUp() && class != retryfunc.Canceled {
+		class, event = retryfunc.NotSent, breaker.Unreachable
+	}
+	if e.dials != nil && e.dials.cancel != nil {
+		e.dials.cancel(context.Canceled)
+	}
+	e.end(class)
+	s.report(e, event)
 }
 
 // blameInternal counts the internal errors of a call that was then answered by
 // another node: so it was not the request. The call must be locked.
 func (s *call) blameInternal() {
-	if len(s.attempts) < 2 {
+	if s.replied == nil || !s.replied.entered {
 		return
 	}
-	answered := s.attempts[len(s.attempts)-1]
-	for _, e := range s.attempts[:len(s.attempts)-1] {
+	answered := s.attempts[s.replied.entry]
+	for _, e := range s.attempts {
 		if e.Class == retryfunc.Internal && e.Address != answered.Address {
 			s.report(&e, breaker.Failure)
 		}
@@ -257,11 +266,13 @@ func (s *call) shown(a *attempt) (int, retryfunc.Attempt) {
 	switch {
 	case !a.done:
 		shown.Class, shown.Duration = retryfunc.Timeout, time.Since(e.began)
+		if a.dialing.pending() {
+			shown.Class = retryfunc.NotSent
+		}
 	case !e.ended: // go-micro returned when the context ended
 		ev := s.evidence()
-		a.dialing.testify(&ev, false)
-		e.end(s.classify(a.err, ev))
-		s.report(e, eventOf(e.Class, a.err, false))
+		a.err = a.dialing.testify(&ev, a.err, false)
+		a.fail(e, s.classify(a.err, ev), a.err)
 		shown.Class, shown.Duration = e.Class, e.Duration
 	case e.Class == retryfunc.None:
 		ev := s.evidence()
@@ -269,7 +280,36 @@ func (s *call) shown(a *attempt) (int, retryfunc.Attempt) {
 		e.Class = s.classify(a.err, ev)
 		shown.Class = e.Class
 	}
+	if !mayHaveRun(shown.Class) {
+		shown.Class = s.classOfOthers(a, shown.Class)
+	}
 	return a.entry, shown
+}
+
+// classOfOthers is class, unless a wrapper inside ours has sent the request before
+// within the same attempt, so that it may have run. The call must be locked.
+func (s *call) classOfOthers(a *attempt, class retryfunc.Class) retryfunc.Class {
+	for i := range s.attempts {
+		e := &s.attempts[i]
+		switch {
+		case e.of != a || i == a.entry || e.ended && e.Class != retryfunc.None && !mayHaveRun(e.Class):
+		case !e.ended:
+			return retryfunc.Timeout
+		case e.Class == retryfunc.None:
+			ev := s.evidence()
+			ev.Answered = true
+			return s.classify(a.err, ev)
+		default:
+			return e.Class
+		}
+	}
+	return class
+}
+
+// mayHaveRun tells whether the handler may have been executed by an attempt that
+// failed so.
+func mayHaveRun(class retryfunc.Class) bool {
+	return class != retryfunc.NotSent && class != retryfunc.Refused && class != retryfunc.NoNode
 }
 
 // explain asks the policy about an attempt that failed with err, or is overdue.

@@ -2,6 +2,7 @@ package wrapper
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"reflect"
 	"strings"
@@ -11,85 +12,118 @@ import (
 	frame "go-micro.dev/v4/codec/bytes"
 	microjson "go-micro.dev/v4/codec/json"
 	microproto "go-micro.dev/v4/codec/proto"
-	"google.golang.org/grpc/encoding"
+	"go-micro.dev/v4/registry"
+	"google.golang.org/protobuf/proto"
 )
 
-// encodedRequest is a request whose body was encoded while its call was open: an
-// attempt beside another may come to send it when the caller has been answered,
-// and changes its message.
-type encodedRequest struct {
+// outgoing is a request as one attempt hands it to the wire. Its body is as it was
+// when the caller waited for the call: an attempt that has a connection after
+// another was answered would otherwise read what the caller writes again.
+type outgoing struct {
 	client.Request
-	body *frame.Frame
+	body    any
+	dialing *dialing // to be told when the body is asked for; may be nil
 }
 
-// Body is what the client sends as it is.
-func (r encodedRequest) Body() any { return r.body }
+// Body is asked for by mucp when it has a connection, and is about to send.
+func (o *outgoing) Body() any {
+	if o.dialing != nil && !o.dialing.connected() {
+		return unsendable(nil)
+	}
+	return o.body
+}
 
-// encode encodes the body of a request as the given wire would; nil: it is not
-// known how.
-func (c *retryClient) encode(over transport, req client.Request) *frame.Frame {
-	switch over {
-	case overMucp:
-		return c.encodeMucp(req)
-	case overGRPC:
-		return encodeGRPC(req)
+// unsendable is what no codec of go-micro's encodes.
+type unsendable chan struct{}
+
+// outgoing returns the request for a wire, and whether the wire will ask d before
+// it sends. The call must be locked, so that its caller is there.
+func (s *call) outgoing(over transport, req client.Request, node *registry.Node, d *dialing) (client.Request, bool) {
+	if over == overMucp && node.Metadata["protocol"] != "" {
+		if body, ok := s.client.encode(req); ok {
+			d.body.Data = body
+			d.request = outgoing{req, &d.body, d}
+			return &d.request, true
+		}
+	}
+	asks := d != nil && d.over == overGRPC
+	if over == "" || !s.traits.repeatable() {
+		return req, asks // no other attempt is answered before this one has encoded it
+	}
+	switch body := req.Body().(type) {
+	case proto.Message:
+		if body.ProtoReflect().IsValid() {
+			return &outgoing{req, proto.Clone(body), nil}, asks
+		}
 	default:
-		return nil
+		if strings.Contains(req.ContentType(), "json") {
+			return &outgoing{req, &lockedJSON{s, body}, nil}, asks
+		}
 	}
+	return req, asks
 }
 
-func (c *retryClient) encodeMucp(req client.Request) *frame.Frame {
-	made := c.codec(req.ContentType())
-	if made == nil {
-		return nil
-	}
-	var sent buffer
-	if err := made(&sent).Write(&codec.Message{}, req.Body()); err != nil {
-		return nil // the attempt will say so
-	}
-	return &frame.Frame{Data: sent.Bytes()}
+// lockedJSON is a body that is read only while the call's caller waits for it.
+type lockedJSON struct {
+	call *call
+	body any
 }
 
-// codec is the one that go-micro's own client uses for a type of content, if it is
-// one of those that write nothing but the body; else nil.
-func (c *retryClient) codec(contentType string) codec.NewCodec {
-	made, ok := c.Client.Options().Codecs[contentType]
-	if !ok {
-		made = client.DefaultCodecs[contentType]
+// MarshalJSON encodes the body, unless the call is over.
+func (b *lockedJSON) MarshalJSON() ([]byte, error) {
+	b.call.mu.Lock()
+	defer b.call.mu.Unlock()
+	if b.call.over {
+		return nil, errCallEnded(b.call.ctx)
 	}
+	return json.Marshal(b.body)
+}
+
+// encode encodes the body as mucp would, where one of go-micro's own codecs does.
+// Of a body that cannot be encoded mucp will say so itself.
+func (c *retryClient) encode(req client.Request) (encoded []byte, ok bool) {
+	defer func() { ok = recover() == nil && ok }() // mucp answers for the panic of an encoder
+	body, made := req.Body(), c.codecFor(req.ContentType())
 	if made == nil {
-		return nil
+		return nil, false
 	}
+	switch b := body.(type) {
+	case nil:
+		return nil, true
+	case *frame.Frame:
+		return bytes.Clone(b.Data), true
+	}
+	var err error
 	switch reflect.ValueOf(made).Pointer() {
-	case reflect.ValueOf(microproto.NewCodec).Pointer(), reflect.ValueOf(microjson.NewCodec).Pointer():
-		return made
+	case reflect.ValueOf(microproto.NewCodec).Pointer():
+		m, isProto := body.(proto.Message)
+		if !isProto {
+			return nil, false
+		}
+		encoded, err = proto.Marshal(m)
+	case reflect.ValueOf(microjson.NewCodec).Pointer():
+		var buffer writeCloser
+		err = made(&buffer).Write(new(codec.Message), body)
+		encoded = buffer.Bytes()
 	default:
-		return nil
+		return nil, false
 	}
+	return encoded, err == nil
 }
 
-// buffer is a connection that keeps what is sent.
-type buffer struct{ bytes.Buffer }
+// codecFor is the codec that go-micro's own client uses; nil: it knows none.
+func (c *retryClient) codecFor(contentType string) codec.NewCodec {
+	if made, ok := c.Client.Options().Codecs[contentType]; ok {
+		return made
+	}
+	return client.DefaultCodecs[contentType]
+}
+
+// writeCloser is a connection that keeps what is written.
+type writeCloser struct{ bytes.Buffer }
 
 // Read has nothing to read.
-func (*buffer) Read([]byte) (int, error) { return 0, io.EOF }
+func (*writeCloser) Read([]byte) (int, error) { return 0, io.EOF }
 
 // Close does nothing.
-func (*buffer) Close() error { return nil }
-
-// encodeGRPC uses the codecs that go-micro's grpc client has registered.
-func encodeGRPC(req client.Request) *frame.Frame {
-	name := "proto"
-	if strings.Contains(req.ContentType(), "json") {
-		name = "json"
-	}
-	registered := encoding.GetCodec(name)
-	if registered == nil {
-		return nil
-	}
-	body, err := registered.Marshal(req.Body())
-	if err != nil {
-		return nil
-	}
-	return &frame.Frame{Data: body}
-}
+func (*writeCloser) Close() error { return nil }

@@ -2,6 +2,7 @@ package wrapper_test
 
 import (
 	"context"
+	"errors"
 	"math"
 	"slices"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"go-micro.dev/v4/client"
+	merrors "go-micro.dev/v4/errors"
 	"go-micro.dev/v4/metadata"
 	"go-micro.dev/v4/registry"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -134,6 +136,13 @@ func (w *timetable) begin() time.Duration {
 	}
 	w.begun = append(w.begun, time.Since(w.first))
 	return w.takes[min(len(w.begun), len(w.takes))-1]
+}
+
+// again begins the timetable anew.
+func (w *timetable) again() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.begun = nil
 }
 
 // starts tells when the attempts began.
@@ -284,4 +293,44 @@ func TestAttemptTimeoutCuts(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAnswerOfAnOverdueAttempt: an error that a handler answers late is the end
+// of the call, as if no other attempt had begun.
+func TestAnswerOfAnOverdueAttempt(t *testing.T) {
+	inner := stock(nodes("a", "b", "c"))
+	synctest.Test(t, func(t *testing.T) {
+		w := &timetable{takes: []time.Duration{500 * time.Millisecond, time.Hour}}
+		answer := merrors.NotFound("bank", "no such account")
+		wire := func(ctx context.Context, node *registry.Node, req client.Request, rsp any, opts client.CallOptions) error {
+			if err := w.wire(ctx, node, req, rsp, opts); err != nil {
+				return err
+			}
+			return answer
+		}
+		set := newSet(t)
+		c := wrap(t, wireClient{inner, wire}, wrapper.WithBreaker(set), safety(t))
+		for range 10 {
+			ctx, cancel := context.WithTimeout(t.Context(), 900*time.Millisecond)
+			_, report, err := call(ctx, c, read)
+			cancel()
+			if !errors.Is(err, answer) {
+				t.Fatalf("error %v: %s", err, report.Story())
+			}
+			if got := report.Class(); got != retryfunc.Application {
+				t.Errorf("class %v: %s", got, report.Story())
+			}
+			if report.Ambiguous() {
+				t.Errorf("it is said to be ambiguous: %s", report.Story())
+			}
+			if last := report.Attempts[len(report.Attempts)-1]; last.Number > 1 && last.Reason != retryfunc.ReasonOutrun {
+				t.Errorf("the other attempt ended as %q", last.Reason)
+			}
+			w.again()
+		}
+		if set.AnyOpen() {
+			t.Errorf("ejected: %+v", set.Ejected())
+		}
+		time.Sleep(2 * time.Hour)
+	})
 }

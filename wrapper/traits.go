@@ -34,6 +34,7 @@ func (t *callTraits) repeatable() bool { return t.safety.Repeatable() || t.trust
 // for concurrent use.
 type endpoint struct {
 	latency latency
+	seen    atomic.Bool // an instance of it was
 	known   atomic.Bool // whether the rest is
 	safety  atomic.Uint32
 	trusted atomic.Bool

@@ -2,6 +2,7 @@ package wrapper
 
 import (
 	"context"
+	"net/http"
 	"net/http/httptrace"
 	"reflect"
 	"runtime"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"go-micro.dev/v4/client"
+	frame "go-micro.dev/v4/codec/bytes"
 	merrors "go-micro.dev/v4/errors"
 	"go-micro.dev/v4/registry"
 	"go-micro.dev/v4/selector"
@@ -122,36 +124,69 @@ func (c *retryClient) requestID(node *registry.Node) string {
 }
 
 // dialing is what this side of the wire sees of one attempt: whether anything
-// was sent, and whether the peer answered. The zero value has seen nothing.
+// was sent, and whether the peer answered. Of nil nothing is known.
 type dialing struct {
-	over   transport
-	asked  atomic.Bool             // the client has looked for a connection, and will say when it has one
-	late   atomic.Bool             // it was given up for having taken too long
+	over    transport
+	attempt *attempt    // asked whether it may be sent when there is a connection; nil: it may
+	asked   atomic.Bool // the client looks for a connection, and will say when it has one
+	late    atomic.Bool // it was given up because it took too long
+
 	cancel context.CancelCauseFunc // of the attempt
 	state  atomic.Uint32
 	grpc   grpcAnswer
+
+	request outgoing // what is sent, where it is not the caller's own request
+	body    frame.Frame
 }
 
 // The states of a dial.
 const (
 	dialPending uint32 = iota
 	dialDone           // there is a connection to send on
-	dialGivenUp        // there was none in time; grpc will not send any more
+	dialGivenUp        // there was none in time; nothing will be sent any more
 	dialTooLate        // there was one after all, and http may have sent
 )
 
-// connected notes that there is a connection to send on. It is false where the
-// dial was given up before.
-func (d *dialing) connected() bool {
-	if d.state.CompareAndSwap(dialPending, dialDone) {
-		return true
+// newDialing watches a dial of an attempt over the wire given; nil where it is not
+// known what the wire will say of it. On grpc it says so to whoever passes its options on.
+func (c *retryClient) newDialing(over transport, a *attempt) *dialing {
+	if over == "" && c.transport == overGRPC {
+		over = overGRPC
 	}
-	return d.state.Load() == dialDone
+	if over == "" {
+		return nil
+	}
+	var d *dialing
+	if a != nil && a.dial.over == "" {
+		d = &a.dial // its first
+	} else {
+		d = new(dialing)
+	}
+	d.over, d.attempt = over, a
+	d.asked.Store(over == overMucp)
+	return d
+}
+
+// connected notes that there is a connection to send on. It is false where the
+// attempt must not be sent.
+func (d *dialing) connected() bool {
+	if d.state.Load() == dialPending && d.attempt != nil && !d.attempt.maySend() {
+		d.state.CompareAndSwap(dialPending, dialGivenUp)
+	}
+	return d.state.CompareAndSwap(dialPending, dialDone) || d.state.Load() == dialDone
+}
+
+// pending tells whether there is no connection yet.
+func (d *dialing) pending() bool {
+	return d != nil && d.asked.Load() && d.state.Load() == dialPending
 }
 
 // giveUp ends a dial, and tells whether nothing was sent.
 func (d *dialing) giveUp() bool {
-	return d.asked.Load() && (d.state.CompareAndSwap(dialPending, dialGivenUp) || d.state.Load() == dialGivenUp)
+	if d == nil || !d.asked.Load() {
+		return false
+	}
+	return d.state.CompareAndSwap(dialPending, dialGivenUp) || d.state.Load() == dialGivenUp
 }
 
 // expire ends an attempt whose dial has taken too long.
@@ -162,71 +197,77 @@ func (d *dialing) expire() {
 	}
 }
 
-// testify adds to the evidence what was seen of an attempt that has failed.
-// returned says that the client has returned what its own wire did, with no
-// wrapper in between, and has not left it alone.
-func (d *dialing) testify(ev *retryfunc.Evidence, returned bool) {
-	if d == nil {
-		return
-	}
-	switch d.over {
-	case overGRPC:
-		ev.Unsent = d.giveUp()
-		if returned {
-			d.grpc.testify(ev)
-		}
-	case overHTTP:
+// testify adds to the evidence what was seen of an attempt that has failed, and
+// returns its error. returned says that the client has returned what its own wire
+// did, with no wrapper in between, and has not left it alone.
+func (d *dialing) testify(ev *retryfunc.Evidence, err error, returned bool) error {
+	switch {
+	case d == nil:
+	case d.over == overHTTP:
 		ev.Unsent = returned && d.giveUp()
 	default:
+		ev.Unsent = d.giveUp()
+		if returned && d.over == overGRPC {
+			d.grpc.testify(ev)
+		}
 	}
+	if d != nil && d.late.Load() {
+		ev.Unsent = true
+		return errDialTimeout
+	}
+	return err
 }
 
-// watchDial has the client say when it has a connection, where it would wait for
-// one as long as for the answer, and ends an attempt that has none after limit
-// (0: never). mucp dials under a timeout of its own, and is not watched. Call the
-// function it returns when the attempt has ended.
-func watchDial(
-	ctx context.Context, over transport, o *client.CallOptions, limit time.Duration,
-) (context.Context, *dialing, func()) {
-	if over != overGRPC && over != overHTTP {
-		return ctx, nil, func() {}
+// watch has the client say when it has a connection, and ends an attempt that has
+// none after limit (0: never). Call the function it returns when the attempt has
+// ended; a stream that has opened keeps the context.
+func (d *dialing) watch(
+	ctx context.Context, o *client.CallOptions, limit time.Duration,
+) (context.Context, func()) {
+	if d == nil || d.over == overMucp { // which asks for the body
+		return ctx, func() {}
 	}
-	d := &dialing{over: over}
-	switch over {
-	case overGRPC:
+	if d.over == overGRPC {
 		o.Context = withGRPCOptions(o.Context, d)
-	default:
-		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-			GetConn: func(string) { d.asked.Store(true) },
-			GotConn: func(httptrace.GotConnInfo) {
-				if !d.connected() {
-					d.state.Store(dialTooLate)
-				}
-			},
-		})
+	} else {
+		ctx = httptrace.WithClientTrace(ctx, d.trace())
 	}
 	ctx, d.cancel = context.WithCancelCause(ctx)
 	if limit <= 0 {
-		return ctx, d, func() { d.cancel(context.Canceled) }
+		return ctx, func() { d.cancel(context.Canceled) }
 	}
 	timer := time.AfterFunc(limit, d.expire)
-	return ctx, d, func() {
+	return ctx, func() {
 		timer.Stop()
 		d.cancel(context.Canceled)
+	}
+}
+
+// trace has net/http say when it has a connection. It sends then, whatever is
+// said to it.
+func (d *dialing) trace() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		GetConn: func(string) { d.asked.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) {
+			if !d.state.CompareAndSwap(dialPending, dialDone) {
+				d.state.CompareAndSwap(dialGivenUp, dialTooLate)
+			}
+		},
 	}
 }
 
 // errDialTimeout ends an attempt that has no connection.
 var errDialTimeout = merrors.New("go.micro.client", "connection error: no connection in time", 408)
 
-// dialTimedOut tells whether err is the end of a dial that took too long, which
-// is no refusal: nothing says that nobody listens there.
-func dialTimedOut(err error, d *dialing) bool {
-	if d != nil {
-		return d.late.Load()
-	}
+// timeWasUp tells whether err is the end of a dial that had no more time, which is
+// no refusal: nothing says that nobody listens there.
+func timeWasUp(err error) bool {
 	e, ok := merrors.As(err)
-	return ok && strings.HasPrefix(e.Detail, "connection error: ") && strings.HasSuffix(e.Detail, "i/o timeout")
+	if !ok {
+		return false
+	}
+	return e.Code == http.StatusRequestTimeout || strings.HasSuffix(e.Detail, "i/o timeout") ||
+		strings.HasSuffix(e.Detail, "context deadline exceeded") || strings.HasSuffix(e.Detail, "context canceled")
 }
 
 // grpcAnswer is where grpc leaves, from this side of the wire, what became of

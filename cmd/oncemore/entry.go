@@ -114,7 +114,7 @@ func describe(w io.Writer, o object) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	line := func(name, value string) {
 		if value != "" {
-			fmt.Fprintf(table, "%s\t%s\n", name, printable(value)) //nolint:errcheck // Flush returns it
+			fmt.Fprintf(table, "%s\t%s\n", name, printable(value))
 		}
 	}
 	line("store key", o.StoreKey)

@@ -24,14 +24,14 @@ import (
 )
 
 // workAt names the store of a process that begins an execution, and waits to be
-// killed.
-const workAt, workDone = "ONCEMORE_TEST_STORE", "ONCEMORE_TEST_RUNNING"
+// killed; workLease its lease, and workRunning the file by which it says so.
+const workAt, workLease, workRunning = "ONCEMORE_TEST_STORE", "ONCEMORE_TEST_LEASE", "ONCEMORE_TEST_RUNNING"
 
 // TestMain is the test's own, the operator's tool, or a service that dies.
 func TestMain(m *testing.M) {
 	switch {
 	case os.Getenv(workAt) != "":
-		if err := work(os.Getenv(workAt), os.Getenv(workDone)); err != nil {
+		if err := work(os.Getenv(workAt), os.Getenv(workLease), os.Getenv(workRunning)); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -47,8 +47,9 @@ func scope() idempotency.Scope {
 	return idempotency.Scope{Service: "shop", Endpoint: "POST /tips", Caller: "ann", Key: "order-7"}
 }
 
-// lease is how long it takes to notice that a service has died.
-const lease = 300 * time.Millisecond
+// lease is how long it takes to notice that a service has died, and longLease is
+// longer than any test.
+const lease, longLease = 300 * time.Millisecond, time.Hour
 
 // openFor opens a store as a service would.
 func openFor(ctx context.Context, value string) (idempotency.Store, func() error, error) {
@@ -88,14 +89,18 @@ func joinClose(closers ...func() error) error {
 }
 
 // work executes a call that does not end.
-func work(value, running string) error {
+func work(value, lease, running string) error {
+	term, err := time.ParseDuration(lease)
+	if err != nil {
+		return err
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	store, closeStore, err := openFor(ctx, value)
 	if err != nil {
 		return err
 	}
-	guard, err := idempotency.New(store, idempotency.WithLease(lease), idempotency.WithInstance("shop-1"))
+	guard, err := idempotency.New(store, idempotency.WithLease(term), idempotency.WithInstance("shop-1"))
 	if err != nil {
 		return err
 	}
@@ -120,11 +125,12 @@ func callOf(s idempotency.Scope) idempotency.Call {
 }
 
 // startWork starts a service that executes the call.
-func startWork(t *testing.T, value string) *proctest.Process {
+func startWork(t *testing.T, value string, lease time.Duration) *proctest.Process {
 	t.Helper()
 	running := filepath.Join(t.TempDir(), "running")
 	t.Setenv(workAt, value)
-	t.Setenv(workDone, running)
+	t.Setenv(workLease, lease.String())
+	t.Setenv(workRunning, running)
 	p := proctest.Start(t, proctest.Command{
 		Name: "shop-1", Path: os.Args[0],
 		Ready: func(context.Context) error {
@@ -132,7 +138,7 @@ func startWork(t *testing.T, value string) *proctest.Process {
 			return err
 		},
 	})
-	for _, name := range []string{workAt, workDone} {
+	for _, name := range []string{workAt, workLease, workRunning} {
 		if err := os.Unsetenv(name); err != nil {
 			t.Fatal(err)
 		}
@@ -186,7 +192,7 @@ func backends(t *testing.T) map[string]func(t *testing.T) string {
 		return u.String()
 	}
 	return map[string]func(t *testing.T) string{
-		"SQLite":     func(t *testing.T) string { return newSQLite(t) },
+		"SQLite":     newSQLite,
 		"MariaDB":    func(t *testing.T) string { return fresh(t, "mysql", mariadb.DSN(), mariadb.URL()) },
 		"PostgreSQL": func(t *testing.T) string { return fresh(t, "pgx", postgres.DSN(), postgres.URL()) },
 		"Redis": func(*testing.T) string {

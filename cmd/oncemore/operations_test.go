@@ -27,7 +27,7 @@ func TestOperationsPage(t *testing.T) {
 	for name, decision := range map[string]string{"executed": "--executed", "not executed": "--not-executed"} {
 		t.Run(name, func(t *testing.T) {
 			value := newSQLite(t)
-			startWork(t, value).Kill()
+			startWork(t, value, lease).Kill()
 			awaitOrphan(t, value)
 			t.Setenv("ONCEMORE_STORE", value)
 			t.Setenv("PATH", tool+string(os.PathListSeparator)+os.Getenv("PATH"))

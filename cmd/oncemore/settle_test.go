@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -55,12 +56,12 @@ func TestSettle(t *testing.T) {
 		} {
 			t.Run(name+"/"+test.name, func(t *testing.T) {
 				value := start(t)
-				startWork(t, value).Kill()
+				startWork(t, value, lease).Kill()
 				awaitOrphan(t, value)
 				if _, err := repeat(t, value); !errors.Is(err, idempotency.ErrOutcomeUnknown) {
 					t.Errorf("before: %v, want %v", err, idempotency.ErrOutcomeUnknown)
 				}
-				args := append(test.args, scope().StoreKey().String())
+				args := slices.Concat(test.args, []string{scope().StoreKey().String()})
 				told := mustDo(t, value, args...)
 				if _, err := repeat(t, value); !errors.Is(err, idempotency.ErrOutcomeUnknown) {
 					t.Errorf("after a dry run: %v, want %v", err, idempotency.ErrOutcomeUnknown)
@@ -91,7 +92,7 @@ func TestSettle(t *testing.T) {
 // TestWordIsForOneDecision: what confirms one does not confirm another.
 func TestWordIsForOneDecision(t *testing.T) {
 	value := newSQLite(t)
-	startWork(t, value).Kill()
+	startWork(t, value, lease).Kill()
 	awaitOrphan(t, value)
 	key := scope().StoreKey().String()
 	word := wordIn(t, mustDo(t, value, "resolve", "--not-executed", key))
@@ -108,18 +109,16 @@ func TestWordIsForOneDecision(t *testing.T) {
 // TestLive: what still runs is left alone, unless by force.
 func TestLive(t *testing.T) {
 	value := newSQLite(t)
-	process := startWork(t, value)
+	startWork(t, value, longLease)
 	key := scope().StoreKey().String()
 	if d := command(t, value, "forget", key); d.status != exitChanged || !strings.Contains(d.stderr, "--force") {
 		t.Errorf("status %d, %s", d.status, d.stderr)
 	}
 	word := wordIn(t, mustDo(t, value, "resolve", "--executed", "--force", key))
-	process.Freeze() // or it may have begun anew when the word is used
 	mustDo(t, value, "resolve", "--executed", "--force", "--confirm", word, key)
 	if runs, err := repeat(t, value); runs != 0 || !errors.Is(err, idempotency.ErrNoReply) {
 		t.Errorf("%d executions, %v", runs, err)
 	}
-	process.Thaw()
 }
 
 func TestListAndShow(t *testing.T) {
@@ -127,7 +126,7 @@ func TestListAndShow(t *testing.T) {
 	if got := mustDo(t, value, "list", "--state", "all"); !strings.Contains(got, "there is none") {
 		t.Errorf("of an empty store: %q", got)
 	}
-	startWork(t, value).Kill()
+	startWork(t, value, lease).Kill()
 	awaitOrphan(t, value)
 	key := scope().StoreKey().String()
 	for _, args := range [][]string{
@@ -167,12 +166,12 @@ func TestRepliesArePrivate(t *testing.T) {
 	if err := os.WriteFile(answer, []byte(`{"card":"4711"}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	startWork(t, value).Kill()
+	startWork(t, value, lease).Kill()
 	awaitOrphan(t, value)
 	args := []string{"resolve", "--executed", "--reply", answer, scope().StoreKey().String()}
 	mustDo(t, value, append(args, "--confirm", wordIn(t, mustDo(t, value, args...)))...)
 	for _, format := range [][]string{{"show"}, {"show", "--json"}} {
-		show := append(format, scope().StoreKey().String())
+		show := slices.Concat(format, []string{scope().StoreKey().String()})
 		if got := mustDo(t, value, show...); strings.Contains(got, "4711") || !strings.Contains(got, "json") {
 			t.Errorf("%v says %s", format, got)
 		}

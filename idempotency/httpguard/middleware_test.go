@@ -400,6 +400,34 @@ func TestTimesOfTheKey(t *testing.T) {
 	}
 }
 
+// TestLate: what was sent before an attempt that was released is refused, unless its
+// sender says that it knows.
+func TestLate(t *testing.T) {
+	var runs atomic.Int32
+	server := serve(t, newMiddleware(t, newGuard(t)).Wrap(counting(&runs, func(w http.ResponseWriter, _ *http.Request) {
+		if runs.Load() == 1 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})))
+	const before = "2001-02-03T04:05:06Z"
+	send(t, server, "POST", "/tips", "k", "x")
+	late := send(t, server, "POST", "/tips", "k", "x", idempotency.HeaderSent, before)
+	if late.StatusCode != http.StatusConflict {
+		t.Errorf("status %d, want 409", late.StatusCode)
+	}
+	wantProblem(t, late, "late")
+	var problem struct {
+		Released string `json:"released"`
+	}
+	if err := json.Unmarshal([]byte(late.body), &problem); err != nil {
+		t.Fatal(err)
+	}
+	again := send(t, server, "POST", "/tips", "k", "x", idempotency.HeaderSent, before, idempotency.HeaderReleased, problem.Released)
+	if again.StatusCode != http.StatusOK || runs.Load() != 2 {
+		t.Errorf("status %d after %d executions, want 200 after 2: %s", again.StatusCode, runs.Load(), again.body)
+	}
+}
+
 func TestBodyTooLarge(t *testing.T) {
 	var runs atomic.Int32
 	server := serve(t, newMiddleware(t, newGuard(t), httpguard.WithMaxRequest(4)).Wrap(counting(&runs, created)))

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
 	"github.com/oncemore-dev/oncemore/idempotency/internal/problem"
@@ -38,10 +39,14 @@ func kindOf(reason error) (name, title string) {
 func writeError(w http.ResponseWriter, err error) {
 	if refused, ok := errors.AsType[*idempotency.Error](err); ok {
 		name, title := kindOf(refused.Reason)
-		problem.Write(w, problem.Details{
+		d := problem.Details{
 			Name: name, Title: title, Status: validStatus(refused.Code),
 			Detail: refused.Reason.Error(), RetryAfter: refused.RetryAfter,
-		})
+		}
+		if refused.Released != 0 {
+			d.Members = map[string]any{"released": idempotency.FormatIssued(time.UnixMicro(refused.Released))}
+		}
+		problem.Write(w, d)
 		return
 	}
 	if malformed, ok := errors.AsType[*idempotency.KeyError](err); ok {

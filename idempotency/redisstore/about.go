@@ -60,10 +60,11 @@ func readAbout(e *idempotency.Entry, about string) {
 	var texts [5]string
 	for i := range texts {
 		length, n := binary.Uvarint(raw)
-		if n <= 0 || length > uint64(len(raw)-n) {
+		if n <= 0 || length > longestText || int(length) > len(raw)-n {
 			return
 		}
-		texts[i], raw = string(raw[n:n+int(length)]), raw[n+int(length):] //nolint:gosec // it was compared
+		raw = raw[n:]
+		texts[i], raw = string(raw[:length]), raw[length:]
 	}
 	e.ClaimedAt = time.UnixMilli(claimed).UTC()
 	e.Instance = texts[0]

@@ -26,7 +26,7 @@ func (s *Store) Begin(ctx context.Context, c idempotency.Claim) (idempotency.Out
 
 func (s *Store) begin(ctx context.Context, c *idempotency.Claim) (idempotency.Outcome, error) {
 	e := &execution{
-		store: s, key: c.Key, keys: s.keys(c.Key), owner: c.Owner, retention: milliseconds(c.Retention),
+		store: s, key: c.Key, name: s.name(c.Key), owner: c.Owner, retention: milliseconds(c.Retention),
 		ttl: milliseconds(c.Lease) + milliseconds(c.Retention), releaseMemory: milliseconds(c.ReleaseMemory),
 	}
 	claim := appendAbout(newClaim(c, aboutSize(c)), c, s.clock.now())
@@ -42,7 +42,7 @@ func (s *Store) begin(ctx context.Context, c *idempotency.Claim) (idempotency.Ou
 // neither, ok is false.
 func (s *Store) claimAbsent(ctx context.Context, e *execution, claim value) (out idempotency.Outcome, ok bool, err error) {
 	var set *redis.StringCmd
-	name := e.keys[0]
+	name := e.name
 	acknowledged, err := s.send(ctx, name, func() redis.Cmder {
 		set = redis.NewStringCmd(ctx, "set", name, []byte(claim), "nx", "get", "px", e.ttl)
 		return set
@@ -69,7 +69,7 @@ func (s *Store) claimPresent(ctx context.Context, e *execution, claim value, tak
 	if takeover {
 		wanted = "1"
 	}
-	command, acknowledged, err := s.runScript(ctx, s.scripts.claim, e.keys[:1], []byte(claim), e.ttl, wanted)
+	command, acknowledged, err := s.runScript(ctx, s.scripts.claim, []string{e.name}, []byte(claim), e.ttl, wanted)
 	if err != nil {
 		return out, err
 	}

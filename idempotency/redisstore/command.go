@@ -103,7 +103,7 @@ func changedNothing(err error) bool {
 }
 
 // isFull reports whether the server refuses to take anything more.
-func isFull(err error) bool { return redis.HasErrorPrefix(err, "OOM") }
+func isFull(err error) bool { return err != nil && redis.HasErrorPrefix(err, "OOM") }
 
 // transient reports whether the command may succeed at once if it is sent
 // again: the connection was broken, or a failover or migration is under way.

@@ -189,7 +189,7 @@ func (l *listing) server(ctx context.Context, primary redis.UniversalClient, yie
 		if err != nil {
 			return err
 		}
-		if err := l.page(ctx, l.store.keysNamed(names), yield); err != nil || l.over() || next == 0 {
+		if err := l.page(ctx, l.store.parseNames(names), yield); err != nil || l.over() || next == 0 {
 			return err
 		}
 		cursor = next
@@ -255,8 +255,8 @@ func (s *Store) primaries(ctx context.Context) (all []redis.UniversalClient, err
 	return all, err
 }
 
-// keysNamed returns the keys that names stand for, and leaves out other names.
-func (s *Store) keysNamed(names []string) []idempotency.StoreKey {
+// parseNames returns the keys that names stand for, and leaves out other names.
+func (s *Store) parseNames(names []string) []idempotency.StoreKey {
 	keys := make([]idempotency.StoreKey, 0, len(names))
 	for _, name := range names {
 		raw, err := hex.DecodeString(strings.TrimPrefix(name, s.prefix))

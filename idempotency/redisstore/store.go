@@ -163,8 +163,9 @@ func (s *Store) Close() error {
 func (s *Store) name(key idempotency.StoreKey) string { return s.prefix + key.String() }
 
 // keys are the names of a key and of what is about it, in one slot of a cluster.
-func (s *Store) keys(key idempotency.StoreKey) []string {
-	name := s.name(key)
+func (s *Store) keys(key idempotency.StoreKey) []string { return s.keysNamed(s.name(key)) }
+
+func (s *Store) keysNamed(name string) []string {
 	return []string{name, s.prefix + "about:{" + name + "}"}
 }
 

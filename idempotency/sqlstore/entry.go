@@ -43,7 +43,7 @@ func scanEntry(from interface{ Scan(into ...any) error }, record *[]byte) (idemp
 	}
 	copy(e.Owner[:], owner)
 	copy(e.Fingerprint[:], fingerprint)
-	e.Fence = uint64(r.fence) //nolint:gosec // not negative
+	e.Fence = uint64(r.fence)
 	e.State, e.LeaseUntil = r.shownState()
 	e.ClaimedAt, e.EndedAt, e.ExpiresAt = timeOf(claimed), timeOf(ended), timeOf(r.expiresAt)
 	return e, nil

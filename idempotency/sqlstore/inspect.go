@@ -209,10 +209,10 @@ func (s *Store) selection(f *idempotency.Filter) *query {
 	q.add("SELECT store_key FROM {record} WHERE expires_at > {now}")
 	var states []string
 	for _, state := range f.States {
-		states = append(states, stateConditions[state])
+		states = append(states, stateCondition(state))
 	}
 	if len(states) > 0 {
-		q.add("AND (1 = 0" + strings.Join(states, "") + ")")
+		q.add("AND (" + strings.Join(states, " OR ") + ")")
 	}
 	for _, c := range []struct{ column, value string }{
 		{"service", f.Service}, {"endpoint", f.Endpoint}, {"caller", f.Caller}, {"call_key", f.Key},
@@ -231,12 +231,20 @@ func (s *Store) selection(f *idempotency.Filter) *query {
 	return q
 }
 
-// stateConditions are how rows of a state are selected.
-var stateConditions = map[idempotency.State]string{
-	idempotency.Done:     " OR state = 2",
-	idempotency.Released: " OR state = 3",
-	idempotency.Running:  " OR (state = 1 AND lease_until > {now})",
-	idempotency.Orphaned: " OR (state = 1 AND lease_until <= {now})",
+// stateCondition is how rows of a state are selected.
+func stateCondition(s idempotency.State) string {
+	switch s {
+	case idempotency.Done:
+		return "state = 2"
+	case idempotency.Released:
+		return "state = 3"
+	case idempotency.Running:
+		return "(state = 1 AND lease_until > {now})"
+	case idempotency.Orphaned:
+		return "(state = 1 AND lease_until <= {now})"
+	default:
+		return "1 = 0"
+	}
 }
 
 // readEntries reads the entries of keys, without their records.

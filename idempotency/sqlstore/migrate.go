@@ -82,7 +82,7 @@ func (t *tables) migrate(ctx context.Context, db *sql.DB) (err error) {
 		return fmt.Errorf("sqlstore: migrate: %w", err)
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	unlock, err := t.dialect.lockSchema(ctx, conn, t.naming.schema)
+	unlock, err := t.dialect.lockSchema(ctx, conn, t.schema)
 	if err != nil {
 		return fmt.Errorf("sqlstore: migrate: %w", explained(err))
 	}

@@ -162,14 +162,16 @@ func (d mysql) sessionNumbers() []string {
 }
 
 func (d mysql) capture(ctx context.Context, s *session) error {
-	var text string
-	query := "SELECT CONCAT('SET timestamp = DEFAULT, sql_mode = ', QUOTE(@@SESSION.sql_mode), " +
-		"', completion_type = ', QUOTE(@@SESSION.completion_type), '"
+	var query strings.Builder
+	query.WriteString("SELECT CONCAT('SET timestamp = DEFAULT, sql_mode = ', QUOTE(@@SESSION.sql_mode), " +
+		"', completion_type = ', QUOTE(@@SESSION.completion_type), '")
 	for _, name := range d.sessionNumbers() {
-		query += ", " + name + " = ', @@SESSION." + name + ", '"
+		query.WriteString(", " + name + " = ', @@SESSION." + name + ", '")
 	}
+	query.WriteString("'), DATABASE(), CURRENT_ROLE()")
+	var text string
 	var schema, role sql.NullString
-	if err := s.tx.QueryRowContext(ctx, query+"'), DATABASE(), CURRENT_ROLE()").Scan(&text, &schema, &role); err != nil {
+	if err := s.tx.QueryRowContext(ctx, query.String()).Scan(&text, &schema, &role); err != nil {
 		return err
 	}
 	s.putBack = []string{"SET ROLE " + d.roles(role.String), text}

@@ -100,10 +100,10 @@ func newOptions(options []Option) (Options, error) {
 		}
 		option(&o)
 	}
-	return o, o.check()
+	return o, errors.Join(o.checkPlace(), o.check())
 }
 
-func (o *Options) check() error {
+func (o *Options) checkPlace() error {
 	switch {
 	case o.kind > SQLite:
 		return fmt.Errorf("sqlstore: WithDialect(%v): must be MySQL, PostgreSQL or SQLite", o.kind)
@@ -114,6 +114,12 @@ func (o *Options) check() error {
 	case !isPrefix(o.tablePrefix):
 		return fmt.Errorf("sqlstore: WithTablePrefix(%q): must be 1 to 40 letters, digits and underscores, no digit first",
 			o.tablePrefix)
+	}
+	return nil
+}
+
+func (o *Options) check() error {
+	switch {
 	case o.cacheSet && o.cache == nil:
 		return errors.New("sqlstore: WithCache(nil): must be given a cache")
 	case o.waitersSet && o.maxWaiters < 1:

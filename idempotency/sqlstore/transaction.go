@@ -149,7 +149,7 @@ func (t *transaction) exec(ctx context.Context, by *handedConn, query string, ar
 func (t *transaction) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	shared, ok := t.sharedEnd(ctx)
 	if !ok && !t.isOver() {
-		return t.pool().QueryContext(ctx, query, args...)
+		return t.pool().QueryContext(ctx, query, args...) //nolint:sqlclosecheck // they are the handler's
 	}
 	defer t.turn.Unlock()
 	if err := t.enterBy(ctx, nil, query); err != nil {

@@ -123,7 +123,7 @@ type execution struct {
 	release  error    // the answer of Release, once over
 }
 
-func (s *Store) handlerOf(ss *session, life context.Context) *transaction {
+func (s *Store) handlerOf(life context.Context, ss *session) *transaction {
 	t := &transaction{tx: ss.tx, session: ss, life: life, isolation: s.dialect.isolation()}
 	t.until, _ = life.Deadline()
 	return t
@@ -135,7 +135,7 @@ func (s *Store) newExecution(c *claim, ss *session) *execution {
 	life, endLife := context.WithTimeoutCause(context.Background(), c.Timeout, errTooLong)
 	return &execution{
 		store: s, claim: c, session: ss, endLife: endLife,
-		handler: s.handlerOf(ss, life),
+		handler: s.handlerOf(life, ss),
 		stop:    context.AfterFunc(life, ss.expire),
 	}
 }

@@ -1,10 +1,6 @@
-//go:build linux
-
 package main
 
 import (
-	"context"
-	"os"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -12,9 +8,4 @@ import (
 	"github.com/oncemore-dev/oncemore/internal/leak"
 )
 
-func TestMain(m *testing.M) {
-	if isRole(os.Args) {
-		os.Exit(exitStatus(play(context.Background(), os.Args[1], os.Args[2])))
-	}
-	goleak.VerifyTestMain(m, leak.GoMicro()...)
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, leak.GoMicro()...) }

@@ -1,6 +1,7 @@
 package ginonce_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -82,13 +83,13 @@ func newRouter(runs *atomic.Int32, guarded *httpguard.Middleware) http.Handler {
 		add("/json/{student}", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "application/json; charset=utf-8")
 			w.WriteHeader(http.StatusCreated)
-			io.WriteString(w, `{"cents":5,"student":"`+chi.URLParam(r, "student")+`"}`)
+			fmt.Fprintf(w, `{"cents":5,"student":%q}`, chi.URLParam(r, "student"))
 		})
 		add("/status", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 		add("/nothing", func(http.ResponseWriter, *http.Request) {})
 		add("/text", func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusPaymentRequired)
-			io.WriteString(w, "no money")
+			fmt.Fprint(w, "no money")
 		})
 		add("/redirect", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Location", "/elsewhere")
@@ -96,8 +97,10 @@ func newRouter(runs *atomic.Int32, guarded *httpguard.Middleware) http.Handler {
 		})
 		add("/stream", func(w http.ResponseWriter, _ *http.Request) {
 			for range 3 {
-				io.WriteString(w, "x")
-				w.(http.Flusher).Flush()
+				fmt.Fprint(w, "x")
+				if err := http.NewResponseController(w).Flush(); err != nil {
+					return // the test sees that the body is short
+				}
 			}
 		})
 		add("/panic", func(http.ResponseWriter, *http.Request) { panic("secret") })

@@ -144,7 +144,9 @@ func TestWritesAndTheirRecord(t *testing.T) {
 		{"panicked", func(http.ResponseWriter, *http.Request) { panic("x") }, nil, 2, 0, 500, 500},
 		{"streamed", func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprint(w, "answer")
-			w.(http.Flusher).Flush()
+			if err := http.NewResponseController(w).Flush(); err != nil {
+				t.Error(err)
+			}
 		}, nil, 1, 1, 200, 410},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -1,0 +1,203 @@
+package wrapper_test
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go-micro.dev/v4/client"
+	"go-micro.dev/v4/server"
+	"go-micro.dev/v4/transport"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/oncemore-dev/oncemore/breaker"
+	"github.com/oncemore-dev/oncemore/internal/fixture"
+	"github.com/oncemore-dev/oncemore/internal/tcpproxy"
+	"github.com/oncemore-dev/oncemore/retryfunc"
+	"github.com/oncemore-dev/oncemore/wrapper"
+)
+
+// deafAmong is a fleet of two instances, and a host that drops SYNs beside them.
+func deafAmong(t *testing.T, transport string, opts ...wrapper.ClientOption) (c client.Client, alive []*fixture.Node, deaf string) {
+	t.Helper()
+	deaf = tcpproxy.StartDeaf(t, "").Address()
+	addresses := []string{deaf}
+	for range 2 {
+		n := fixture.Start(t, fixture.Config{Transport: transport})
+		alive, addresses = append(alive, n), append(addresses, n.Address())
+	}
+	return wrap(t, fixture.NewClient(t, transport, addresses), opts...), alive, deaf
+}
+
+// TestDeafHostCostsNoUnsafeCall: while nothing was sent the call may go
+// elsewhere, whatever it does.
+func TestDeafHostCostsNoUnsafeCall(t *testing.T) {
+	eachTransport(t, func(t *testing.T, transport string) {
+		const calls = 60
+		set := newSet(t)
+		c, alive, deaf := deafAmong(t, transport, wrapper.WithBreaker(set))
+		var (
+			group sync.WaitGroup
+			met   atomic.Int32
+		)
+		for range 4 {
+			group.Go(func() {
+				for range calls / 4 {
+					ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+					var report wrapper.Report
+					if _, err := fixture.Call(ctx, c, fixture.Sleep, "1ms", wrapper.WithStory(&report)); err != nil {
+						t.Errorf("a caller noticed: %v: %s", err, report.Story())
+					}
+					cancel()
+					for _, a := range report.Attempts {
+						if a.Address != deaf {
+							continue
+						}
+						met.Add(1)
+						if a.Class != retryfunc.NotSent {
+							t.Errorf("story of the deaf host: %v", a)
+						}
+					}
+				}
+			})
+		}
+		group.Wait()
+		if ran := alive[0].Executions(fixture.Sleep) + alive[1].Executions(fixture.Sleep); ran != calls {
+			t.Errorf("%d executions of %d calls", ran, calls)
+		}
+		if met.Load() == 0 {
+			t.Error("no call met the deaf host")
+		}
+		for _, e := range set.Ejected() {
+			if e.Refused || e.Event == breaker.Refused {
+				t.Errorf("a dial that timed out counts as a refusal: %+v", e)
+			}
+		}
+	})
+}
+
+// TestDeafHostCostsNoStream, which has no deadline.
+func TestDeafHostCostsNoStream(t *testing.T) {
+	eachTransport(t, func(t *testing.T, transport string) {
+		c, _, _ := deafAmong(t, transport)
+		for range 12 {
+			began := time.Now()
+			streamOnce(t, c)
+			if took := time.Since(began); took > client.DefaultRequestTimeout/2 {
+				t.Errorf("it took %v", took)
+			}
+		}
+	})
+}
+
+// TestSlowDials: hosts that take long to connect to, and nothing else, work as
+// they do with the bare client.
+func TestSlowDials(t *testing.T) {
+	const calls = 4
+	eachTransport(t, func(t *testing.T, transport string) {
+		for _, hosts := range []int{1, 2, 3} {
+			for _, share := range []float64{0.2, 0.4, 0.7} {
+				t.Run(fmt.Sprintf("%d hosts, %v of the time", hosts, share), func(t *testing.T) {
+					t.Parallel()
+					for _, endpoint := range []string{fixture.Echo, fixture.Sleep} {
+						bare := dialSlowly(t, transport, hosts, share, endpoint, calls)
+						wrapped := dialSlowly(t, transport, hosts, share, endpoint, calls, fixtureSafety(t))
+						if wrapped < bare {
+							t.Errorf("%s: %d of %d calls were answered, and %d bare", endpoint, wrapped, calls, bare)
+						}
+					}
+				})
+			}
+		}
+	})
+}
+
+// TestSlowDialsOfStreams: they open where they do with the bare client.
+func TestSlowDialsOfStreams(t *testing.T) {
+	const calls = 4
+	eachTransport(t, func(t *testing.T, transport string) {
+		for _, hosts := range []int{1, 2, 3} {
+			for _, share := range []float64{0.2, 0.4, 0.7} {
+				t.Run(fmt.Sprintf("%d hosts, %v of the time", hosts, share), func(t *testing.T) {
+					t.Parallel()
+					bare := dialSlowly(t, transport, hosts, share, fixture.Stream, calls)
+					wrapped := dialSlowly(t, transport, hosts, share, fixture.Stream, calls, fixtureSafety(t))
+					if wrapped < bare {
+						t.Errorf("%d of %d streams were opened, and %d bare", wrapped, calls, bare)
+					}
+				})
+			}
+		}
+	})
+}
+
+// secured is a server that speaks TLS.
+func secured(fixture.Instance) ([]server.Option, error) {
+	return []server.Option{server.Transport(transport.NewHTTPTransport(transport.Secure(true)))}, nil
+}
+
+// tlsTransport is mucp's with TLS, a configuration for each connection: go-micro
+// writes to the one that it is given.
+type tlsTransport struct{ transport.Transport }
+
+// Dial shakes hands, too.
+func (tlsTransport) Dial(address string, opts ...transport.DialOption) (transport.Client, error) {
+	config := &tls.Config{InsecureSkipVerify: true} //nolint:gosec // it is the test's own server
+	return transport.NewHTTPTransport(transport.TLSConfig(config)).Dial(address, opts...)
+}
+
+// dialSlowly makes calls, one after the other, to hosts that take so much of a
+// call's two seconds to connect to, and returns how many were answered: by a
+// bare client unless there are options.
+func dialSlowly(
+	t *testing.T, over string, hosts int, share float64, endpoint string, calls int, opts ...wrapper.ClientOption,
+) (answered int) {
+	t.Helper()
+	const whole = 2 * time.Second
+	config, own := fixture.Config{Transport: over}, []client.Option{client.Retries(0)}
+	if over == fixture.MUCP {
+		config.Setup, own = "tls", append(own, client.Transport(tlsTransport{transport.NewHTTPTransport()}))
+	}
+	node := fixture.Start(t, config)
+	var addresses []string
+	for range hosts {
+		p := tcpproxy.Start(t, node.Address())
+		p.Slow(time.Duration(share * float64(whole)))
+		addresses = append(addresses, p.Address())
+	}
+	c := fixture.NewClient(t, over, addresses, own...)
+	if len(opts) > 0 {
+		c = wrap(t, c, opts...)
+	}
+	for range calls {
+		ctx, cancel := context.WithTimeout(t.Context(), whole)
+		if use(ctx, c, endpoint) == nil {
+			answered++
+		}
+		cancel()
+	}
+	return answered
+}
+
+// use makes a call, or opens a stream and receives a message.
+func use(ctx context.Context, c client.Client, endpoint string) error {
+	if endpoint != fixture.Stream {
+		_, err := fixture.Call(ctx, c, endpoint, "1ms")
+		return err
+	}
+	stream, err := open(ctx, c, "1")
+	if err != nil {
+		return err
+	}
+	if err := stream.Send(wrapperspb.String("1")); err != nil {
+		return err
+	}
+	if err := stream.Recv(new(wrapperspb.StringValue)); err != nil {
+		return err
+	}
+	return stream.Close()
+}

@@ -1,0 +1,142 @@
+package wrapper_test
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go-micro.dev/v4/client"
+
+	"github.com/oncemore-dev/oncemore/breaker"
+	"github.com/oncemore-dev/oncemore/internal/fixture"
+	"github.com/oncemore-dev/oncemore/wrapper"
+)
+
+// crowd are callers of three instances whose circuits are watched. Each call
+// takes 50 ms.
+type crowd struct {
+	nodes  []*fixture.Node
+	client client.Client
+	set    *breaker.Set
+	opened atomic.Int32
+}
+
+func startCrowd(t *testing.T, transport string, opts ...wrapper.ClientOption) *crowd {
+	t.Helper()
+	c := new(crowd)
+	set, err := breaker.New(breaker.WithHook(func(change breaker.Transition) {
+		if change.To == breaker.Open && change.From == breaker.Closed {
+			c.opened.Add(1)
+		}
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(set.Close)
+	c.set = set
+	var addresses []string
+	for range 3 {
+		n := fixture.Start(t, fixture.Config{Transport: transport})
+		c.nodes, addresses = append(c.nodes, n), append(addresses, n.Address())
+	}
+	c.client = wrap(t, fixture.NewClient(t, transport, addresses), append(opts, wrapper.WithBreaker(set))...)
+	return c
+}
+
+// call makes calls with the given patience until over is closed, and counts those
+// that were answered.
+func (c *crowd) call(ctx context.Context, patience time.Duration, over <-chan struct{}, answered *atomic.Int32) {
+	for {
+		select {
+		case <-over:
+			return
+		default:
+		}
+		one, cancel := context.WithTimeout(ctx, patience)
+		if _, err := fixture.Call(one, c.client, fixture.Sleep, "50ms"); err == nil {
+			answered.Add(1)
+		}
+		cancel()
+	}
+}
+
+// TestImpatienceEjectsNobody: callers who wait 20 ms for an endpoint that takes 50
+// say nothing of its instances, whether others wait longer or not. A frozen one
+// is ejected all the same.
+func TestImpatienceEjectsNobody(t *testing.T) {
+	for name, tt := range map[string]struct {
+		patient int
+		safe    bool
+	}{
+		"alone": {0, false}, "alone, safe": {0, true}, "beside patient callers": {4, false}, "beside patient callers, safe": {4, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachTransport(t, func(t *testing.T, transport string) {
+				var opts []wrapper.ClientOption
+				if tt.safe {
+					opts = append(opts, sleepIsSafe(t))
+				}
+				c := startCrowd(t, transport, opts...)
+				impatient, patient := c.drive(t, tt.patient, 2*time.Second)
+				if got := c.opened.Load(); got > 0 {
+					t.Errorf("%d circuits opened on healthy instances: %+v", got, c.set.Ejected())
+				}
+				if tt.patient > 0 && patient == 0 {
+					t.Error("no patient caller was answered")
+				}
+				if impatient > 20 {
+					t.Errorf("%d impatient callers were answered: they were to have no time", impatient)
+				}
+			})
+		})
+	}
+}
+
+// drive has ten impatient callers and some patient ones call for a while.
+func (c *crowd) drive(t *testing.T, patientCallers int, d time.Duration) (impatient, patient int32) {
+	t.Helper()
+	var (
+		group        sync.WaitGroup
+		quick, there atomic.Int32
+	)
+	over := make(chan struct{})
+	for range 10 {
+		group.Go(func() { c.call(t.Context(), 20*time.Millisecond, over, &quick) })
+	}
+	for range patientCallers {
+		group.Go(func() { c.call(t.Context(), 2*time.Second, over, &there) })
+	}
+	time.Sleep(d)
+	close(over)
+	group.Wait()
+	return quick.Load(), there.Load()
+}
+
+// TestFrozenInstanceIsEjectedAmongImpatientCallers by those who waited long enough.
+func TestFrozenInstanceIsEjectedAmongImpatientCallers(t *testing.T) {
+	for name, opts := range map[string][]wrapper.ClientOption{"unsafe": nil, "safe": {sleepIsSafe(t)}} {
+		t.Run(name, func(t *testing.T) {
+			eachTransport(t, func(t *testing.T, transport string) {
+				c := startCrowd(t, transport, opts...)
+				c.drive(t, 4, time.Second)
+				c.nodes[0].Freeze()
+				defer c.nodes[0].Thaw()
+				isOut := func() bool {
+					return slices.ContainsFunc(c.set.Ejected(), func(e breaker.Ejection) bool { return e.Address == c.nodes[0].Address() })
+				}
+				for deadline := time.Now().Add(time.Minute); !isOut(); {
+					if time.Now().After(deadline) {
+						t.Fatal("the frozen instance was never ejected")
+					}
+					c.drive(t, 4, 500*time.Millisecond)
+				}
+				if got := len(c.set.Ejected()); got != 1 {
+					t.Errorf("ejected: %+v", c.set.Ejected())
+				}
+			})
+		})
+	}
+}
