@@ -8,7 +8,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"path/filepath"
-	"slices"
 	"testing"
 	"time"
 
@@ -57,6 +56,8 @@ func places(t *testing.T) map[string]func(t *testing.T) (shop, bank config) {
 // city is one provider, two banks, a shop, and a customer.
 type city struct {
 	transport  string
+	what       string // is ordered
+	undoes     bool   // what is entered for an order that fails does not stay
 	provider   *provider
 	banks      []*fixture.Node
 	shop       *fixture.Node
@@ -66,13 +67,14 @@ type city struct {
 }
 
 // eachCity runs a test on each store and transport.
-func eachCity(t *testing.T, test func(t *testing.T, c *city)) {
+func eachCity(t *testing.T, habits config, test func(t *testing.T, c *city)) {
 	t.Helper()
 	for name, place := range places(t) {
 		t.Run(name, func(t *testing.T) {
 			for _, transport := range fixture.Transports() {
 				t.Run(transport, func(t *testing.T) {
 					shop, bank := place(t)
+					bank.Patience, shop.Again = habits.Patience, habits.Again
 					test(t, newCity(t, transport, shop, bank))
 				})
 			}
@@ -82,7 +84,7 @@ func eachCity(t *testing.T, test func(t *testing.T, c *city)) {
 
 func newCity(t *testing.T, transport string, shop, bank config) *city {
 	t.Helper()
-	c := &city{transport: transport, provider: newProvider(t)}
+	c := &city{transport: transport, provider: newProvider(t), undoes: shop.Redis == "" && !shop.Detached}
 	c.shopLedger, c.bankLedger = openLedger(t, shop), openLedger(t, bank)
 	bank.Provider = c.provider.URL
 	for range 2 {
@@ -92,6 +94,7 @@ func newCity(t *testing.T, transport string, shop, bank config) *city {
 		shop.Bank = append(shop.Bank, node.Address())
 	}
 	c.shop = c.start(t, "shop", shop)
+	c.what = "order of " + c.shop.Address()
 	plugin, err := oncemore.New(oncemore.WithClient(wrapper.WithTrustedKeys()))
 	if err != nil {
 		t.Fatal(err)
@@ -140,60 +143,84 @@ func openLedger(t *testing.T, c config) *sql.DB {
 	return db
 }
 
-// order has the customer submit the form of an order.
-func (c *city) order(ctx context.Context, what string) (string, error) {
+// order has the customer submit the form of the order.
+func (c *city) order(ctx context.Context) (string, error) {
 	var rsp wrapperspb.StringValue
-	err := c.customer.Call(idempotency.WithKey(ctx, what), c.customer.NewRequest("shop", "Shop.Order", wrapperspb.String(what)), &rsp)
+	req := c.customer.NewRequest("shop", "Shop.Order", wrapperspb.String(c.what))
+	err := c.customer.Call(idempotency.WithKey(ctx, c.what[len("order of "):]), req, &rsp)
 	return rsp.GetValue(), err
 }
 
-// want checks what has become of an order that was paid.
-func (c *city) want(t *testing.T, what string, transactional bool) {
+// want checks that the order was paid once. What the shop entered before it knew that
+// the bank was not paid stays, unless a transaction undid it.
+func (c *city) want(t *testing.T) {
 	t.Helper()
-	if n := c.provider.charges(what); n != 1 {
+	if n := c.provider.charges(c.what); n != 1 {
 		t.Errorf("%d charges, want 1", n)
 	}
-	for who, db := range map[string]*sql.DB{"bank": c.bankLedger, "shop": c.shopLedger} {
-		var n int
-		row := db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM ledger WHERE who = '"+who+"' AND what = '"+what+"'")
-		if err := row.Scan(&n); err != nil {
-			t.Fatal(err)
-		}
-		// What the shop entered before it knew that the bank was not paid stays, unless
-		// a transaction undid it.
-		if n != 1 && (transactional || who == "bank" || n < 1) {
-			t.Errorf("%d rows of the %s, want 1", n, who)
-		}
+	if n := c.rows(t, c.bankLedger, "bank"); n != 1 {
+		t.Errorf("%d rows of the bank, want 1", n)
+	}
+	if n := c.rows(t, c.shopLedger, "shop"); n < 1 || n > 1 && c.undoes {
+		t.Errorf("%d rows of the shop, want 1", n)
 	}
 }
+
+func (c *city) rows(t *testing.T, ledger *sql.DB, who string) (n int) {
+	t.Helper()
+	row := ledger.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM ledger WHERE who = '"+who+"' AND what = '"+c.what+"'")
+	if err := row.Scan(&n); err != nil {
+		t.Error(err)
+	}
+	return n
+}
+
+// impatient is a bank that gives its provider up early.
+var impatient = config{Patience: 300 * time.Millisecond}
 
 // TestProviderTimeout: the provider has charged, and its answer came too late, for
 // which the bank has no code. The customer submits the form again.
 func TestProviderTimeout(t *testing.T) {
-	eachCity(t, func(t *testing.T, c *city) {
-		what := "order-" + c.transport + "-" + c.shop.Address()
-		if _, err := c.order(t.Context(), what); err == nil {
-			t.Errorf("the order was answered, though the provider did not")
+	eachCity(t, impatient, func(t *testing.T, c *city) {
+		if _, err := c.order(t.Context()); err == nil {
+			t.Error("the order was answered, though the provider did not")
 		}
 		for i := range 2 {
-			if answer, err := c.order(t.Context(), what); err != nil || answer != "paid "+what {
+			if answer, err := c.order(t.Context()); err != nil || answer != "paid "+c.what {
 				t.Errorf("submitted again, %d: %q, %v", i+1, answer, err)
 			}
 		}
-		c.want(t, what, slices.Contains([]string{"MariaDB", "PostgreSQL", "SQLite"}, filepath.Base(filepath.Dir(t.Name()))))
+		c.want(t)
 	})
 }
 
-// TestBankDies while its provider has charged and not answered. The shop asks the
-// other instance, which asks the provider under the same key.
+// TestShopTriesAgain within its own execution: the bank has kept nothing of the first
+// time, so that this is no second payment.
+func TestShopTriesAgain(t *testing.T) {
+	eachCity(t, config{Patience: impatient.Patience, Again: true}, func(t *testing.T, c *city) {
+		if answer, err := c.order(t.Context()); err != nil || answer != "paid "+c.what {
+			t.Errorf("%q, %v", answer, err)
+		}
+		c.want(t)
+	})
+}
+
+// TestBankDies while its provider has charged and not answered. The other instance
+// asks the provider under the same key.
 func TestBankDies(t *testing.T) {
-	eachCity(t, func(t *testing.T, c *city) {
-		charged := make(chan string, 1)
-		c.provider.charged = func(what string) { charged <- what }
-		what := "fatal-" + c.transport + "-" + c.shop.Address()
-		go func() {
-			<-charged
-		}()
-		_ = what
+	eachCity(t, config{Patience: time.Minute}, func(t *testing.T, c *city) {
+		c.provider.charged = func(instance string) {
+			for _, bank := range c.banks {
+				if bank.ID() == instance {
+					bank.Kill()
+				}
+			}
+		}
+		for i := range 2 {
+			if answer, err := c.order(t.Context()); err != nil || answer != "paid "+c.what {
+				t.Errorf("submitted, %d: %q, %v", i+1, answer, err)
+			}
+		}
+		c.want(t)
 	})
 }

@@ -11,15 +11,19 @@ import (
 	"github.com/oncemore-dev/oncemore/idempotency"
 )
 
+// headerInstance names the instance of the bank that asks.
+const headerInstance = "Bank-Instance"
+
 // provider is somebody else's payment API, which charges once for a key. What happens
 // to its first answer for an order is up to the test.
 type provider struct {
 	*httptest.Server
 
-	mu      sync.Mutex
-	keys    map[string][]string // of an order: the keys it was charged under
 	ends    chan struct{}
-	charged func(what string) // after the first request for an order; it is not answered in time
+	charged func(instance string) // by the first request for an order, which is not answered in time
+
+	mu   sync.Mutex
+	keys map[string][]string // of an order: the keys it was charged under
 }
 
 func newProvider(t *testing.T) *provider {
@@ -47,7 +51,7 @@ func (p *provider) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
 	}
 	p.mu.Unlock()
 	if first {
-		p.charged(what)
+		p.charged(r.Header.Get(headerInstance))
 		select {
 		case <-r.Context().Done():
 		case <-p.ends:

@@ -45,14 +45,15 @@ type config struct {
 	Detached bool `json:"detached"`
 	// Bank is where the shop finds the bank's instances.
 	Bank []string `json:"bank"`
-	// Provider is the URL of the bank's provider.
-	Provider string `json:"provider"`
+	// Provider is the URL of the bank's provider, and Patience how long the bank waits
+	// for it.
+	Provider string        `json:"provider"`
+	Patience time.Duration `json:"patience"`
+	// Again has the shop ask the bank once more if it fails.
+	Again bool `json:"again"`
 }
 
 const variable = "CHAIN"
-
-// patience is how long the bank waits for its provider.
-const patience = 300 * time.Millisecond
 
 // setup makes an instance of the shop or of the bank, with the plugin on both sides.
 func setup(i fixture.Instance) ([]server.Option, error) {
@@ -81,7 +82,7 @@ func setup(i fixture.Instance) ([]server.Option, error) {
 		return nil, err
 	}
 	if i.Service == "bank" {
-		i.Handle(&Bank{db: db, provider: c.Provider, client: &http.Client{Timeout: patience}})
+		i.Handle(&Bank{instance: i.ID, db: db, provider: c.Provider, client: &http.Client{Timeout: c.Patience}})
 	} else if err := openShop(i, c, db, plugin); err != nil {
 		return nil, err
 	}
@@ -113,7 +114,7 @@ func openShop(i fixture.Instance, c config, db *sql.DB, plugin *oncemore.Plugin)
 	if i.Transport == fixture.GRPC {
 		newClient = grpcclient.NewClient
 	}
-	i.Handle(&Shop{db: db, client: newClient(opts...)})
+	i.Handle(&Shop{db: db, client: newClient(opts...), again: c.Again})
 	return nil
 }
 
@@ -121,6 +122,7 @@ func openShop(i fixture.Instance, c config, db *sql.DB, plugin *oncemore.Plugin)
 type Shop struct {
 	db     *sql.DB
 	client client.Client
+	again  bool
 }
 
 // Order enters the order, and has the bank paid.
@@ -128,12 +130,17 @@ func (s *Shop) Order(ctx context.Context, req, rsp *wrapperspb.StringValue) erro
 	if err := enter(ctx, s.db, "shop", req.GetValue()); err != nil {
 		return err
 	}
-	return s.client.Call(ctx, s.client.NewRequest("bank", "Bank.Pay", req), rsp)
+	err := s.client.Call(ctx, s.client.NewRequest("bank", "Bank.Pay", req), rsp)
+	if err != nil && s.again {
+		err = s.client.Call(ctx, s.client.NewRequest("bank", "Bank.Pay", req), rsp)
+	}
+	return err
 }
 
 // Bank pays through a provider. It is exported because go-micro names endpoints after
 // the type.
 type Bank struct {
+	instance string
 	db       *sql.DB
 	client   *http.Client
 	provider string
@@ -165,6 +172,7 @@ func (b *Bank) post(ctx context.Context, key, what string) error {
 		return err
 	}
 	req.Header.Set(idempotency.HeaderKey, key)
+	req.Header.Set(headerInstance, b.instance)
 	answer, err := b.client.Do(req)
 	if err != nil {
 		return fmt.Errorf("charge: %w", err)
