@@ -3,9 +3,9 @@ package wrapper
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
-	"runtime"
-	"strings"
+	"slices"
 	"time"
 
 	"go-micro.dev/v4/client"
@@ -100,34 +100,35 @@ func WithSafety(rule retryfunc.Rule) CallOption {
 		if rule == nil {
 			t.reject("WithSafety", nil, "a rule such as retryfunc.Endpoints(…)")
 		}
-		s.safety, s.quickSafety = rule, isQuick(rule)
-	})
-}
-
-// isQuick tells whether a rule is one of those that look into a table and no
-// further, so that a call need not guard against its taking long.
-func isQuick(rule retryfunc.Rule) bool {
-	f := runtime.FuncForPC(reflect.ValueOf(rule).Pointer())
-	if f == nil {
-		return false
-	}
-	for _, name := range [...]string{"Endpoints.", "Prefixes.", "Every."} {
-		if strings.Contains(f.Name(), "oncemore/retryfunc."+name) {
-			return true
+		found := retryfunc.Inspect(rule)
+		if found.Err != nil {
+			t.errs = append(t.errs, fmt.Errorf("wrapper: WithSafety: %w", found.Err))
 		}
-	}
-	return false
+		s.safety, s.quickSafety = rule, found.Table
+	})
 }
 
 // WithCallKey gives the call an idempotency key, as idempotency.WithKey does for
 // a context.
 func WithCallKey(key string) client.CallOption {
+	return callOption("WithCallKey", func(t *optionTarget, o *callOverrides) {
+		if _, err := idempotency.ParseKey(key); err != nil {
+			t.errs = append(t.errs, fmt.Errorf("wrapper: WithCallKey(%.64q): %w", key, err))
+		}
+		o.key = key
+	})
+}
+
+// callOption is an option of one call only. To give it to NewClientWrapper takes
+// a conversion of types.
+func callOption(name string, set func(*optionTarget, *callOverrides)) client.CallOption {
 	return func(o *client.CallOptions) {
-		if t := targetOf(o); t != nil && t.call != nil {
-			if _, err := idempotency.ParseKey(key); err != nil {
-				t.reject("WithCallKey", "…", err.Error())
-			}
-			t.call.key = key
+		switch t := targetOf(o); {
+		case t == nil:
+		case t.call == nil:
+			t.reject(name, "…", "given to one call: calls cannot share it")
+		default:
+			set(t, t.call)
 		}
 	}
 }
@@ -135,14 +136,12 @@ func WithCallKey(key string) client.CallOption {
 // WithStory has the story of the call told in r, which is complete when the call
 // has returned. See [WithReport].
 func WithStory(r *Report) client.CallOption {
-	return func(o *client.CallOptions) {
-		if t := targetOf(o); t != nil && t.call != nil {
-			if r == nil {
-				t.reject("WithStory", nil, "a pointer to a Report")
-			}
-			t.call.report = r
+	return callOption("WithStory", func(t *optionTarget, o *callOverrides) {
+		if r == nil {
+			t.reject("WithStory", nil, "a pointer to a Report")
 		}
-	}
+		o.report = r
+	})
 }
 
 // callOverrides are what the caller of one call asked for, in our words and in
@@ -162,9 +161,10 @@ type callOverrides struct {
 // mostAsked bounds the retries that a call may ask for: as good as no bound.
 const mostAsked = 1 << 20
 
-// read reads the options of one call. They are applied twice: to what the
-// bare client would give them, since an option may decorate what is there, and
-// to an empty set, to see what they set.
+// read reads the options of one call. They are applied to what the bare client
+// would give them, since an option may decorate what is there, and once more to
+// a probe that differs from it wherever an option may set something: what comes
+// out the same of both was set.
 func (o *callOverrides) read(c *retryClient, opts []client.CallOption) error {
 	o.settings = c.settings
 	o.CallOptions = c.Client.Options().CallOptions
@@ -172,34 +172,62 @@ func (o *callOverrides) read(c *retryClient, opts []client.CallOption) error {
 	if len(opts) == 0 {
 		return nil
 	}
-	given := o.CallOptions
 	t := &optionTarget{Context: o.Context, settings: &o.settings, call: o}
 	if t.Context == nil {
 		t.Context = context.Background()
 	}
+	bare := ownSlices(o.CallOptions)
+	given, probe := bare, probeOf(bare)
 	given.Context = t
-	const unset = -1 << 31
-	set := client.CallOptions{Retries: unset}
 	for _, opt := range opts {
 		if opt == nil {
 			return errors.New("wrapper: nil call option: leave it out instead")
 		}
 		opt(&given)
-		opt(&set)
+		opt(&probe)
 	}
 	given.Context = o.Context
 	o.CallOptions, o.addresses = given, given.Address
-	if set.Retry != nil {
-		o.retry = given.Retry
-	}
-	if set.Backoff != nil {
-		o.pause = given.Backoff
-	}
-	if set.ConnectionTimeout > 0 {
-		o.attemptTimeout = given.ConnectionTimeout
-	}
-	if set.Retries != unset {
-		o.attempts = min(max(0, given.Retries), mostAsked) + 1
-	}
+	o.takeSet(&bare, &given, &probe)
 	return errors.Join(t.errs...)
 }
+
+// takeSet takes what the options have set in go-micro's own words.
+func (o *callOverrides) takeSet(bare, given, probe *client.CallOptions) {
+	if probe.Retry != nil && !isFunc(probe.Retry, unsetRetry) {
+		o.retry = given.Retry
+	}
+	if probe.Backoff != nil && !isFunc(probe.Backoff, unsetBackoff) {
+		o.pause = given.Backoff
+	}
+	set := given.ConnectionTimeout != bare.ConnectionTimeout || probe.ConnectionTimeout != bare.ConnectionTimeout+1
+	if set && given.ConnectionTimeout > 0 {
+		o.attemptTimeout = given.ConnectionTimeout
+	}
+	if given.Retries != bare.Retries || probe.Retries != bare.Retries+1 {
+		o.attempts = min(max(0, given.Retries), mostAsked) + 1
+	}
+}
+
+// ownSlices keeps options from appending to what calls share.
+func ownSlices(o client.CallOptions) client.CallOptions {
+	o.SelectOptions = slices.Clip(o.SelectOptions)
+	o.Address = slices.Clip(o.Address)
+	o.CallWrappers = slices.Clip(o.CallWrappers)
+	return o
+}
+
+// probeOf returns options that are as good to decorate as the bare ones.
+func probeOf(bare client.CallOptions) client.CallOptions {
+	bare.Retry, bare.Backoff = unsetRetry, unsetBackoff
+	bare.Retries++
+	bare.ConnectionTimeout++
+	return bare
+}
+
+func unsetRetry(context.Context, client.Request, int, error) (bool, error) { return false, nil }
+
+func unsetBackoff(context.Context, client.Request, int) (time.Duration, error) { return 0, nil }
+
+// isFunc tells whether f is the function g, which is no closure.
+func isFunc(f, g any) bool { return reflect.ValueOf(f).Pointer() == reflect.ValueOf(g).Pointer() }

@@ -50,10 +50,15 @@ type settings struct {
 // [CallOption].
 type ClientOption func(*client.CallOptions)
 
-// clientOption is an option of the whole client.
-func clientOption(set func(*optionTarget, *ClientOptions)) ClientOption {
+// clientOption is an option of the whole client. To give it to one call takes a
+// conversion of types.
+func clientOption(name string, set func(*optionTarget, *ClientOptions)) ClientOption {
 	return func(o *client.CallOptions) {
-		if t := targetOf(o); t != nil && t.client != nil {
+		switch t := targetOf(o); {
+		case t == nil:
+		case t.client == nil:
+			t.reject(name, "…", "given to NewClientWrapper: one call cannot have its own")
+		default:
 			set(t, t.client)
 		}
 	}
@@ -63,7 +68,7 @@ func clientOption(set func(*optionTarget, *ClientOptions)) ClientOption {
 // of the calls plus 10 a second. Each callee has one of its own, see
 // [retryfunc.Budget.Of], and wrappers that are given the same share them.
 func WithBudget(b *retryfunc.Budget) ClientOption {
-	return clientOption(func(t *optionTarget, o *ClientOptions) {
+	return clientOption("WithBudget", func(t *optionTarget, o *ClientOptions) {
 		if b == nil {
 			t.reject("WithBudget", nil, "a budget made by retryfunc.NewBudget")
 		}
@@ -76,7 +81,7 @@ func WithBudget(b *retryfunc.Budget) ClientOption {
 // It is the set the wrapper reports attempts to; if WithBalancer is not given,
 // the wrapper also ejects by it. The caller owns it and closes it.
 func WithBreaker(s *breaker.Set) ClientOption {
-	return clientOption(func(t *optionTarget, o *ClientOptions) {
+	return clientOption("WithBreaker", func(t *optionTarget, o *ClientOptions) {
 		if s == nil {
 			t.reject("WithBreaker", nil, "a set made by breaker.New")
 		}
@@ -88,7 +93,7 @@ func WithBreaker(s *breaker.Set) ClientOption {
 // most half of them by the breaker's word. A balancer given here should have
 // been made with the same breaker as ejector.
 func WithBalancer(b *selectorx.Balancer) ClientOption {
-	return clientOption(func(t *optionTarget, o *ClientOptions) {
+	return clientOption("WithBalancer", func(t *optionTarget, o *ClientOptions) {
 		if b == nil {
 			t.reject("WithBalancer", nil, "a balancer made by selectorx.NewBalancer")
 		}
@@ -100,13 +105,13 @@ func WithBalancer(b *selectorx.Balancer) ClientOption {
 // store, so that keyed calls may be retried though the instances do not
 // announce it. If that is not true, retries execute twice.
 func WithTrustedKeys() ClientOption {
-	return clientOption(func(_ *optionTarget, o *ClientOptions) { o.trusted = true })
+	return clientOption("WithTrustedKeys", func(_ *optionTarget, o *ClientOptions) { o.trusted = true })
 }
 
 // WithKeyGenerator sets how keys are minted. The default is a random UUID. It
 // must be safe for concurrent use.
 func WithKeyGenerator(g idempotency.Generator) ClientOption {
-	return clientOption(func(t *optionTarget, o *ClientOptions) {
+	return clientOption("WithKeyGenerator", func(t *optionTarget, o *ClientOptions) {
 		if g == nil {
 			t.reject("WithKeyGenerator", nil, "a function that returns a fresh key")
 		}
@@ -118,7 +123,7 @@ func WithKeyGenerator(g idempotency.Generator) ClientOption {
 // by another or why it is not. Hooks add up. The caller's goroutine waits for
 // it, and no longer than the call has time; it must be safe for concurrent use.
 func WithHook(hook retryfunc.Hook) ClientOption {
-	return clientOption(func(t *optionTarget, o *ClientOptions) {
+	return clientOption("WithHook", func(t *optionTarget, o *ClientOptions) {
 		if hook == nil {
 			t.reject("WithHook", nil, "a function")
 		}
@@ -130,7 +135,7 @@ func WithHook(hook retryfunc.Hook) ClientOption {
 // it has ended, however that was. Hooks add up. The caller waits for it; it must
 // return quickly and be safe for concurrent use.
 func WithCallEnd(end func(context.Context, CallEnd)) ClientOption {
-	return clientOption(func(t *optionTarget, o *ClientOptions) {
+	return clientOption("WithCallEnd", func(t *optionTarget, o *ClientOptions) {
 		if end == nil {
 			t.reject("WithCallEnd", nil, "a function")
 		}

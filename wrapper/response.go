@@ -9,7 +9,6 @@ import (
 
 	"go-micro.dev/v4/client"
 	frame "go-micro.dev/v4/codec/bytes"
-	microjson "go-micro.dev/v4/codec/json"
 	microproto "go-micro.dev/v4/codec/proto"
 	merrors "go-micro.dev/v4/errors"
 	"go-micro.dev/v4/registry"
@@ -74,13 +73,6 @@ func (r *reply) deliver() error {
 	return nil
 }
 
-// isolable tells whether rsp can be decoded apart and moved into place later:
-// it must be a pointer to something.
-func isolable(rsp any) bool {
-	v := reflect.ValueOf(rsp)
-	return v.Kind() == reflect.Pointer && !v.IsNil()
-}
-
 // frameDecoder is how go-micro's own client would decode what it has received
 // into rsp, where one of its own codecs does; else nil.
 func (c *retryClient) frameDecoder(contentType string, rsp any) func([]byte, any) error {
@@ -88,24 +80,23 @@ func (c *retryClient) frameDecoder(contentType string, rsp any) func([]byte, any
 	if made == nil {
 		return nil
 	}
-	switch reflect.ValueOf(made).Pointer() {
-	case reflect.ValueOf(microproto.NewCodec).Pointer():
+	if reflect.ValueOf(made).Pointer() == reflect.ValueOf(microproto.NewCodec).Pointer() {
 		if _, ok := rsp.(proto.Message); ok {
 			return unmarshalProto
 		}
 		return nil
-	case reflect.ValueOf(microjson.NewCodec).Pointer():
-		return func(raw []byte, rsp any) error {
-			return asClientError(".codec", made(readCloser{bytes.NewReader(raw)}).ReadBody(rsp))
-		}
-	default:
-		return nil
+	}
+	return func(raw []byte, rsp any) error {
+		return asClientError(".codec", made(readCloser{bytes.NewReader(raw)}).ReadBody(rsp))
 	}
 }
 
 func unmarshalProto(raw []byte, rsp any) error {
 	m, _ := rsp.(proto.Message) // frameDecoder has looked
-	return asClientError(".codec", proto.Unmarshal(raw, m))
+	if err := proto.Unmarshal(raw, m); err != nil {
+		return asClientError(".codec", err)
+	}
+	return nil
 }
 
 // jsonDecoder is how the wire would decode the request's JSON answer; nil: it is

@@ -39,7 +39,7 @@ func (s *call) opened() client.Stream {
 // apply to streams.
 func (a *attempt) applyToStream(o *client.CallOptions) {
 	s := a.call
-	dial := s.dialShare(s.left(), !a.last)
+	dial := s.cutShare(s.left(), !a.last)
 	if o.DialTimeout <= 0 || o.DialTimeout > dial {
 		o.DialTimeout = dial
 	}
@@ -115,7 +115,7 @@ func (a *attempt) watchOpening(ctx context.Context) (context.Context, func(faile
 		return ctx, func(bool) {}
 	}
 	d := s.client.newDialing(overGRPC, a.maySend)
-	ctx, d.cancel = context.WithCancel(ctx)
+	ctx, d.cancel = context.WithCancelCause(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a.dialing = d
@@ -124,7 +124,7 @@ func (a *attempt) watchOpening(ctx context.Context) (context.Context, func(faile
 	}
 	return ctx, func(failed bool) {
 		if failed {
-			d.cancel()
+			d.cancel(context.Canceled)
 		}
 	}
 }
