@@ -62,6 +62,7 @@ type call struct {
 // attempt may outlive the call: go-micro returns when a context ends, and never
 // waits.
 type shared struct {
+	reading    sync.RWMutex // held while the caller's request is read
 	mu         sync.Mutex
 	over       bool // no attempt may be sent any more, and no reply delivered
 	traits     callTraits

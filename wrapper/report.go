@@ -164,14 +164,25 @@ func (s *call) conclude(err error) {
 	s.mu.Lock()
 	s.over, s.concluded = true, true
 	s.abandonRunning(err)
+	s.learnDials(err)
 	if err == nil {
 		s.blameInternal()
 	}
-	done, answered := s.traits.done, s.isAnswered()
+	done := s.traits.done
 	s.mu.Unlock()
-	if done != nil {
-		s.endKey(done, answered, err)
+	if err == nil && s.running > 0 {
+		s.awaitReaders()
 	}
+	if done != nil {
+		s.endKey(done, s.answer, err)
+	}
+}
+
+// awaitReaders returns when no attempt reads the caller's request any more, which
+// is the caller's to write to again.
+func (s *call) awaitReaders() {
+	s.reading.Lock()
+	defer s.reading.Unlock()
 }
 
 // tell tells the story to whoever asked for it.
@@ -224,7 +235,7 @@ func (s *call) abandonRunning(err error) {
 
 func (s *call) abandon(e *entry, class retryfunc.Class, event breaker.Event) {
 	if e.dials.giveUp() && class != retryfunc.Canceled {
-		class, event = retryfunc.NotSent, breaker.Unreachable
+		class, event, e.unreached = retryfunc.NotSent, breaker.Unreachable, true
 	}
 	if e.dials != nil && e.dials.cancel != nil {
 		e.dials.cancel(context.Canceled)
