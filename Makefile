@@ -16,6 +16,10 @@ PROTOC_PLUGINS := $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-micro
 MODULES := $(patsubst %/,%,$(dir $(wildcard go.mod */go.mod */*/go.mod */*/*/go.mod)))
 CODE := $(filter-out tools/%,$(MODULES))
 
+# What depends on grpc's ways. The root requires the oldest that works, and is
+# tested with it; internal/e2e requires the newest.
+OVER_GRPC := $(addprefix github.com/oncemore-dev/oncemore/,internal/classify retryfunc wrapper)
+
 # What a caller may set: make run-hello PORT=9002 ARGS="--server grpc".
 REGISTRY ?=
 PORT ?= 9001
@@ -24,6 +28,9 @@ ARGS ?=
 BENCH ?= .
 COUNT ?= 6
 BASE ?=
+CELLS ?=
+SEED ?= 1
+HARMFLAGS ?=
 BENCHFLAGS = -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -p 1 -timeout 2h
 
 .PHONY: help
@@ -48,6 +55,13 @@ run-api: ## Start user-api, which calls HELLO_NODES (ports 9001 and 9002); REGIS
 .PHONY: test
 test: deps ## Run every test, with the race detector, against real servers
 	@for m in $(CODE); do echo "test $$m"; go -C "$$m" test -race -p 2 -timeout 30m ./...; done
+	@echo "test what depends on grpc with the newest, too"
+	@go -C internal/e2e test -race -p 2 -timeout 30m $(OVER_GRPC)
+
+.PHONY: harm
+harm: ## Compare the same program with and without oncemore, whatever goes wrong; CELLS="slow,grpc" or "3,17", SEED and HARMFLAGS change it
+	@tools/deps.sh redis
+	go run -C internal/harm . -seed $(SEED) -cells "$(CELLS)" $(HARMFLAGS)
 
 .PHONY: lint
 lint: $(LINT) ## Check style, imports, formatting, vet and module files

@@ -11,6 +11,9 @@
 // servers of the others a store, with WithStore. A call that is neither is not
 // repeated once its request has left.
 //
+// Subscribers handle what their broker delivers, as often as it does, except those
+// that Subscriber made: they handle each message once.
+//
 // New makes a Plugin, whose Options install it in a service. Everything in it
 // can be used alone as well: package retryfunc in a plain client.Retry,
 // selectorx in a plain micro.Selector, breaker, hystrix and idempotency without

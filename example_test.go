@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"net/http"
 
 	"go-micro.dev/v4"
+	merrors "go-micro.dev/v4/errors"
 
 	"github.com/oncemore-dev/oncemore"
 	"github.com/oncemore-dev/oncemore/idempotency"
@@ -93,6 +95,28 @@ func charge(ctx context.Context, provider Provider, req *hello.TipRequest) error
 	return err
 }
 
+// errDeclined is the provider's no.
+var errDeclined = errors.New("declined")
+
+// Till pays through a provider.
+type Till struct{ provider Provider }
+
+func (t Till) Tip(ctx context.Context, req *hello.TipRequest, _ *hello.TipReply) error {
+	tx, ok := sqlstore.Tx(ctx)
+	if !ok {
+		return errors.New("this call carries no key")
+	}
+	provider := t.provider
+	err := charge(ctx, provider, req)
+	if errors.Is(err, errDeclined) { // its row is to stay, and the same form to get the same answer
+		if _, err := tx.ExecContext(ctx, "INSERT INTO declined (student) VALUES ($1)", req.GetStudent()); err != nil {
+			return err
+		}
+		return idempotency.FinalKeepWrites(merrors.New("till", "declined by the provider", http.StatusPaymentRequired))
+	}
+	return err
+}
+
 // A provider whose charge is made again, by a second run of the same execution,
 // sees the same key.
 func Example_money() {
@@ -158,4 +182,30 @@ func ExampleNew() {
 	// Output:
 	// <nil>
 	// oncemore: wrapper: WithAttempts(0): must be 1 to 100, the first try included
+}
+
+// Calls that may come in another order the next time are told apart by their steps.
+func Example_steps() {
+	tip := func(ctx context.Context, wallet hello.WalletService, order []*hello.TipRequest) error {
+		for _, line := range order {
+			ctx := idempotency.WithStep(ctx, line.Student)
+			if _, err := wallet.Tip(ctx, line); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	_ = tip
+}
+
+// A subscription opts in by name; all others handle every message.
+func Example_subscriber() {
+	enter := func(context.Context, *hello.TipRequest) error { return nil }
+	subscribe := func(plugin *oncemore.Plugin, service micro.Service) error {
+		audit := oncemore.Subscriber(plugin, "audit", func(ctx context.Context, tip *hello.TipRequest) error {
+			return enter(ctx, tip)
+		})
+		return micro.RegisterSubscriber("tips", service.Server(), audit)
+	}
+	_ = subscribe
 }

@@ -13,6 +13,7 @@ require (
 	go-micro.dev/v4 v4.11.0
 	go.uber.org/goleak v1.3.0
 	google.golang.org/genproto v0.0.0-20230525234025-438c736192d0
+	google.golang.org/genproto/googleapis/api v0.0.0-20230525234020-1aefcd67740a
 	google.golang.org/grpc v1.54.0
 	google.golang.org/protobuf v1.30.0
 )

@@ -23,22 +23,23 @@ var ErrClientReplaced = errors.New(
 // installClient wraps the service's client, and has it checked at the start that
 // the wrapped one is still in place.
 func (p *Plugin) installClient(o *micro.Options) {
-	seen, wrapped := new(witness), p.client(o.Client)
-	o.Client = seen.watch(wrapped)
-	micro.BeforeStart(func() error { return errors.Join(seen.check(o), wrapper.Check(wrapped)) })(o)
+	detector, wrapped := new(replacementDetector), p.client(o.Client)
+	o.Client = detector.watch(wrapped)
+	micro.BeforeStart(func() error { return errors.Join(detector.check(o), wrapper.Check(wrapped)) })(o)
 }
 
-// installServer wraps the service's handlers and subscribers. What is wrong with
-// them is an error when the service starts: an option cannot return one.
+// installServer wraps the service's server. What is wrong with it is an error when
+// the service starts: an option cannot return one.
 func (p *Plugin) installServer(o *micro.Options) {
-	wrapped := o.Server
-	name := wrapped.Options().Name
-	err := p.wrapServer(wrapped, name)
+	name := o.Server.Options().Name
+	wrapped, err := wrapper.WrapServer(o.Server, p.guard, p.options.server...)
+	if err != nil {
+		micro.BeforeStart(func() error { return fmt.Errorf("oncemore: %w", err) })(o)
+		return
+	}
+	o.Server = wrapped
 	micro.BeforeStart(func() error {
-		switch {
-		case err != nil:
-			return err
-		case o.Server != wrapped || o.Server.Options().Name != name:
+		if o.Server != wrapped || wrapped.Options().Name != name {
 			return fmt.Errorf("oncemore: the server %q was replaced or renamed after oncemore wrapped it: "+
 				"apply the plugin after service.Init(), micro.Name and micro.Server", name)
 		}
@@ -47,16 +48,16 @@ func (p *Plugin) installServer(o *micro.Options) {
 	micro.BeforeStop(p.drain)(o)
 }
 
-func (p *Plugin) wrapServer(s server.Server, name string) error {
-	handlers, err := p.HandlerWrapper(name)
-	if err != nil {
-		return err
-	}
-	subscribers, err := p.SubscriberWrapper(name)
-	if err != nil {
-		return err
-	}
-	return s.Init(server.WrapHandler(handlers), server.WrapSubscriber(subscribers))
+// refuseSubscribers has a service not start whose subscribers count on a store.
+func (p *Plugin) refuseSubscribers(o *micro.Options) {
+	micro.BeforeStart(func() error {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if len(p.subscribed) == 0 {
+			return nil
+		}
+		return fmt.Errorf("oncemore: Subscriber(%q): %w", p.subscribed, ErrNoStore)
+	})(o)
 }
 
 // announceTimeout is how long a store may take to tell its identity.

@@ -10,5 +10,6 @@ import (
 func TestMain(m *testing.M) {
 	fixture.Main(m,
 		fixture.WithLeakOptions(leak.GoMicro()...),
+		fixture.WithLeakOptions(leak.HTTPBroker()...),
 		fixture.WithLeakOptions(leak.Hystrix()...))
 }

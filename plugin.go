@@ -1,8 +1,10 @@
 package oncemore
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"go-micro.dev/v4"
 	"go-micro.dev/v4/client"
@@ -17,6 +19,9 @@ type Plugin struct {
 	options Options
 	client  client.Wrapper
 	guard   *idempotency.Guard // nil: incoming calls are not wrapped
+
+	mu         sync.Mutex
+	subscribed []string // names of what Subscriber was asked for
 }
 
 // New makes a Plugin. The error names every option that is wrong, its value and
@@ -57,7 +62,7 @@ func (p *Plugin) HandlerWrapper(service string) (server.HandlerWrapper, error) {
 	return wrapper.NewHandlerWrapper(service, p.guard, p.options.server...)
 }
 
-// SubscriberWrapper is HandlerWrapper for messages.
+// SubscriberWrapper is HandlerWrapper for messages: see wrapper.NewSubscriberWrapper.
 func (p *Plugin) SubscriberWrapper(service string) (server.SubscriberWrapper, error) {
 	if p.guard == nil {
 		return nil, ErrNoStore
@@ -68,6 +73,27 @@ func (p *Plugin) SubscriberWrapper(service string) (server.SubscriberWrapper, er
 // Guard returns the guard of incoming calls, or nil if the plugin has no store.
 func (p *Plugin) Guard() *idempotency.Guard { return p.guard }
 
+// Subscriber returns a subscriber that handles each message once, for
+// micro.RegisterSubscriber:
+//
+//	micro.RegisterSubscriber("orders", service.Server(), oncemore.Subscriber(plugin, "audit", handle))
+//
+// Installing the plugin deduplicates no subscriber by itself. name is what tells this
+// one from others of the service with the same topic; two of one name are an error of
+// RegisterSubscriber, and of the service when it starts. wrapper.Subscriber says all
+// the rest. A plugin without a store, or a nil one, is an error when the service
+// starts, and of every message.
+func Subscriber[T any](
+	p *Plugin, name string, handle func(context.Context, *T) error, opts ...wrapper.SubscriptionOption,
+) *wrapper.Subscription[T] {
+	if p != nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.subscribed = append(p.subscribed, name)
+	}
+	return wrapper.Subscriber(name, handle, opts...)
+}
+
 // Options returns the options that install the plugin. Apply them after the
 // flags have been read, because --client and --server replace what was wrapped:
 //
@@ -77,15 +103,17 @@ func (p *Plugin) Guard() *idempotency.Guard { return p.guard }
 // With a store, they also announce its identity through the registry when the
 // service starts, and drain the running executions before it stops. A service
 // does not start if its client was replaced after it had been wrapped
-// (ErrClientReplaced), if its name has changed, if an attempt may take longer
-// than a call (see wrapper.Check), or if its store does not answer. Given to
-// micro.NewService they work too, but a client that flags replace afterwards
-// goes unnoticed, since only Init lets an option see what becomes of a service.
-// Wrappers that other options add stay where they are: client wrappers added
-// later are outside of oncemore's, handler wrappers added later are inside.
+// (ErrClientReplaced), if its name has changed, if the plugin was installed twice, if
+// an attempt may take longer than a call (see wrapper.Check), if its store does not
+// answer, or if an option names an endpoint that is not registered (see
+// wrapper.WrapServer, which wraps the service's server). Given to micro.NewService
+// they work too, but a client that flags replace afterwards goes unnoticed, since only
+// Init lets an option see what becomes of a service. Wrappers that other options add
+// stay where they are: client wrappers added later are outside of oncemore's, handler
+// wrappers added later are inside.
 func (p *Plugin) Options() []micro.Option {
 	if p.guard == nil {
-		return []micro.Option{p.installClient}
+		return []micro.Option{p.installClient, p.refuseSubscribers}
 	}
 	return []micro.Option{p.installClient, p.installServer}
 }

@@ -42,10 +42,10 @@ func TestAnnouncesItsStore(t *testing.T) {
 	}{
 		"shared store": {announcing{Store: memory(t), id: "s1"}, nil, nil, "s1"},
 		"memory":       {memory(t), nil, nil, ""},
-		"fail open":    {announcing{Store: memory(t), id: "s1"}, []idempotency.Option{idempotency.WithOutage(idempotency.FailOpen)}, nil, ""},
+		"fail open":    {announcing{Store: memory(t), id: "s1"}, []idempotency.Option{idempotency.WithStoreFailure(idempotency.FailOpen)}, nil, ""},
 		"one endpoint that fails open": {announcing{Store: memory(t), id: "s1"}, nil, []wrapper.ServerOption{
 			wrapper.WithEndpointSettings("Bank.Pay", idempotency.WithLease(time.Second)),
-			wrapper.WithEndpointSettings("Bank.Donate", idempotency.WithOutage(idempotency.FailOpen)),
+			wrapper.WithEndpointSettings("Bank.Donate", idempotency.WithStoreFailure(idempotency.FailOpen)),
 		}, ""},
 		"endpoints with settings": {announcing{Store: memory(t), id: "s1"}, nil, []wrapper.ServerOption{
 			wrapper.WithEndpointSettings("Bank.Pay", idempotency.WithLease(time.Second)),

@@ -114,11 +114,13 @@ func (s *Set) Report(address string, ev Event, start time.Time, took time.Durati
 	if len(s.opts.eventHooks) > 0 {
 		s.showEvent(address, ev, start, took)
 	}
-	if ev.counts() {
-		s.record(address, ev, start)
+	if ev != Success {
+		if ev.counts() {
+			s.record(address, ev, start)
+		}
 		return
 	}
-	if ev != Success || s.tracked.Load() == 0 {
+	if s.tracked.Load() == 0 {
 		return
 	}
 	s.sweepWhenDue(start.Add(took))

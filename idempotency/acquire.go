@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -11,7 +12,7 @@ import (
 // Running, or the wait ends. It enters the guard's work, and leaves it while
 // the request waits; r.entered tells where it stands at the end.
 func (g *Guard) acquire(ctx context.Context, r *request) (Outcome, error) {
-	look := lookout{guard: g, key: r.claim.Key, delay: firstLook}
+	look := poller{guard: g, request: r, delay: minPoll}
 	defer look.end()
 	for overtaken := 0; ; {
 		if r.entered = g.work.enter(); !r.entered {
@@ -23,11 +24,10 @@ func (g *Guard) acquire(ctx context.Context, r *request) (Outcome, error) {
 			return Outcome{}, err
 		case out.mayMismatch() && !out.Fingerprint.Matches(r.claim.Fingerprint):
 			return Outcome{}, refusal(ErrMismatch, nil)
-		case out.State == Superseded && r.here && overtaken < mostOvertaken:
+		case out.State == Superseded && r.isAfter(out.Attempt) && overtaken < mostOvertaken:
 			overtaken++
 			g.work.leave()
-			r.isHere()
-			r.claim.Attempt = max(r.claim.Attempt, out.Attempt)
+			r.putAfter(out.Attempt)
 			continue
 		case out.State != Running:
 			r.fence = out.Fence
@@ -35,7 +35,7 @@ func (g *Guard) acquire(ctx context.Context, r *request) (Outcome, error) {
 		}
 		g.work.leave()
 		r.entered, r.joined = false, true
-		r.isHere()
+		r.stampNow()
 		if err := g.mayWait(r); err != nil {
 			return Outcome{}, err
 		}
@@ -43,6 +43,24 @@ func (g *Guard) acquire(ctx context.Context, r *request) (Outcome, error) {
 			return Outcome{}, err
 		}
 	}
+}
+
+// isAfter reports whether the request is not late for a release, although the
+// attempt that was released is dated after it.
+func (r *request) isAfter(released int64) bool {
+	return r.here || r.call.Released >= released
+}
+
+// putAfter dates the request after an attempt that was released. It is dated later
+// than that, so that whoever knows of that release only is late for its own.
+func (r *request) putAfter(released int64) {
+	if r.here {
+		r.stampNow()
+	}
+	if released < math.MaxInt64 {
+		released++
+	}
+	r.claim.Attempt = max(r.claim.Attempt, released)
 }
 
 // mostOvertaken is how often a request that is here may be overtaken: between its
@@ -74,7 +92,7 @@ func (g *Guard) begin(ctx context.Context, r *request) (Outcome, error) {
 		return Outcome{}, r.left(ctx)
 	}
 	out, err := g.beginOnce(ctx, r)
-	if err != nil && r.doubt && !errors.Is(err, context.DeadlineExceeded) && !hasLeft(ctx) {
+	if err != nil && r.claimUncertain && !errors.Is(err, context.DeadlineExceeded) && !hasLeft(ctx) {
 		out, err = g.beginOnce(ctx, r)
 	}
 	switch {
@@ -84,7 +102,9 @@ func (g *Guard) begin(ctx context.Context, r *request) (Outcome, error) {
 		return Outcome{}, r.left(ctx)
 	case r.joined && g.work.stopping.Err() != nil:
 		return Outcome{}, r.stopped()
-	case r.joined: // what it saw running may have ended, and not with nothing
+	}
+	g.storeFailed(ctx, r, "claim", err)
+	if r.joined { // what it saw running may have ended, and not with nothing
 		return Outcome{}, unsettled(ErrWaitTimeout, err)
 	}
 	return Outcome{}, refusal(ErrUnavailable, err)
@@ -119,7 +139,7 @@ func (r *request) stopped() error {
 
 func (g *Guard) beginOnce(ctx context.Context, r *request) (Outcome, error) {
 	claim := r.claim
-	bounded := &r.looking
+	bounded := &r.pollCtx
 	if r.looked {
 		claim.Wait = g.waitLeft(ctx, r)
 		bounded = new(deadline)
@@ -130,14 +150,14 @@ func (g *Guard) beginOnce(ctx context.Context, r *request) (Outcome, error) {
 	if claim.Wait > 0 { // a drain does not wait for those who wait
 		defer context.AfterFunc(g.work.stopping, func() { bounded.end(ErrDraining) })()
 	}
-	if !r.doubt { // else the lease may have begun with the claim before
+	if !r.claimUncertain { // else the lease may have begun with the claim before
 		r.sent = time.Now()
 	}
 	out, err := g.store.Begin(bounded, claim)
 	if err == nil && !out.valid() {
 		err = NotApplied(fmt.Errorf("the store's outcome is invalid: %v", out.State))
 	}
-	r.doubt = err != nil && (r.doubt || !errors.Is(err, ErrNotApplied))
+	r.claimUncertain = err != nil && (r.claimUncertain || !errors.Is(err, ErrNotApplied))
 	return out, err
 }
 
@@ -161,15 +181,15 @@ func (o *Outcome) valid() bool {
 	return o.State > Acquired && o.State <= Superseded
 }
 
-// firstLook is the first pause before a key that another process runs is
+// minPoll is the first pause before a key that another process runs is
 // looked at again, where the store reports no changes.
-const firstLook = 5 * time.Millisecond
+const minPoll = 5 * time.Millisecond
 
-// lookout paces the looks at a key that another process runs.
-type lookout struct {
-	guard *Guard
-	key   StoreKey
-	delay time.Duration
+// poller paces the looks at a key that another process runs.
+type poller struct {
+	guard   *Guard
+	request *request
+	delay   time.Duration
 
 	asked bool // whether the store can watch
 	wake  <-chan struct{}
@@ -178,10 +198,10 @@ type lookout struct {
 
 // pause returns nil when it is time to look again. The first pause where the
 // store can watch is none: a change before the watch began must not be missed.
-func (l *lookout) pause(ctx context.Context, giveUp time.Time) error {
-	if !l.asked {
-		l.asked = true
-		if l.watch(ctx) {
+func (p *poller) pause(ctx context.Context, giveUp time.Time) error {
+	if !p.asked {
+		p.asked = true
+		if p.watch(ctx) {
 			return nil
 		}
 	}
@@ -189,41 +209,44 @@ func (l *lookout) pause(ctx context.Context, giveUp time.Time) error {
 	if left <= 0 {
 		return unsettled(ErrWaitTimeout, nil)
 	}
-	timer := time.NewTimer(min(l.delay, left))
+	timer := time.NewTimer(min(p.delay, left))
 	defer timer.Stop()
-	l.delay = min(2*l.delay, l.guard.pollInterval)
+	p.delay = min(2*p.delay, p.guard.pollInterval)
 	select {
-	case <-l.wake:
+	case <-p.wake:
 		return nil
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
 		return unsettled(ErrWaitTimeout, context.Cause(ctx))
-	case <-l.guard.work.stopping.Done():
+	case <-p.guard.work.stopping.Done():
 		return unsettled(ErrWaitTimeout, ErrDraining)
 	}
 }
 
 // watch reports whether the store will tell of changes. If it cannot just now,
 // the looks come at short intervals instead.
-func (l *lookout) watch(ctx context.Context) bool {
-	watcher, ok := l.guard.store.(Watcher)
+func (p *poller) watch(ctx context.Context) bool {
+	watcher, ok := p.guard.store.(Watcher)
 	if !ok {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(ctx, l.guard.storeTimeout)
+	bounded, cancel := context.WithTimeout(ctx, p.guard.storeTimeout)
 	defer cancel()
-	wake, stop, err := watcher.Watch(ctx, l.key)
+	wake, stop, err := watcher.Watch(bounded, p.request.claim.Key)
 	if err != nil {
+		if !hasLeft(ctx) {
+			p.guard.storeFailed(ctx, p.request, "watch", err)
+		}
 		return false
 	}
-	l.wake, l.stop, l.delay = wake, stop, l.guard.pollInterval
+	p.wake, p.stop, p.delay = wake, stop, p.guard.pollInterval
 	return true
 }
 
-func (l *lookout) end() {
-	if l.stop != nil {
-		l.stop()
+func (p *poller) end() {
+	if p.stop != nil {
+		p.stop()
 	}
 }
 

@@ -7,34 +7,31 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"sync"
+	"strconv"
 	"time"
 )
 
 // ErrStepNeeded is what every [*StepError] is, by errors.Is.
-var ErrStepNeeded = errors.New("idempotency: a second call to one endpoint needs a step")
+var ErrStepNeeded = errors.New("idempotency: this call cannot be told from another one under its key")
 
-// StepError says that an execution called one endpoint a second time without
-// telling the two calls apart. To merge them silently would lose the second.
+// StepError says that a call was not made, because it might execute again what was
+// executed under another key: it may or may not repeat an earlier call whose outcome
+// is not known, or its number does not tell which call it is, see [OutOfOrder].
 type StepError struct {
 	Service, Endpoint string
-	// Step is the label that both calls share, empty for none.
+	// Step is the label that the calls share, empty for none.
 	Step string
-	// Err says why the two calls could not be compared, or is nil.
+	// Err says why the calls cannot be told apart.
 	Err error
 }
 
 // Error says what happened and what to do.
 func (e *StepError) Error() string {
-	text := fmt.Sprintf("idempotency: this execution has already called %s of %s", e.Endpoint, e.Service)
+	text := fmt.Sprintf("idempotency: %s of %s was not called", e.Endpoint, e.Service)
 	if e.Step != "" {
 		text += fmt.Sprintf(" in step %q", e.Step)
 	}
-	text += "; give each call a label of its own with idempotency.WithStep"
-	if e.Err != nil {
-		text += "; whether it repeats the first is unknown: " + e.Err.Error()
-	}
-	return text
+	return fmt.Sprintf("%s: %v; give each call a label of its own with idempotency.WithStep", text, e.Err)
 }
 
 // Is reports whether target is [ErrStepNeeded].
@@ -43,44 +40,57 @@ func (e *StepError) Is(target error) bool { return target == ErrStepNeeded }
 // Unwrap returns Err.
 func (e *StepError) Unwrap() error { return e.Err }
 
-// StatusCode is 500: the handler is wrong, not its caller.
-func (e *StepError) StatusCode() int { return 500 }
+// StatusCode is 422, as that of [ErrMismatch], of which this is the client's side.
+func (e *StepError) StatusCode() int { return 422 }
+
+// Unsettled is true: the handler that makes the call has no answer. It implements
+// [Unsettled].
+func (e *StepError) Unsettled() bool { return true }
 
 // CallKey gives the key for one logical call to endpoint of service, made
 // under ctx and shared by all attempts of the call:
 //
-//   - the caller's own, see [WithKey];
+//   - for the first call to the endpoint, the caller's own, see [WithKey];
 //   - else, within an execution, one derived from the execution's key, the
 //     service, the endpoint and the step, see [WithExecution];
 //   - else one minted by gen, or by [NewUUID] where gen is nil.
 //
-// done must be called once when the call has ended. ambiguous says that the
-// caller does not know the callee's answer: the callee may have run or may
-// not. After an ambiguous end, and only then, the execution may make the same
-// call again (same endpoint, same step, same fingerprint) and gets the same
-// key: it is a retry. Any other second call is a [*StepError].
+// The second call to one endpoint under a caller's own key, or within one
+// execution, gets a key derived from the first one's, its step and its number in
+// the order in which the calls begin, and so do all that follow. A run that makes
+// the same calls in the same order finds the same keys. One that makes them in
+// another order finds the record of another call, and is answered [ErrMismatch]
+// where their bodies differ; then its caller says [OutOfOrder]. [WithStep] makes the
+// order irrelevant: calls are counted for each step by itself, and a call with a step
+// never carries the caller's own key itself.
 //
-// fingerprint is asked only within an execution, and before CallKey returns.
-// A nil fingerprint, or one that fails, makes every second call a different
-// one. Other errors are a [*KeyError] for a malformed key and those of gen.
-// CallKey is safe for concurrent use.
+// done must be called once when the call has ended, before the caller of the call
+// can go on. ambiguous says that the callee may have no record of the call: it did
+// not answer, or with an answer that settles nothing, such as 503. After an
+// ambiguous end, and only then, the same call (same endpoint, same step, same
+// fingerprint) is a retry, and gets the same key again.
+//
+// fingerprint is asked within done after an ambiguous end, and within CallKey
+// when an earlier call has had one. Where it is nil or fails, the call may or may
+// not be a retry: that is a [*StepError]. Other errors are a [*KeyError] for a
+// malformed key and those of gen. CallKey is safe for concurrent use.
 func CallKey(
 	ctx context.Context, service, endpoint string,
 	fingerprint func() (Fingerprint, error), gen Generator,
 ) (k Key, done func(ambiguous bool), err error) {
 	c := callContextFrom(ctx)
+	name := callName{service, endpoint, c.step}
+	done = ignoreEnd
 	switch {
-	case c.hasKey:
+	case c.own != nil:
+		k, done, err = c.own.callKey(name, fingerprint)
 		k.Issued = c.issued
-		k.Value, err = ParseKey(c.key)
-		done = ignoreEnd
 	case c.parent != nil:
+		k, done, err = c.parent.callKey(name, fingerprint)
 		k.Issued = c.parent.parent.Issued
-		k.Value, done, err = c.parent.callKey(nestedCall{service, endpoint, c.step}, fingerprint)
 	default:
 		k.Issued = time.Now().UTC()
 		k.Value, err = mint(gen)
-		done = ignoreEnd
 	}
 	if err != nil {
 		return Key{}, ignoreEnd, err
@@ -90,6 +100,21 @@ func CallKey(
 }
 
 func ignoreEnd(bool) {}
+
+// OutOfOrder says that a call made under ctx was answered [ErrMismatch]: its number
+// was that of another call in a former run, so that the calls of its name are not made
+// in the same order. Later ones, unless they repeat an earlier one, are a [*StepError],
+// since they might have been executed under another number.
+func OutOfOrder(ctx context.Context, service, endpoint string) {
+	c := callContextFrom(ctx)
+	name := callName{service, endpoint, c.step}
+	switch {
+	case c.own != nil:
+		c.own.calls.outOfOrder(name)
+	case c.parent != nil:
+		c.parent.calls.outOfOrder(name)
+	}
+}
 
 func mint(gen Generator) (string, error) {
 	if gen == nil {
@@ -102,82 +127,79 @@ func mint(gen Generator) (string, error) {
 	return ParseKey(value)
 }
 
+// ownKey is a caller's key, and what the calls made under it share.
+type ownKey struct {
+	value string
+	calls callCounter
+}
+
+func (o *ownKey) callKey(name callName, fingerprint func() (Fingerprint, error)) (Key, func(bool), error) {
+	value, err := ParseKey(o.value)
+	if err != nil {
+		return Key{}, nil, err
+	}
+	call, err := o.calls.begin(name, fingerprint)
+	if err != nil {
+		return Key{}, nil, err
+	}
+	if name.step != "" {
+		value = name.numbered(value, 1)
+	}
+	return name.key(value, call), call.end, nil
+}
+
 // execution is what calls made within one run of a handler share.
 type execution struct {
 	parent Key
 	caller string
 	fence  uint64
-
-	mu    sync.Mutex
-	calls map[nestedCall]*callState
+	calls  callCounter
 }
 
-// nestedCall names a call within an execution.
-type nestedCall struct{ service, endpoint, step string }
-
-// callState is what is known of the last call of one name.
-type callState struct {
-	fingerprint Fingerprint
-	err         error // why there is none
-	ambiguous   bool  // ended, and its outcome is not known
-}
-
-func (e *execution) callKey(
-	call nestedCall, fingerprint func() (Fingerprint, error),
-) (string, func(bool), error) {
-	now := &callState{err: errNoFingerprint}
-	if fingerprint != nil {
-		now.fingerprint, now.err = fingerprint()
+func (e *execution) callKey(name callName, fingerprint func() (Fingerprint, error)) (Key, func(bool), error) {
+	call, err := e.calls.begin(name, fingerprint)
+	if err != nil {
+		return Key{}, nil, err
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if last, ok := e.calls[call]; ok && !now.repeats(last) {
-		return "", nil, &StepError{
-			Service: call.service, Endpoint: call.endpoint, Step: call.step, Err: now.incomparable(last),
-		}
-	}
-	if e.calls == nil {
-		e.calls = make(map[nestedCall]*callState)
-	}
-	e.calls[call] = now
-	done := func(ambiguous bool) {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		now.ambiguous = ambiguous
-	}
-	return e.derive(call), done, nil
-}
-
-var errNoFingerprint = errors.New("idempotency: the call has no fingerprint")
-
-func (s *callState) repeats(last *callState) bool {
-	return last.ambiguous && s.err == nil && last.err == nil && s.fingerprint == last.fingerprint
-}
-
-// incomparable returns why a call after an ambiguous one is not its retry, if
-// the reason is that a fingerprint is missing.
-func (s *callState) incomparable(last *callState) error {
-	if !last.ambiguous {
-		return nil
-	}
-	return errors.Join(last.err, s.err)
+	return name.key(e.derive(name), call), call.end, nil
 }
 
 // derive hashes the parent and the call. The prefix is the version of the
 // derivation: two versions must not share keys for different calls.
-func (e *execution) derive(call nestedCall) string {
-	const version = "d1"
-	sum := hashStrings(version, e.parent.Value, e.parent.For, e.caller, call.service, call.endpoint, call.step)
+func (e *execution) derive(name callName) string {
+	return derived("d1", e.parent.Value, e.parent.For, e.caller, name.service, name.endpoint, name.step)
+}
+
+// key is the key of a call whose first one of this name has the key first.
+func (n callName) key(first string, call numberedCall) Key {
+	if call.number == 1 {
+		return Key{Value: first}
+	}
+	return Key{Value: n.numbered(first, call.number), Unordered: call.unordered}
+}
+
+// numbered derives the key of a later call from the first one's.
+func (n callName) numbered(first string, number int) string {
+	return derived("n1", first, n.service, n.endpoint, n.step, strconv.Itoa(number))
+}
+
+// derived is a key that is made of others. version says how, and is part of it.
+func derived(version string, parts ...string) string {
+	sum := hashStrings(version, parts...)
 	return version + "-" + base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
 // hashStrings hashes each string behind its length, so that no two lists look
 // alike.
-func hashStrings(list ...string) [sha256.Size]byte {
+func hashStrings(first string, list ...string) [sha256.Size]byte {
 	raw := make([]byte, 0, 256) // on the stack, if it suffices
+	raw = appendString64(raw, first)
 	for _, s := range list {
-		raw = binary.BigEndian.AppendUint64(raw, uint64(len(s)))
-		raw = append(raw, s...)
+		raw = appendString64(raw, s)
 	}
 	return sha256.Sum256(raw)
+}
+
+func appendString64(raw []byte, s string) []byte {
+	return append(binary.BigEndian.AppendUint64(raw, uint64(len(s))), s...)
 }

@@ -11,8 +11,7 @@ type contextKey struct{}
 // callContext is all that this package keeps in a context, in one value, so
 // that a call costs one look-up. It is never changed, only replaced.
 type callContext struct {
-	key    string
-	hasKey bool
+	own    *ownKey // nil: the caller has given none
 	issued time.Time
 	step   string
 	parent *execution
@@ -32,12 +31,16 @@ func (c callContext) in(ctx context.Context) context.Context {
 // WithKey returns a context whose calls carry the caller's own key. Use it
 // where the key comes from outside (a browser's form, a message) or must
 // outlive this process. The key is checked when a call is made, see
-// [CallKey]. All calls made under the context share it, which is right for
-// calls to different endpoints and for repetitions of one call, and wrong for
-// two different calls to one endpoint.
+// [CallKey].
+//
+// The first call to an endpoint that is made under the context carries the key
+// itself, and each later one to the same endpoint a key that is derived from it,
+// so that none is taken for another. Whoever repeats the whole, under a context
+// that WithKey made anew, must make these calls in the same order, or tell them
+// apart by [WithStep].
 func WithKey(ctx context.Context, key string) context.Context {
 	c := callContextFrom(ctx)
-	c.key, c.hasKey = key, true
+	c.own = &ownKey{value: key}
 	return c.in(ctx)
 }
 
@@ -46,10 +49,10 @@ func WithKey(ctx context.Context, key string) context.Context {
 // belongs to, which is nobody's to send on.
 func KeyFrom(ctx context.Context) (Key, bool) {
 	c := callContextFrom(ctx)
-	if !c.hasKey {
+	if c.own == nil {
 		return Key{}, false
 	}
-	return Key{Value: c.key, Issued: c.issued}, true
+	return Key{Value: c.own.value, Issued: c.issued}, true
 }
 
 // WithIssued says when the caller's own key (see [WithKey]) was minted. A
@@ -62,10 +65,11 @@ func WithIssued(ctx context.Context, t time.Time) context.Context {
 	return c.in(ctx)
 }
 
-// WithStep names the step of an execution in which a call is made. A handler
-// that runs under a key and calls one endpoint twice must tell the two calls
-// apart, by the same labels each time it runs: then a second run of the
-// handler does not repeat what its first run did. The empty label is no step.
+// WithStep names the step in which a call is made, under a caller's own key or
+// within an execution. Whoever calls one endpoint more than once, and not always in
+// the same order (concurrently, or over a map), tells the calls apart by it, with the
+// same labels each time: then a second run does not repeat what the first did.
+// Calls of one label are told apart by their order. The empty label is no step.
 func WithStep(ctx context.Context, label string) context.Context {
 	c := callContextFrom(ctx)
 	c.step = label

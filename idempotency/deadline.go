@@ -75,6 +75,9 @@ func (d *deadline) ended() bool {
 	return d.lost != nil || d.parent.Err() != nil || !time.Now().Before(d.at)
 }
 
+// pastDeadline reports whether the time is over, be the context cancelled or not.
+func (d *deadline) pastDeadline() bool { return !time.Now().Before(d.at) }
+
 func (d *deadline) make() *timedContext {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -11,6 +11,7 @@ type reasonError struct {
 	code       int
 	retryAfter time.Duration
 	text       string
+	settles    bool // asking again brings the same answer
 }
 
 func (e *reasonError) Error() string { return e.text }
@@ -22,49 +23,54 @@ const retrySoon = time.Second
 // The reasons for which [Guard.Do] does not answer with the handler's own
 // answer. Every one comes as an [*Error], which says what to tell the client.
 var (
-	// ErrMismatch: the key was used with another request.
-	ErrMismatch error = &reasonError{422, 0, "this idempotency key was used with another request; mint a new key for a new request"}
+	// ErrMismatch: the key was used with another request. To a handler whose own call
+	// is answered so it settles nothing: what it asked for was not done, and may be
+	// once it makes its calls in the order of its first run, or names its steps.
+	ErrMismatch error = &reasonError{422, 0, "this idempotency key was used with another request; " +
+		"mint a new key for a new request, and where several calls share one, name each with idempotency.WithStep", false}
 	// ErrRunning: a duplicate is running, and waiting was not allowed.
-	ErrRunning error = &reasonError{409, retrySoon, "a request with this idempotency key is still running; ask again"}
+	ErrRunning error = &reasonError{409, retrySoon, "a request with this idempotency key is still running; ask again", false}
 	// ErrWaitTimeout: a duplicate is running, and the wait for it ended.
-	ErrWaitTimeout error = &reasonError{408, retrySoon, "a request with this idempotency key is still running after the longest wait; ask again"}
+	ErrWaitTimeout error = &reasonError{408, retrySoon, "a request with this idempotency key is still running after the longest wait; ask again", false}
 	// ErrOutcomeUnknown: the execution ended without a record; whether its
 	// work was done is not known.
-	ErrOutcomeUnknown error = &reasonError{409, 0, "the outcome of the request with this idempotency key is unknown; it must be looked up before it is repeated"}
+	ErrOutcomeUnknown error = &reasonError{409, 0, "the outcome of the request with this idempotency key is unknown; it must be looked up before it is repeated", false}
 	// ErrLeaseLost: the execution lost its lease, and its answer was not
 	// recorded. It is also the cause with which a handler's context is
 	// cancelled.
-	ErrLeaseLost error = &reasonError{409, retrySoon, "the execution lost its lease; ask again for the outcome"}
+	ErrLeaseLost error = &reasonError{409, retrySoon, "the execution lost its lease; ask again for the outcome", false}
 	// ErrExecutionTimeout is the cause with which a handler's context ends
 	// when the execution has taken too long.
-	ErrExecutionTimeout error = &reasonError{500, 0, "the execution took longer than its timeout"}
+	ErrExecutionTimeout error = &reasonError{500, 0, "the execution took longer than its timeout", false}
 	// ErrExpired: the key is older than the memory of it.
-	ErrExpired error = &reasonError{412, 0, "this idempotency key is older than the retention of its record; look the outcome up, then use a new key"}
-	// ErrSuperseded: a later attempt has already been executed and released.
-	ErrSuperseded error = &reasonError{409, 0, "a later attempt of this request has run already; this one is too late"}
+	ErrExpired error = &reasonError{412, 0, "this idempotency key is older than the retention of its record; look the outcome up, then use a new key", true}
+	// ErrSuperseded: by the clock of its sender this attempt was sent before one
+	// that has been executed and released. Whoever sent it may be gone.
+	ErrSuperseded error = &reasonError{409, 0, "a later attempt of this request has run and changed nothing; this one is late, unless it is sent again", false}
 	// ErrUnavailable: the store did not answer, and nothing was executed.
-	ErrUnavailable error = &reasonError{503, retrySoon, "the idempotency store is unavailable; nothing was executed"}
+	ErrUnavailable error = &reasonError{503, retrySoon, "the idempotency store is unavailable; nothing was executed", false}
 	// ErrRolledBack: the transaction was rolled back, and nothing has happened.
-	ErrRolledBack error = &reasonError{503, retrySoon, "the transaction was rolled back; nothing has happened"}
+	ErrRolledBack error = &reasonError{503, retrySoon, "the transaction was rolled back; nothing has happened", false}
+	// ErrNotCommitted: the transaction could not be committed, and could not the
+	// next time, as with a constraint that is checked at the commit. Nothing has
+	// happened. It is answered as the handler's own failure.
+	ErrNotCommitted error = &reasonError{500, 0, "the transaction cannot be committed; nothing has happened", false}
 	// ErrCommitUnknown: the connection broke during the commit, and the store
 	// could not be asked for the outcome.
-	ErrCommitUnknown error = &reasonError{500, retrySoon, "the outcome of the commit is unknown; ask again"}
+	ErrCommitUnknown error = &reasonError{500, retrySoon, "the outcome of the commit is unknown; ask again", false}
 	// ErrCanceled: the caller left before anything was executed.
-	ErrCanceled error = &reasonError{408, 0, "the caller left before anything was executed"}
+	ErrCanceled error = &reasonError{408, 0, "the caller left before anything was executed", false}
 	// ErrDraining: this process is stopping and executes nothing new.
-	ErrDraining error = &reasonError{503, retrySoon, "this instance is stopping; nothing was executed"}
-	// ErrNoReply: the call was executed once, but its reply could not be
-	// kept, because it is too large or has no faithful encoding.
-	ErrNoReply error = &reasonError{410, 0, "the request was executed, but its reply was not kept"}
+	ErrDraining error = &reasonError{503, retrySoon, "this instance is stopping; nothing was executed", false}
+	// ErrNoReply: the call was executed once, but its reply was not kept, because
+	// it is too large or does not come back equal from a record.
+	ErrNoReply error = &reasonError{410, 0, "the request was executed, but its reply was not kept", true}
+	// ErrNotExecuted is what [Entry.Replay] says of a key that is free.
+	ErrNotExecuted error = &reasonError{404, 0, "no execution of a request with this idempotency key is known", true}
 	// ErrForeignKey: the key was made for another call and leaked into this one.
-	ErrForeignKey error = &reasonError{400, 0, "this idempotency key was made for another call"}
-	// ErrReplyType: the handler's type of reply would not come back equal from
-	// a record.
-	ErrReplyType error = &reasonError{500, 0, "this type of reply cannot be recorded"}
-	// ErrBody: the request has no fingerprint, see [FingerprintOf].
-	ErrBody error = &reasonError{400, 0, "this request cannot be told from another under the same key"}
+	ErrForeignKey error = &reasonError{400, 0, "this idempotency key was made for another call", true}
 	// ErrCorrupt: the record in the store is damaged.
-	ErrCorrupt error = &reasonError{500, 0, "the record of the request with this idempotency key is damaged; look the outcome up"}
+	ErrCorrupt error = &reasonError{500, 0, "the record of the request with this idempotency key is damaged; look the outcome up", false}
 )
 
 // Error is an answer that [Guard] gives in the handler's place.
@@ -78,6 +84,10 @@ type Error struct {
 	NothingRan bool
 	// RetryAfter is when to ask again; 0 when there is nothing to advise.
 	RetryAfter time.Duration
+	// Released, for ErrSuperseded, is the attempt that was released, as in
+	// [Call].Attempt. A caller who still waits asks again, and says that it knows
+	// of that one ([Call].Released): its clock may only be slow.
+	Released int64
 	// Err is the cause, for the service's own log. It is not part of what a
 	// client should see. May be nil.
 	Err error
@@ -101,6 +111,14 @@ func (e *Error) Unwrap() []error {
 
 // StatusCode returns Code.
 func (e *Error) StatusCode() int { return e.Code }
+
+// Unsettled reports whether the answer says nothing about the outcome of the
+// request: it was refused, or a duplicate still runs, or ended nobody knows how.
+// It implements [Unsettled].
+func (e *Error) Unsettled() bool {
+	known, ok := errors.AsType[*reasonError](e.Reason)
+	return !ok || !known.settles
+}
 
 // refusal is an answer to an attempt that has changed nothing.
 func refusal(reason, cause error) *Error {
@@ -126,26 +144,6 @@ func answer(reason, cause error) *Error {
 	}
 	return e
 }
-
-// NotDone marks an error of a handler: nothing has happened, so the key is
-// released, not recorded, and the request may be repeated. The error keeps
-// its text and its chain. NotDone(nil) is nil.
-func NotDone(err error) error {
-	if err == nil {
-		return nil
-	}
-	return &notDoneError{err}
-}
-
-type notDoneError struct{ err error }
-
-func isNotDone(err error) bool {
-	_, ok := errors.AsType[*notDoneError](err)
-	return ok
-}
-
-func (e *notDoneError) Error() string { return e.err.Error() }
-func (e *notDoneError) Unwrap() error { return e.err }
 
 // PanicError is a handler's panic, or its end by runtime.Goexit. It is
 // recorded as a bare 500: what was panicked with is for the log, not for

@@ -2,9 +2,8 @@ package idempotency
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
-	"log/slog"
+	"runtime/debug"
 )
 
 // EventKind says what happened to a keyed call.
@@ -14,7 +13,8 @@ type EventKind uint8
 const (
 	// EventExecuted: the handler ran and its answer was recorded.
 	EventExecuted EventKind = iota + 1
-	// EventReleased: the handler ran, nothing happened, the key is free.
+	// EventReleased: the handler ran, and its answer settles nothing, so that the
+	// key is free. Err is its error.
 	EventReleased
 	// EventReplayed: a duplicate was answered with the record.
 	EventReplayed
@@ -29,10 +29,33 @@ const (
 	EventLeaseLost
 	// EventPanicked: the handler panicked; Err is the [*PanicError].
 	EventPanicked
-	// EventUnresolved: the handler ran, and the store could not be told. The
-	// key will be orphaned. Record is what should be stored, or nil if the key
-	// should be released.
+	// EventUnresolved: the store could not be told how an execution ended. The key
+	// will be an orphan, for [Guard.Resolve]; or, where Err is [ErrCommitUnknown],
+	// the next call with it finds out. Record is what should be stored, or nil if
+	// the key should be released.
 	EventUnresolved
+	// EventRolledBack: the handler ran, and its transaction did not commit, so that
+	// nothing has happened and the key is free. Err is the cause; if it is no
+	// [ErrRepeatable], the next execution would fare the same.
+	EventRolledBack
+	// EventStoreFailed: the store failed, for the reason in Err, which begins with
+	// what it was asked to do. What that means for the call is told by an event of
+	// its own, if it means anything.
+	EventStoreFailed
+	// EventLookedUp: [Guard.Lookup] was asked for the key.
+	EventLookedUp
+	// EventResolved: [Guard.Resolve] made the key done, with the Record; or was to,
+	// and failed with Err.
+	EventResolved
+	// EventForgotten: [Guard.Resolve] or [Guard.Forget] freed the key; or was to,
+	// and failed with Err.
+	EventForgotten
+	// EventIgnored: a call carried a key that was made for another one, and ran as one
+	// without a key. Err says for which, and is [ErrForeignKey].
+	EventIgnored
+	// EventUnidentified: a message came to a subscription that handles each message
+	// once, and nothing told it from others. It was handled.
+	EventUnidentified
 )
 
 // String names the kind.
@@ -40,8 +63,10 @@ func (k EventKind) String() string {
 	names := [...]string{
 		"executed", "released", "replayed", "refused", "taken over",
 		"unrecorded", "lease lost", "panicked", "unresolved",
+		"rolled back", "store failed", "looked up", "resolved", "forgotten",
+		"ignored", "unidentified",
 	}
-	if k < EventExecuted || k > EventUnresolved {
+	if k < EventExecuted || int(k) > len(names) {
 		return fmt.Sprintf("EventKind(%d)", uint8(k))
 	}
 	return names[k-1]
@@ -55,30 +80,42 @@ type Event struct {
 	Owner    Owner
 	// Fence of the execution, if there was one.
 	Fence uint64
-	// Record, for EventUnresolved, in encoded form.
+	// Record, for EventUnresolved, EventLeaseLost and EventResolved, in encoded
+	// form; see [DecodeRecord]. It holds the reply: think before you log it.
 	Record []byte
 	// Err is the error behind the event. May be nil.
 	Err error
 }
 
-// Hook sees what happens, for metrics and logs. It is called from many
-// goroutines and must return soon; it must not change the event's record.
+// Hook sees what happens, for metrics and alarms. It is called from many
+// goroutines and must return soon; it must not change the event's record. If it
+// panics, that is logged.
 type Hook func(ctx context.Context, e Event)
 
-// logEvent is the hook where none is given.
-func logEvent(ctx context.Context, e Event) {
-	level := slog.LevelError
-	switch e.Kind {
-	case EventUnresolved, EventLeaseLost, EventPanicked:
-	case EventUnrecorded, EventTakenOver:
-		level = slog.LevelWarn
-	default:
-		return
+// tell writes an event to the log and shows it to the hooks.
+func (g *Guard) tell(ctx context.Context, e *Event) {
+	g.log(ctx, e)
+	for _, hook := range g.hooks {
+		g.show(ctx, hook, e)
 	}
-	slog.Default().LogAttrs(ctx, level, "idempotency: "+e.Kind.String(),
-		slog.String("service", e.Scope.Service), slog.String("endpoint", e.Scope.Endpoint),
-		slog.String("caller", e.Scope.Caller), slog.String("key", e.Scope.Key),
-		slog.String("store_key", e.StoreKey.String()), slog.String("owner", e.Owner.String()),
-		slog.Uint64("fence", e.Fence), slog.String("record", base64.StdEncoding.EncodeToString(e.Record)),
-		slog.Any("error", e.Err))
+}
+
+func (g *Guard) show(ctx context.Context, hook Hook, e *Event) {
+	defer func() {
+		if value := recover(); value != nil {
+			g.logHookPanic(ctx, e.Kind, value, debug.Stack())
+		}
+	}()
+	hook(ctx, *e)
+}
+
+// report tells an event of a request.
+func (g *Guard) report(ctx context.Context, r *request, e Event) {
+	e.Scope, e.StoreKey, e.Owner, e.Fence = r.scope, r.claim.Key, r.claim.Owner, r.fence
+	g.tell(ctx, &e)
+}
+
+// storeFailed reports that the store could not do what it was asked to.
+func (g *Guard) storeFailed(ctx context.Context, r *request, operation string, err error) {
+	g.report(ctx, r, Event{Kind: EventStoreFailed, Err: fmt.Errorf("%s: %w", operation, err)})
 }

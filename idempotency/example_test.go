@@ -113,31 +113,34 @@ func ExampleGuard() {
 	// Output:
 	// 200  transfer 1
 	// 200 true transfer 1
-	// 422  this idempotency key was used with another request; mint a new key for a new request
+	// 422  this idempotency key was used with another request; mint a new key for a new request, and where several calls share one, name each with idempotency.WithStep
 	// 200  transfer 2
 }
 
-// A handler that calls one endpoint twice names its steps, so that each call
-// has a key of its own, and the same one when the handler runs again.
+// A handler that calls one endpoint more than once, and not always in the same
+// order, names its steps, so that each call has the same key when it runs again.
 func ExampleWithStep() {
 	parent := idempotency.Key{Value: "order-7", For: "shop/Order.Place"}
-	ctx := idempotency.WithExecution(context.Background(), parent, "alice")
-	pay := func(ctx context.Context) {
-		key, done, err := idempotency.CallKey(ctx, "bank", "Wallet.Pay", nil, nil)
-		if err != nil {
-			fmt.Println(errors.Is(err, idempotency.ErrStepNeeded))
-			return
+	run := func(steps ...string) map[string]string {
+		ctx, keys := idempotency.WithExecution(context.Background(), parent, "alice"), make(map[string]string)
+		for _, step := range steps {
+			ctx := idempotency.WithStep(ctx, step)
+			key, done, err := idempotency.CallKey(ctx, "bank", "Wallet.Pay", nil, nil)
+			if err != nil {
+				fmt.Println(err)
+				continue
+			}
+			keys[step] = key.Value
+			done(false)
 		}
-		defer done(false)
-		fmt.Println(key.For, len(key.Value))
+		return keys
 	}
-	pay(idempotency.WithStep(ctx, "goods"))
-	pay(idempotency.WithStep(ctx, "postage"))
-	pay(idempotency.WithStep(ctx, "postage"))
+	first, second := run("goods", "postage"), run("postage", "goods")
+	fmt.Println(first["goods"] == second["goods"], first["postage"] == second["postage"])
+	fmt.Println(first["goods"] == first["postage"])
 	// Output:
-	// bank/Wallet.Pay 46
-	// bank/Wallet.Pay 46
-	// true
+	// true true
+	// false
 }
 
 // What a browser sends may be quoted, as the IETF draft has it.

@@ -23,6 +23,7 @@ type run struct {
 
 	recovering bool // the recovery function has not returned
 	returned   bool // the handler has
+	outOfTime  bool // the handler ended after its time
 	err        error
 }
 
@@ -58,7 +59,7 @@ func (g *Guard) startRun(ctx context.Context, r *request, f *flight, out Outcome
 	if out.Execution != nil {
 		e.ctx = out.Execution.Context(e.ctx)
 		if !out.Transactional {
-			e.lease.start(e.detached, out.Execution, r.sent, &e.handler, &g.settings)
+			e.lease.start(e, r.sent)
 		}
 	}
 	if out.TakenOver {
@@ -121,21 +122,43 @@ func (e *run) ended(panicked any) {
 // call's error.
 func (e *run) finish() error {
 	lost := e.lease.stop()
-	e.handler.end(context.Canceled)
+	e.endHandler()
 	var unknown *unknownOutcomeError
 	switch {
 	case errors.As(e.err, &unknown): // the claim lapses, and the question is asked again
 		return e.answer(unsettled(ErrOutcomeUnknown, unknown.error))
-	case lost && e.err != nil && !isNotDone(e.err): // it may be no more than the cancelled context
+	case lost && e.err != nil && markOf(e.err) == unmarked: // it may be no more than the cancelled context
 		e.report(e.caller, e.request, Event{Kind: EventLeaseLost, Err: e.err})
 		return e.answer(unsettled(ErrLeaseLost, e.err))
-	case e.err != nil && e.verdict(e.err, e.out.Transactional) == DecideRelease:
+	case e.err != nil && e.verdict(e.err, e.out.Transactional, e.outOfTime) == VerdictRelease:
 		return e.release()
 	}
+	e.settleAnswer()
 	if e.out.Transactional {
 		return e.commit()
 	}
 	return e.complete()
+}
+
+// endHandler ends the handler's context.
+func (e *run) endHandler() {
+	e.outOfTime = e.handler.pastDeadline()
+	e.handler.end(context.Canceled)
+}
+
+// settleAnswer gives an error that will be recorded its last form, for the caller
+// as for the duplicates. A handler that was cut off has failed: what it says in the
+// name of a callee, that it be asked again, would be said for as long as the
+// record is kept.
+func (e *run) settleAnswer() {
+	if e.err == nil {
+		return
+	}
+	if e.outOfTime && markOf(e.err) == unmarked {
+		if recorded := e.encode(e.err); isTransient(recorded.Code) {
+			e.err = &RecordedError{ID: recorded.ID, Code: 500, Detail: recorded.Detail, Status: "Internal Server Error"}
+		}
+	}
 }
 
 // answer gives one error to the caller and to those who follow.
@@ -149,25 +172,20 @@ func (e *run) record() []byte {
 	if e.err != nil {
 		return Record{Content: ContentError, Err: e.encode(e.err)}.Encode()
 	}
-	return recordReply(e.request.call.Reply, e.maxReply)
+	return e.recordReply(e.caller, e.request)
 }
 
 // release gives the key up. The followers then ask the store themselves.
 func (e *run) release() error {
 	err := e.tellStore(e.out.Execution.Release)
-	if err != nil && !errors.Is(err, ErrLost) && !e.out.Transactional {
-		e.retryLater(e.out.Execution.Release, nil, nil)
+	if err != nil && !errors.Is(err, ErrLost) {
+		e.storeFailed(e.detached, e.request, "release", err)
+		if !e.out.Transactional {
+			e.retryLater(e.out.Execution.Release, nil, nil)
+		}
 	}
 	e.report(e.caller, e.request, Event{Kind: EventReleased, Err: e.err})
-	return unmarked(e.err)
-}
-
-// unmarked takes the mark of NotDone off an error.
-func unmarked(err error) error {
-	if marked, ok := err.(*notDoneError); ok { //nolint:errorlint // a mark deeper in the chain does no harm
-		return marked.err
-	}
-	return err
+	return withoutMark(e.err)
 }
 
 // complete records the answer in a detached store. If the store cannot be told
@@ -183,11 +201,12 @@ func (e *run) complete() error {
 		e.report(e.caller, e.request, Event{Kind: EventLeaseLost, Record: record, Err: err})
 		return unsettled(ErrLeaseLost, err)
 	default:
+		e.storeFailed(e.detached, e.request, "complete", err)
 		e.flights.settle(key, e.flight, record, nil, true)
 		complete := func(ctx context.Context) error { return e.out.Execution.Complete(ctx, record) }
 		e.retryLater(complete, record, func() { e.flights.drop(key, e.flight) })
 	}
-	return e.err
+	return withoutMark(e.err)
 }
 
 // commit records the answer in a transactional store, together with the
@@ -195,7 +214,7 @@ func (e *run) complete() error {
 // handler says.
 func (e *run) commit() error {
 	key, record := e.request.claim.Key, e.record()
-	if e.err != nil {
+	if e.err != nil && markOf(e.err) != markFinalKeepWrites {
 		if undoer, ok := e.out.Execution.(Undoer); ok {
 			if err := e.tellStore(undoer.Undo); err != nil {
 				return e.rolledBack(errors.Join(err, e.tellStore(e.out.Execution.Release)))
@@ -207,20 +226,27 @@ func (e *run) commit() error {
 	case err == nil:
 		e.flights.settle(key, e.flight, record, nil, false)
 		e.report(e.caller, e.request, Event{Kind: EventExecuted, Err: e.err})
-		return e.err
+		return withoutMark(e.err)
 	case errors.Is(err, ErrNotApplied), errors.Is(err, ErrLost):
 		return e.rolledBack(err)
 	}
 	return e.afterUnknownCommit(err)
 }
 
+// rolledBack answers for a transaction of which nothing is left. If a repetition
+// may commit, or finds another's record, it is asked for; else this is the
+// handler's failure, and the same for each who would try again.
 func (e *run) rolledBack(cause error) error {
-	e.report(e.caller, e.request, Event{Kind: EventReleased, Err: cause})
-	return refusal(ErrRolledBack, cause)
+	e.report(e.caller, e.request, Event{Kind: EventRolledBack, Err: cause})
+	if errors.Is(cause, ErrRepeatable) || errors.Is(cause, ErrLost) {
+		return refusal(ErrRolledBack, cause)
+	}
+	return refusal(ErrNotCommitted, cause)
 }
 
 // afterUnknownCommit begins again, which tells whether the commit took place.
 func (e *run) afterUnknownCommit(cause error) error {
+	e.storeFailed(e.detached, e.request, "commit", cause)
 	var out Outcome
 	err := e.tellStore(func(ctx context.Context) (err error) {
 		claim := e.request.claim
@@ -230,16 +256,17 @@ func (e *run) afterUnknownCommit(cause error) error {
 	})
 	switch {
 	case err == nil && (out.State == Superseded || out.State == Done && !out.Fingerprint.Matches(e.request.claim.Fingerprint)):
-		return e.rolledBack(cause) // the key was free for somebody else
+		return e.rolledBack(Repeatable(cause)) // the key was free for somebody else
 	case err == nil && out.State == Done:
 		e.flights.settle(e.request.claim.Key, e.flight, out.Record, nil, false)
 		_, err := e.replay(e.caller, e.request, out.Record)
 		return err
 	case err == nil && out.State == Acquired:
-		return e.rolledBack(errors.Join(cause, e.tellStore(out.Execution.Release)))
+		return e.rolledBack(Repeatable(errors.Join(cause, e.tellStore(out.Execution.Release))))
 	}
-	e.report(e.caller, e.request, Event{Kind: EventUnresolved, Record: e.record(), Err: errors.Join(cause, err)})
-	return e.answer(unsettled(ErrCommitUnknown, errors.Join(cause, err)))
+	unknown := unsettled(ErrCommitUnknown, errors.Join(cause, err))
+	e.report(e.caller, e.request, Event{Kind: EventUnresolved, Record: e.record(), Err: unknown})
+	return e.answer(unknown)
 }
 
 // tellStore runs one operation of the store, on no caller's time.
@@ -274,17 +301,18 @@ func (g *Guard) executeUnrecorded(
 // finishUnrecorded answers the followers from memory. If the store may hold
 // the claim, it is told later.
 func (e *run) finishUnrecorded() error {
-	e.handler.end(context.Canceled)
-	if e.err != nil && e.verdict(e.err, false) == DecideRelease {
-		if e.request.doubt {
+	e.endHandler()
+	if e.err != nil && e.verdict(e.err, false, e.outOfTime) == VerdictRelease {
+		if e.request.claimUncertain {
 			e.settleLater(e.caller, e.request, nil)
 		}
-		return unmarked(e.err)
+		return withoutMark(e.err)
 	}
+	e.settleAnswer()
 	record := e.record()
 	e.flights.settle(e.request.claim.Key, e.flight, record, nil, false)
-	if e.request.doubt {
+	if e.request.claimUncertain {
 		e.settleLater(e.caller, e.request, record)
 	}
-	return e.err
+	return withoutMark(e.err)
 }

@@ -2,16 +2,11 @@ package idempotency
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
-
-	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
 )
 
 // The algorithms of a fingerprint. A change in how a body is put into
@@ -22,6 +17,7 @@ const (
 	algorithmProto
 	algorithmJSON
 	algorithmBytes
+	algorithmWire
 )
 
 // FingerprintSize is the length of a [Fingerprint] in bytes.
@@ -49,7 +45,9 @@ func (f Fingerprint) String() string { return hex.EncodeToString(f[:]) }
 
 // FingerprintOf returns the fingerprint of a request's body. A protobuf
 // message is hashed in its deterministic encoding, its fields in the order of
-// their numbers; a []byte as it is; and anything else as canonical JSON
+// their numbers; where it holds fields that this binary does not know, or an Any,
+// in which the sender may have written a map in any order, without regard to the
+// order of what is repeated; a []byte as it is; and anything else as canonical JSON
 // (object members sorted, numbers in one spelling, no white space; in the
 // spirit of RFC 8785, but without loss of precision). What JSON does not show,
 // such as unexported fields, is not part of the fingerprint. The error says
@@ -57,11 +55,11 @@ func (f Fingerprint) String() string { return hex.EncodeToString(f[:]) }
 func FingerprintOf(body any) (_ Fingerprint, err error) {
 	defer notEncoded(&err)
 	if m, ok := asProto(body); ok {
-		raw, err := proto.MarshalOptions{Deterministic: true, AllowPartial: true}.Marshal(m)
+		f, err := hashMessage(m)
 		if err != nil {
 			return Fingerprint{}, fmt.Errorf("idempotency: fingerprint of a %T: %w", body, err)
 		}
-		return hashBody(algorithmProto, sortFields(raw)), nil
+		return f, nil
 	}
 	if raw, ok := body.([]byte); ok {
 		return hashBody(algorithmBytes, raw), nil
@@ -82,45 +80,6 @@ func hashBody(algorithm byte, raw []byte) Fingerprint {
 	f[0] = algorithm
 	copy(f[1:], sum[:])
 	return f
-}
-
-// sortFields brings the top-level fields into the order of their numbers,
-// because a field that this binary does not know yet comes last, and in a
-// newer binary at its place.
-func sortFields(raw []byte) []byte {
-	type field struct {
-		number protowire.Number
-		record []byte
-	}
-	if fieldsSorted(raw) {
-		return raw
-	}
-	var fields []field
-	for rest := raw; len(rest) > 0; {
-		number, _, n := protowire.ConsumeField(rest)
-		if n < 0 {
-			return raw
-		}
-		fields = append(fields, field{number, rest[:n]})
-		rest = rest[n:]
-	}
-	slices.SortStableFunc(fields, func(a, b field) int { return cmp.Compare(a.number, b.number) })
-	out := make([]byte, 0, len(raw))
-	for _, f := range fields {
-		out = append(out, f.record...)
-	}
-	return out
-}
-
-func fieldsSorted(raw []byte) bool {
-	for last := protowire.Number(0); len(raw) > 0; {
-		number, _, n := protowire.ConsumeField(raw)
-		if n < 0 || number < last {
-			return false
-		}
-		raw, last = raw[n:], number
-	}
-	return true
 }
 
 // canonicalJSON brings a JSON text into the form that is hashed.

@@ -23,11 +23,13 @@ type core struct {
 	store   Store
 	flights flights
 	replies replyTypes
+	bodies  bodyTypes
 	work    *work
 	process [8]byte // random, the first half of every owner
 	claims  atomic.Uint64
 
-	settling atomic.Int64 // claims in doubt that are being looked after
+	settling atomic.Int64 // uncertain claims that are being looked after
+	repeats  logLimit
 }
 
 // New returns a guard over store. The error names the option that is wrong,
@@ -61,11 +63,15 @@ func (g *Guard) With(options ...Option) (*Guard, error) {
 // Announce returns the identity of the guard's memory that clients may be told
 // (see [Store]); empty if there is none to be trusted, as under [FailOpen].
 func (g *Guard) Announce(ctx context.Context) (string, error) {
-	if g.outage == FailOpen {
+	if g.storeFailure == FailOpen {
 		return "", nil
 	}
 	return g.store.ID(ctx)
 }
+
+// MaxReply returns the size in bytes beyond which a reply is not kept, see
+// [WithMaxReply], for adapters that hold a reply in memory.
+func (g *Guard) MaxReply() int { return g.maxReply }
 
 // Drain makes the guard and all made from it refuse new executions
 // ([ErrDraining]), and returns when those that run have ended and their
@@ -81,16 +87,28 @@ type Call struct {
 	Caller string
 	// Key must have a value.
 	Key Key
-	// Attempt is when this attempt was sent, in microseconds since 1970 (UTC).
-	// One that was sent before one that has been released is late, and not
-	// executed, unless it has waited for it. 0 where it is not known: then it is
-	// as late as it arrives.
+	// Attempt is when this attempt was sent, in microseconds since 1970 (UTC), by
+	// its sender's clock. One that was sent before one that has been released is
+	// late, and not executed, unless it has waited for it. 0 where it is not known:
+	// then it is as late as it arrives.
 	Attempt int64
-	// Body is the request, for its fingerprint; see [FingerprintOf].
+	// Declared says that the service was told that the endpoint is executed once per
+	// key, and not only that this call happened to have one. It is passed on to the
+	// store, see [Claim].
+	Declared bool
+	// Released is the attempt of whose release the sender of this one knows, out of
+	// the refusal of an earlier one ([Error].Released); 0 for none. This attempt was
+	// sent after that release, whatever its sender's clock says, and so is not late
+	// for it.
+	Released int64
+	// Body is the request, for its fingerprint; see [FingerprintOf]. Of one that has
+	// none, the key alone tells what it is, and one warning for each type says so.
 	Body any
 	// Reply is a pointer to the reply that the handler fills, or a replay. It is
-	// nil if there is none. It must be a protobuf message or a type that comes
-	// back equal from JSON: no unexported or hidden fields, no interfaces.
+	// nil if there is none. A protobuf message is recorded as such, and anything else
+	// as JSON. A reply that does not come back equal from there, as one with a value
+	// in an unexported field, or that is too large, is not kept: its duplicates are
+	// answered with [ErrNoReply], and one warning for each type says why.
 	Reply any
 }
 
@@ -116,7 +134,7 @@ func (g *Guard) Do(ctx context.Context, c Call, handler func(ctx context.Context
 	r, err := g.newRequest(c)
 	if err != nil {
 		refused := Scope{Service: c.Service, Endpoint: c.Endpoint, Caller: c.Caller}
-		g.hook(ctx, Event{Kind: EventRefused, Scope: refused, Err: err})
+		g.tell(ctx, &Event{Kind: EventRefused, Scope: refused, Err: err})
 		return Result{}, err
 	}
 	result, err := g.do(ctx, r, handler)
@@ -147,35 +165,35 @@ func (g *Guard) do(ctx context.Context, r *request, handler func(context.Context
 		if !again {
 			return result, err
 		}
-		r.isHere()
+		r.stampNow()
 	}
 }
 
-// isHere gives a request the time of now for its attempt's. One that has waited
+// stampNow gives a request the time of now for its attempt's. One that has waited
 // for an execution that was released is not late for the next one, and of one
 // that does not say when it was sent nobody knows.
-func (r *request) isHere() {
+func (r *request) stampNow() {
 	r.here = true
 	r.claim.Attempt = max(r.claim.Attempt, time.Now().UnixMicro())
 }
 
 // request is a call on its way.
 type request struct {
-	call   Call
-	scope  Scope
-	claim  Claim
-	giveUp time.Time // when waiting ends; set when it begins
-	sent   time.Time // when the last claim was
-	fence  uint64
-	ran    bool // the handler has run
-	doubt  bool // the store may hold the claim, though it did not say so
-	joined bool // another owner was seen running
-	here   bool // cannot be late
+	call           Call
+	scope          Scope
+	claim          Claim
+	giveUp         time.Time // when waiting ends; set when it begins
+	sent           time.Time // when the last claim was
+	fence          uint64
+	ran            bool // the handler has run
+	claimUncertain bool // the store may hold the claim, though it did not say so
+	joined         bool // another owner was seen running
+	here           bool // cannot be late
 
 	entered bool // in the guard's work, which Drain waits for
 
 	flight  flight   // if the request leads
-	looking deadline // of the first look into the store
+	pollCtx deadline // of the first look into the store
 	looked  bool
 }
 
@@ -187,24 +205,21 @@ func (g *Guard) newRequest(c Call) (*request, error) {
 	if !c.Key.IsFor(c.Service, c.Endpoint) {
 		return nil, refusal(ErrForeignKey, nil)
 	}
-	if err := g.replies.check(c.Reply); err != nil {
-		return nil, err
-	}
 	if !c.Key.Issued.IsZero() && time.Since(c.Key.Issued) > g.retention {
 		return nil, refusal(ErrExpired, nil)
 	}
-	fingerprint, err := FingerprintOf(c.Body)
-	if err != nil {
-		return nil, refusal(ErrBody, err)
-	}
+	fingerprint := g.fingerprint(c)
 	r := &request{call: c, scope: Scope{Service: c.Service, Endpoint: c.Endpoint, Caller: c.Caller, Key: value}}
 	r.claim = Claim{
 		Key: r.scope.StoreKey(), Owner: g.newOwner(), Fingerprint: fingerprint, Attempt: c.Attempt,
 		Lease: g.lease, Timeout: g.executionTimeout + g.storeTimeout, Retention: g.kept(), ReleaseMemory: g.releaseMemory,
-		Takeover: g.takeover.wanted(),
+		Takeover: g.takeover.wanted(), Declared: c.Declared, Instance: g.instance,
+	}
+	if !g.hashedOnly {
+		r.claim.Scope = r.scope
 	}
 	if r.claim.Attempt <= 0 {
-		r.isHere()
+		r.stampNow()
 	}
 	return r, nil
 }
@@ -216,10 +231,10 @@ func (c *core) newOwner() Owner {
 	return owner
 }
 
-func (g *Guard) report(ctx context.Context, r *request, e Event) {
-	e.Scope, e.StoreKey, e.Owner, e.Fence = r.scope, r.claim.Key, r.claim.Owner, r.fence
-	g.hook(ctx, e)
-}
+// Report logs an event, where it is one to be logged, and shows it to the hooks. It
+// is for those who call [Guard.Do] for others, and saw what the guard itself did not:
+// see [EventIgnored] and [EventUnidentified].
+func (g *Guard) Report(ctx context.Context, e Event) { g.tell(ctx, &e) }
 
 // lead deals with the store for all duplicates in this process.
 func (g *Guard) lead(ctx context.Context, r *request, f *flight, handler func(context.Context) error) (Result, error) {
@@ -242,7 +257,9 @@ func (g *Guard) lead(ctx context.Context, r *request, f *flight, handler func(co
 		g.flights.settle(r.claim.Key, f, nil, err, false)
 		return Result{}, err
 	default: // Superseded: those who follow may be later attempts
-		return Result{}, refusal(ErrSuperseded, nil)
+		late := refusal(ErrSuperseded, nil)
+		late.Released = out.Attempt
+		return Result{}, late
 	}
 }
 
@@ -251,10 +268,10 @@ func (g *Guard) cannotAcquire(
 	ctx context.Context, r *request, f *flight, handler func(context.Context) error, err error,
 ) (Result, error) {
 	down := errors.Is(err, ErrUnavailable)
-	if down && g.outage == FailOpen && !r.joined {
+	if down && g.storeFailure == FailOpen && !r.joined {
 		return g.executeUnrecorded(ctx, r, f, handler, err)
 	}
-	if r.doubt {
+	if r.claimUncertain {
 		g.settleLater(ctx, r, nil)
 	}
 	if down || errors.Is(err, ErrMismatch) { // so that a hundred duplicates do not find it out one by one

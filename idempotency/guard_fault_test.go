@@ -101,7 +101,7 @@ func TestFailOpenRunsAndReplaysInTheProcess(t *testing.T) {
 		var hangs atomic.Bool
 		hangs.Store(true)
 		guard, seen := newGuard(t, storetest.Faulty(newStore(t), frozen(storetest.OpBegin, &hangs)),
-			idempotency.WithOutage(idempotency.FailOpen))
+			idempotency.WithStoreFailure(idempotency.FailOpen))
 		w := &worker{do: func(ctx context.Context, _ int) error {
 			if info, ok := idempotency.ExecutionFrom(ctx); !ok || info.Fence != 0 {
 				t.Errorf("execution %+v, %v", info, ok)
@@ -154,7 +154,7 @@ func TestFailOpenKeepsItsManners(t *testing.T) {
 						return storetest.Fault{After: errCut} // the claim is made, and not known
 					}
 					return storetest.Fault{}
-				}), idempotency.WithOutage(idempotency.FailOpen))
+				}), idempotency.WithStoreFailure(idempotency.FailOpen))
 				elsewhere, _ := newGuard(t, store)
 				w := &worker{do: test.do}
 				if _, _, err := w.call(t.Context(), guard, "k"); !errors.Is(err, errCut) {
@@ -188,7 +188,7 @@ func TestFailOpenDoesNotRunWhatItSawRunning(t *testing.T) {
 			return storetest.Fault{}
 		}
 		elsewhere, _ := newGuard(t, store)
-		guard, _ := newGuard(t, storetest.Faulty(store, inject), idempotency.WithOutage(idempotency.FailOpen))
+		guard, _ := newGuard(t, storetest.Faulty(store, inject), idempotency.WithStoreFailure(idempotency.FailOpen))
 		w := &worker{do: func(context.Context, int) error { time.Sleep(5 * time.Second); return nil }}
 		var group sync.WaitGroup
 		group.Go(func() {
@@ -405,15 +405,20 @@ func TestRecoveryThatPanicsIsUnknown(t *testing.T) {
 	})
 }
 
+// orphanClaim is a claim of the call with key "k".
+func orphanClaim() idempotency.Claim {
+	scope := idempotency.Scope{Service: "bank", Endpoint: "Wallet.Tip", Caller: "alice", Key: "k"}
+	return idempotency.Claim{
+		Key: scope.StoreKey(), Scope: scope, Owner: idempotency.Owner{1}, Instance: "dead:1",
+		Lease: time.Second, Timeout: time.Minute, Retention: time.Hour,
+	}
+}
+
 // orphan leaves a claim on the call with key "k" as a process that died does,
 // and returns it.
 func orphan(t *testing.T, store idempotency.Store) idempotency.Claim {
 	t.Helper()
-	scope := idempotency.Scope{Service: "bank", Endpoint: "Wallet.Tip", Caller: "alice", Key: "k"}
-	claim := idempotency.Claim{
-		Key: scope.StoreKey(), Owner: idempotency.Owner{1},
-		Lease: time.Second, Timeout: time.Minute, Retention: time.Hour,
-	}
+	claim := orphanClaim()
 	if out, err := store.Begin(t.Context(), claim); err != nil || out.State != idempotency.Acquired {
 		t.Fatalf("outcome %v, %v", out.State, err)
 	}
@@ -428,9 +433,10 @@ func TestRolledBackIsNotAcknowledged(t *testing.T) {
 		reason error
 		code   int
 	}{
-		{"rolled back", idempotency.NotApplied(errCut), idempotency.ErrRolledBack, 503},
+		{"rolled back", idempotency.Repeatable(errCut), idempotency.ErrRolledBack, 503},
 		{"not the owner", idempotency.ErrLost, idempotency.ErrRolledBack, 503},
-		{"with a status", idempotency.NotApplied(&idempotency.KeyError{}), idempotency.ErrRolledBack, 400},
+		{"with a status", idempotency.Repeatable(&idempotency.KeyError{}), idempotency.ErrRolledBack, 400},
+		{"for good", idempotency.NotApplied(errCut), idempotency.ErrNotCommitted, 500},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			guard, _ := newGuard(t, transactional{storetest.Faulty(newStore(t), func(_ context.Context, op storetest.Op) storetest.Fault {
@@ -554,7 +560,7 @@ func TestAnnounce(t *testing.T) {
 	if got, err := closed.Announce(t.Context()); got != "id" || err != nil {
 		t.Errorf("announced %q, %v", got, err)
 	}
-	open, err := closed.With(idempotency.WithOutage(idempotency.FailOpen))
+	open, err := closed.With(idempotency.WithStoreFailure(idempotency.FailOpen))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -734,7 +740,7 @@ func TestClaimThatCannotBeRead(t *testing.T) {
 	_, _, err := w.call(t.Context(), guard, "k")
 	wantError(t, err, idempotency.ErrUnavailable, 503, true)
 	w.want(t, 0)
-	open, err := guard.With(idempotency.WithOutage(idempotency.FailOpen))
+	open, err := guard.With(idempotency.WithStoreFailure(idempotency.FailOpen))
 	if err != nil {
 		t.Fatal(err)
 	}

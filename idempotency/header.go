@@ -26,6 +26,11 @@ const (
 	// was frozen, is known for it. The retry count would not do: another call
 	// with the same key begins to count from 0.
 	HeaderSent = "Idempotency-Sent"
+	// HeaderReleased carries, in an attempt that follows one that was refused for
+	// being late, the time that the refusal told: when the attempt that was released
+	// was sent, RFC 3339 in UTC. It proves that this attempt was sent after that
+	// release, where clocks do not.
+	HeaderReleased = "Idempotency-Released"
 	// HeaderReplayed is "true" on an answer that was recorded earlier.
 	HeaderReplayed = "Idempotent-Replayed"
 )
@@ -50,4 +55,35 @@ func ParseIssued(s string) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("idempotency: %s must be an RFC 3339 time: %w", HeaderIssued, err)
 	}
 	return t.UTC(), nil
+}
+
+// ParseSent reads a value of [HeaderSent] that arrived at now with a key that was
+// issued at issued, and orders attempts by it, for [Call]: in microseconds. The
+// first attempt of a call whose key was minted for it is sent when the key is
+// issued. An attempt that does not say is as late as it arrives, and a clock that
+// is fast must not make all that follow look late.
+func ParseSent(s string, issued, now time.Time) (attempt int64, err error) {
+	sent := issued
+	if s != "" {
+		if sent, err = time.Parse(time.RFC3339Nano, s); err != nil {
+			return 0, fmt.Errorf("idempotency: %s must be an RFC 3339 time: %w", HeaderSent, err)
+		}
+	}
+	if sent.IsZero() || sent.After(now) {
+		sent = now
+	}
+	return max(0, sent.UnixMicro()), nil
+}
+
+// ParseReleased reads a value of [HeaderReleased], for [Call]. The empty string gives
+// 0, for none.
+func ParseReleased(s string) (attempt int64, err error) {
+	if s == "" {
+		return 0, nil
+	}
+	released, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return 0, fmt.Errorf("idempotency: %s must be an RFC 3339 time: %w", HeaderReleased, err)
+	}
+	return max(0, released.UnixMicro()), nil
 }

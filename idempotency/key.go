@@ -44,6 +44,10 @@ type Key struct {
 	For string
 	// Issued is when the key was minted. Zero when unknown.
 	Issued time.Time
+	// Unordered, of a key that [CallKey] gave: it counts a call that began while
+	// another one to the same endpoint was running. A second run may count them the
+	// other way round, and finds the wrong records then. [WithStep] prevents that.
+	Unordered bool
 }
 
 // IsFor reports whether the key may be used by a call to endpoint of service:

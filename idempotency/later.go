@@ -9,7 +9,7 @@ import (
 const (
 	firstRetry = 50 * time.Millisecond
 	lastRetry  = time.Second
-	// maxSettling bounds the claims in doubt that are looked after at a time.
+	// maxSettling bounds the uncertain claims that are looked after at a time.
 	maxSettling = 256
 )
 

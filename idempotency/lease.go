@@ -11,11 +11,7 @@ import (
 // leaseKeeper renews a claim while its handler runs. Without an execution it
 // has nothing to keep.
 type leaseKeeper struct {
-	execution Execution
-	lease     time.Duration
-	timeout   time.Duration
-	ctx       context.Context
-	handler   *deadline // the handler's context
+	run *run // whose claim it is; nil without one
 
 	ending   atomic.Bool
 	renewing atomic.Pointer[deadline] // of the renewal under way
@@ -27,45 +23,50 @@ type leaseKeeper struct {
 }
 
 // start begins to renew the claim, which was sent at the given time, until stop.
-func (k *leaseKeeper) start(ctx context.Context, execution Execution, sent time.Time, handler *deadline, o *Options) {
-	k.execution, k.lease, k.timeout = execution, o.lease, o.storeTimeout
-	k.ctx, k.handler, k.good = ctx, handler, sent.Add(o.lease)
+func (k *leaseKeeper) start(e *run, sent time.Time) {
+	k.run, k.good = e, sent.Add(e.Guard.lease)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.timer = time.AfterFunc(k.lease/3, k.renew)
+	k.timer = time.AfterFunc(e.Guard.lease/3, k.renew)
 }
 
 // isOver reports whether the lease may have ended before the work has begun, as
 // in a process that was frozen after its claim.
 func (k *leaseKeeper) isOver() bool {
-	return k.execution != nil && !time.Now().Before(k.goodUntil())
+	return k.run != nil && !time.Now().Before(k.goodUntil())
 }
 
 // renew runs on the timer's goroutine, for which stop waits.
 func (k *leaseKeeper) renew() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	e := k.run
 	sent := time.Now()
 	if !sent.Before(k.good) {
 		k.lose()
 		return
 	}
-	ctx := new(deadline).start(k.ctx, min(k.timeout, k.good.Sub(sent)), nil)
+	ctx := new(deadline).start(e.detached, min(e.storeTimeout, k.good.Sub(sent)), nil)
 	defer ctx.end(context.Canceled)
 	k.renewing.Store(ctx)
 	if k.ending.Load() {
 		return
 	}
-	err := k.execution.Renew(ctx)
+	err := e.out.Execution.Renew(ctx)
+	if k.ending.Load() { // nobody needs the lease any more
+		return
+	}
+	if err != nil && !errors.Is(err, ErrLost) {
+		e.storeFailed(e.detached, e.request, "renew", err)
+	}
 	switch now := time.Now(); {
-	case k.ending.Load(): // nobody needs the lease any more
 	case err == nil:
-		k.good = sent.Add(k.lease)
-		k.timer.Reset(k.lease / 3)
+		k.good = sent.Add(e.Guard.lease)
+		k.timer.Reset(e.Guard.lease / 3)
 	case errors.Is(err, ErrLost) || !now.Before(k.good):
 		k.lose()
 	default:
-		k.timer.Reset(min(k.lease/10, k.good.Sub(now)))
+		k.timer.Reset(min(e.Guard.lease/10, k.good.Sub(now)))
 	}
 }
 
@@ -79,12 +80,12 @@ func (k *leaseKeeper) giveUp() {
 // lose cancels the handler: another owner may have taken the key over.
 func (k *leaseKeeper) lose() {
 	k.lost = true
-	k.handler.end(ErrLeaseLost)
+	k.run.handler.end(ErrLeaseLost)
 }
 
 // stop ends the renewal and reports whether the lease was lost.
 func (k *leaseKeeper) stop() (lost bool) {
-	if k.execution == nil {
+	if k.run == nil {
 		return false
 	}
 	k.ending.Store(true)

@@ -3,8 +3,14 @@ package idempotency
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+	"os"
+	"slices"
 	"time"
 )
+
+// MaxInstanceLength is the greatest length of the name of an instance, in bytes.
+const MaxInstanceLength = 255
 
 // Options are the settings of a [Guard], made by the functions of type
 // [Option].
@@ -20,10 +26,14 @@ type Options struct {
 	pollInterval     time.Duration
 	maxReply         int
 	takeover         Takeover
-	outage           Outage
-	decide           func(error) Decision
+	storeFailure     StoreFailure
+	errorPolicy      func(error) Verdict
 	encodeError      func(error) *RecordedError
-	hook             Hook
+	hooks            []Hook
+	logger           *slog.Logger // nil for slog.Default
+	silent           bool
+	instance         string
+	hashedOnly       bool
 }
 
 // settings lets a type embed its options without exporting them.
@@ -46,10 +56,20 @@ func defaults() *Options {
 		storeTimeout:     3 * time.Second,
 		pollInterval:     time.Second,
 		maxReply:         1 << 20,
-		decide:           func(error) Decision { return DecideByStore },
+		errorPolicy:      func(error) Verdict { return VerdictByOutcome },
 		encodeError:      recordedError,
-		hook:             logEvent,
+		instance:         thisProcess(),
 	}
+}
+
+// thisProcess names this process among those of all hosts.
+func thisProcess() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown host"
+	}
+	process := fmt.Sprintf(":%d", os.Getpid())
+	return host[:min(len(host), MaxInstanceLength-len(process))] + process
 }
 
 // WithLease sets how long a claim lasts on a detached store after its owner
@@ -71,7 +91,9 @@ func WithExecutionTimeout(d time.Duration) Option {
 }
 
 // WithRetention sets how long a record answers duplicates. A key that was
-// issued longer ago is refused ([ErrExpired]). Default 24 h; more than 0.
+// issued longer ago is refused ([ErrExpired]). Default 24 h; at least as long as
+// one execution may take, see [WithExecutionTimeout]: a key that is forgotten while
+// it runs, or as soon as it has run, is executed again.
 func WithRetention(d time.Duration) Option { return func(o *Options) { o.retention = d } }
 
 // WithClockMargin sets how much longer than the retention records are kept, so
@@ -105,14 +127,40 @@ func WithMaxReply(bytes int) Option { return func(o *Options) { o.maxReply = byt
 // WithTakeover sets what happens to an orphan. Default [TakeoverHold].
 func WithTakeover(t Takeover) Option { return func(o *Options) { o.takeover = t } }
 
-// WithOutage sets what happens while the store does not answer. Default
+// WithStoreFailure sets what happens while the store does not answer. Default
 // [FailClosed].
-func WithOutage(p Outage) Option { return func(o *Options) { o.outage = p } }
+func WithStoreFailure(p StoreFailure) Option { return func(o *Options) { o.storeFailure = p } }
 
-// WithRecord decides, for an error of the handler (a panic comes as a
-// [*PanicError]), whether it is recorded or the key released. [NotDone]
-// errors are released without asking. Default [DecideByStore] for all.
-func WithRecord(decide func(error) Decision) Option { return func(o *Options) { o.decide = decide } }
+// WithErrorPolicy decides, for an error of the handler (a panic comes as a
+// [*PanicError]), what becomes of the key. An error that the handler has marked is
+// not asked about. Default [VerdictByOutcome] for all, which decides by what the
+// error says about the outcome:
+//
+//	the handler ended with           | transactional store   | detached store
+//	success                          | recorded              | recorded
+//	a final error: below 500 (but    | recorded, its writes  | recorded
+//	for those of the next row but    | undone                |
+//	one), or marked [Final]          |                       |
+//	one marked [FinalKeepWrites]     | recorded, its writes  | recorded
+//	                                 | stay                  |
+//	an error that settles nothing:   | rolled back, released | released
+//	an ended context or any other    |                       |
+//	timeout, 408, 425, 429, 503,     |                       |
+//	one that is [Unsettled], or      |                       |
+//	marked [NotDone]                 |                       |
+//	500 or more, a plain error, a    | rolled back, released | recorded
+//	panic, the end of its own        |                       |
+//	execution timeout                |                       |
+//
+// A final error will be the same the next time: to execute again is useless. One
+// that settles nothing is no answer, and the caller who repeats its request must
+// not get it for the next 24 hours; whatever the handler did before is for its
+// second run to find, with the same derived keys. In the last row the handler may
+// have done a part of its work: the rollback proves that nothing of it is left,
+// where there is none nobody knows, and it is not done a second time.
+func WithErrorPolicy(decide func(error) Verdict) Option {
+	return func(o *Options) { o.errorPolicy = decide }
+}
 
 // WithErrorEncoder sets how a handler's error becomes a record. By default a
 // [*RecordedError] stays what it is, and any other error gives its text as
@@ -123,9 +171,35 @@ func WithErrorEncoder(encode func(error) *RecordedError) Option {
 	return func(o *Options) { o.encodeError = encode }
 }
 
-// WithHook sets what sees every [Event]. The default logs what needs somebody's
-// attention with slog.Default, and with it the record that could not be stored.
-func WithHook(hook Hook) Option { return func(o *Options) { o.hook = hook } }
+// WithHook adds a function that sees every [Event], after those that were added
+// before. It takes nothing's place: what the log says, see [WithLogger], it says
+// with hooks, too.
+func WithHook(hook Hook) Option {
+	return func(o *Options) { o.hooks = append(slices.Clip(o.hooks), hook) }
+}
+
+// WithLogger sets where to log what somebody must know of to keep money from being
+// lost or moved twice: failures of the store, executions whose outcome is unknown
+// or whose answer could not be stored, transactions that do not commit, damaged
+// records, takeovers, lost leases, panics with their stack, and what an operator
+// resolved. What an outage repeats with every call is logged ten times in ten
+// seconds; then the next line says how many were left out. Replies are never
+// logged, only their size and hash; nor are keys and callers with
+// [WithHashesOnly]. Default slog.Default(), looked up when there is something to
+// log; nil for no log.
+func WithLogger(logger *slog.Logger) Option {
+	return func(o *Options) { o.logger, o.silent = logger, logger == nil }
+}
+
+// WithInstance sets the name of this process that the store keeps with each claim,
+// so that an operator who finds one that is stuck knows whom to ask. Default the
+// host's name and the number of the process, as in "host-7:4711"; not empty.
+func WithInstance(name string) Option { return func(o *Options) { o.instance = name } }
+
+// WithHashesOnly makes the store keep the hash of a [Scope] and not the scope
+// itself, for those to whom a key or a caller is a secret. Whoever has a scope can
+// still look it up; an operator can search by state, instance and age only.
+func WithHashesOnly() Option { return func(o *Options) { o.hashedOnly = true } }
 
 // apply returns the settings with the options applied, checked.
 func (o *Options) apply(options []Option) (Options, error) {
@@ -147,29 +221,42 @@ func (o *Options) apply(options []Option) (Options, error) {
 		within("WithMaxWait", chosen.maxWait, 0),
 		within("WithExecutionTimeout", chosen.executionTimeout, 1),
 		within("WithRetention", chosen.retention, 1),
+		chosen.checkRetention(),
 		within("WithClockMargin", chosen.clockMargin, 0),
 		within("WithReleaseMemory", chosen.releaseMemory, 0),
 		within("WithStoreTimeout", chosen.storeTimeout, 1),
 		within("WithPollInterval", chosen.pollInterval, 1),
+		chosen.checkRetention(),
 		chosen.checkPolicies(),
 	)
 	return chosen, err
+}
+
+// checkRetention refuses to forget a key while it may still be running.
+func (o *Options) checkRetention() error {
+	if o.retention < o.executionTimeout {
+		return fmt.Errorf("idempotency: WithRetention(%v): must be at least the execution timeout, which is %v",
+			o.retention, o.executionTimeout)
+	}
+	return nil
 }
 
 func (o *Options) checkPolicies() error {
 	switch {
 	case o.maxReply < 1:
 		return fmt.Errorf("idempotency: WithMaxReply(%d): must be at least 1", o.maxReply)
-	case o.outage > FailOpen:
-		return fmt.Errorf("idempotency: WithOutage(%d): must be FailClosed or FailOpen", o.outage)
+	case o.storeFailure > FailOpen:
+		return fmt.Errorf("idempotency: WithStoreFailure(%d): must be FailClosed or FailOpen", o.storeFailure)
 	case o.takeover.invalid:
 		return errors.New("idempotency: TakeoverRecover(nil): must be given a function")
-	case o.decide == nil:
-		return errors.New("idempotency: WithRecord(nil): must be given a function")
+	case o.errorPolicy == nil:
+		return errors.New("idempotency: WithErrorPolicy(nil): must be given a function")
 	case o.encodeError == nil:
 		return errors.New("idempotency: WithErrorEncoder(nil): must be given a function")
-	case o.hook == nil:
+	case slices.ContainsFunc(o.hooks, func(h Hook) bool { return h == nil }):
 		return errors.New("idempotency: WithHook(nil): must be given a function")
+	case o.instance == "" || len(o.instance) > MaxInstanceLength:
+		return fmt.Errorf("idempotency: WithInstance(%q): must have 1 to %d bytes", o.instance, MaxInstanceLength)
 	}
 	return nil
 }

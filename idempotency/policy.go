@@ -1,35 +1,17 @@
 package idempotency
 
-import (
-	"context"
-	"errors"
-)
+import "context"
 
-// Outage says what happens to a call while the store does not answer.
-type Outage uint8
+// StoreFailure says what happens to a call while the store does not answer.
+type StoreFailure uint8
 
 const (
 	// FailClosed executes nothing: the call is refused ([ErrUnavailable]). It
 	// is the zero value and the default.
-	FailClosed Outage = iota
+	FailClosed StoreFailure = iota
 	// FailOpen executes without a claim, and reports it ([EventUnrecorded]):
 	// duplicates on other instances execute too.
 	FailOpen
-)
-
-// Decision says what becomes of a handler's error.
-type Decision uint8
-
-const (
-	// DecideByStore is the default. A detached store records every error,
-	// because the handler may have done its work; a transactional one records
-	// those with a code below 500, and for the others releases the key: the
-	// rollback proves that nothing has happened.
-	DecideByStore Decision = iota
-	// DecideRecord records the error: duplicates get it too.
-	DecideRecord
-	// DecideRelease releases the key: a duplicate executes again.
-	DecideRelease
 )
 
 // Takeover says what becomes of an orphan: a claim whose owner let its lease
@@ -71,44 +53,4 @@ type Orphan struct {
 	Body, Reply any
 	// Fence is that of the takeover.
 	Fence uint64
-}
-
-// verdict decides what becomes of a handler's error.
-func (o *Options) verdict(err error, transactional bool) Decision {
-	if isNotDone(err) {
-		return DecideRelease
-	}
-	if d := o.decide(err); d != DecideByStore {
-		return d
-	}
-	if !transactional {
-		return DecideRecord
-	}
-	if code := o.encode(err).Code; code <= 0 || code >= 500 {
-		return DecideRelease
-	}
-	return DecideRecord
-}
-
-func (o *Options) encode(err error) *RecordedError {
-	if _, ok := errors.AsType[*PanicError](err); ok {
-		return &RecordedError{Code: 500, Detail: "the handler panicked", Status: "Internal Server Error"}
-	}
-	if recorded := o.encodeError(err); recorded != nil {
-		return recorded
-	}
-	return recordedError(err)
-}
-
-func recordedError(err error) *RecordedError {
-	var recorded *RecordedError
-	if errors.As(err, &recorded) {
-		return recorded
-	}
-	recorded = &RecordedError{Code: 500, Detail: err.Error()}
-	var coded interface{ StatusCode() int }
-	if errors.As(err, &coded) {
-		recorded.Code = int32(coded.StatusCode()) //nolint:gosec // a status has three digits
-	}
-	return recorded
 }

@@ -44,6 +44,10 @@ type RecordedError struct {
 	Code   int32
 	Detail string
 	Status string
+	// Extra is what else it takes to give the error back as it was, where it is
+	// more than the four fields hold: the body of an HTTP response, the details of
+	// a grpc status. Only who has written it can read it.
+	Extra string
 }
 
 // Error returns Detail.
@@ -113,6 +117,7 @@ const (
 	errorFieldCode
 	errorFieldDetail
 	errorFieldStatus
+	errorFieldExtra
 )
 
 func (e *RecordedError) encode() []byte {
@@ -124,7 +129,11 @@ func (e *RecordedError) encode() []byte {
 	raw = protowire.AppendTag(raw, errorFieldCode, protowire.VarintType)
 	raw = protowire.AppendVarint(raw, protowire.EncodeZigZag(int64(e.Code)))
 	raw = appendString(raw, errorFieldDetail, e.Detail)
-	return appendString(raw, errorFieldStatus, e.Status)
+	raw = appendString(raw, errorFieldStatus, e.Status)
+	if e.Extra != "" {
+		raw = appendString(raw, errorFieldExtra, e.Extra)
+	}
+	return raw
 }
 
 func appendString(raw []byte, number protowire.Number, s string) []byte {
@@ -159,6 +168,8 @@ func (e *RecordedError) decodeField(number protowire.Number, kind protowire.Type
 		text = &e.Detail
 	case errorFieldStatus:
 		text = &e.Status
+	case errorFieldExtra:
+		text = &e.Extra
 	case errorFieldCode:
 		if kind == protowire.VarintType {
 			v, n := protowire.ConsumeVarint(raw)

@@ -22,8 +22,8 @@ func (s Scope) StoreKey() StoreKey {
 	return hashStrings(version, s.Service, s.Endpoint, s.Caller, s.Key)
 }
 
-// StoreKey is the SHA-256 of a [Scope]. It has a fixed width and tells nobody
-// the key that the client chose.
+// StoreKey is the SHA-256 of a [Scope]. It has a fixed width, and by itself tells
+// nobody the key that the client chose.
 type StoreKey [sha256.Size]byte
 
 // String returns the key in hexadecimal.

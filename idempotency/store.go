@@ -70,6 +70,11 @@ type Watcher interface {
 // unless said otherwise.
 type Claim struct {
 	Key StoreKey
+	// Scope that Key is the hash of, for the store to keep readable beside it
+	// (see [Inspector]). Zero if only the hash is to be kept.
+	Scope Scope
+	// Instance is the process that claims, see [WithInstance]. To be kept, too.
+	Instance string
 	// Owner tells this claim from all others, and is the same when the claim
 	// is asked for again because an answer was lost.
 	Owner Owner
@@ -96,6 +101,10 @@ type Claim struct {
 	Wait time.Duration
 	// Takeover asks for an orphan too.
 	Takeover bool
+	// Declared says that the service relies on the endpoint to be executed once:
+	// see [Call]. A transactional store may take it for an error there, and only
+	// there, that a handler does not use the transaction.
+	Declared bool
 }
 
 // Owner is a random token of fixed width that one claim has and no other.
@@ -104,10 +113,11 @@ type Owner [16]byte
 // String returns the owner in hexadecimal.
 func (o Owner) String() string { return hex.EncodeToString(o[:]) }
 
-// State is what [Store.Begin] found.
+// State is where a key stands: what [Store.Begin] found, or what an [Inspector]
+// shows.
 type State uint8
 
-// The states of an [Outcome]. The zero State is none of them.
+// The states of an [Outcome] and of an [Entry]. The zero State is none of them.
 const (
 	// Acquired: the caller owns the key and must end the execution.
 	Acquired State = iota + 1
@@ -120,6 +130,11 @@ const (
 	// Superseded: a later attempt of the same caller has run and was
 	// released, so that this one is a straggler that nobody waits for.
 	Superseded
+	// Released: the last claim was given up, which is remembered. It is a state
+	// of an [Entry], and none that Begin answers with.
+	Released
+	// Absent: the store holds nothing. It is a state of an [Entry], too.
+	Absent
 )
 
 // String names the state.
@@ -135,6 +150,10 @@ func (s State) String() string {
 		return "orphaned"
 	case Superseded:
 		return "superseded"
+	case Released:
+		return "released"
+	case Absent:
+		return "absent"
 	}
 	return fmt.Sprintf("State(%d)", uint8(s))
 }
@@ -184,7 +203,9 @@ type Execution interface {
 	// On a transactional store it commits. There an error that is
 	// [ErrNotApplied] (or ErrLost) says that everything was rolled back, and
 	// any other that the outcome is unknown: then Begin, which must not
-	// overtake a commit that is still under way, tells.
+	// overtake a commit that is still under way, tells. If the same execution
+	// may well commit the next time, the error is [ErrRepeatable]; one that is
+	// not is answered to the caller for good.
 	Complete(ctx context.Context, record []byte) error
 
 	// Release gives the key up, because nothing has happened under it, and
@@ -220,6 +241,31 @@ func NotApplied(err error) error {
 		return nil
 	}
 	return &notAppliedError{err}
+}
+
+// ErrRepeatable is what an error of [Execution].Complete is, by errors.Is, if
+// everything was rolled back for a reason that a repetition of the execution can
+// mend: a serialization failure, a deadlock, a connection that was lost before
+// the commit. Such an error is [ErrNotApplied], too. A constraint that is checked
+// at the commit, a table that is gone or a missing permission is not repeatable.
+// See [Repeatable].
+var ErrRepeatable = errors.New("idempotency: nothing was changed in the store, and a repetition may succeed")
+
+// Repeatable marks an error of a [Store] as [ErrRepeatable] and
+// [ErrNotApplied]. The text stays. Repeatable(nil) is nil.
+func Repeatable(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &repeatableError{err}
+}
+
+type repeatableError struct{ err error }
+
+func (e *repeatableError) Error() string { return e.err.Error() }
+func (e *repeatableError) Unwrap() error { return e.err }
+func (e *repeatableError) Is(target error) bool {
+	return target == ErrRepeatable || target == ErrNotApplied
 }
 
 type notAppliedError struct{ err error }

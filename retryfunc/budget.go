@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -41,8 +40,7 @@ type Budget struct {
 	balance int64 // sum of credit
 	current int64 // number of the slice that now falls into
 
-	callees sync.Map // name → *Budget
-	known   atomic.Int64
+	callees map[string]*Budget
 }
 
 type budgetOptions struct {
@@ -110,17 +108,20 @@ const maxCallees = 4096
 // balance of its own: the same for the same name. Beyond some 4,000 names all
 // others share b itself.
 func (b *Budget) Of(callee string) *Budget {
-	if known, ok := b.callees.Load(callee); ok {
-		return known.(*Budget) //nolint:forcetypeassert // nothing else is stored
-	}
-	if b.known.Load() >= maxCallees {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	own, ok := b.callees[callee]
+	switch {
+	case ok:
+		return own
+	case len(b.callees) >= maxCallees:
 		return b
+	case b.callees == nil:
+		b.callees = make(map[string]*Budget)
 	}
-	own, loaded := b.callees.LoadOrStore(callee, b.options.budget())
-	if !loaded {
-		b.known.Add(1)
-	}
-	return own.(*Budget) //nolint:forcetypeassert // nothing else is stored
+	own = b.options.budget()
+	b.callees[callee] = own
+	return own
 }
 
 func (o *budgetOptions) validate() error {

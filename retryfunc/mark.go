@@ -67,6 +67,11 @@ type Mark struct {
 	RetryAfter time.Duration
 	// NoRetry asks the caller not to try again.
 	NoRetry bool
+	// Released is set where the request was refused because, by its sender's clock,
+	// it was sent before another one that ended with nothing done: it is when that
+	// one was sent. The next attempt says so, see idempotency.HeaderReleased, and
+	// then is not late for it.
+	Released time.Time
 }
 
 // NewMarked returns an error with the mark m in it, for a server to answer with.
@@ -90,6 +95,9 @@ func (m Mark) status(code int32) string {
 	}
 	if m.NoRetry {
 		b.WriteString("; no-retry")
+	}
+	if !m.Released.IsZero() {
+		b.WriteString("; released=" + m.Released.UTC().Format(time.RFC3339Nano))
 	}
 	return b.String()
 }
@@ -150,6 +158,9 @@ func setField(m *Mark, field string) (err error) {
 		}
 	case "no-retry":
 		m.NoRetry = true
+	case "released":
+		m.Released, err = time.Parse(time.RFC3339Nano, value)
+		m.Released = m.Released.UTC()
 	}
 	return err
 }

@@ -18,6 +18,10 @@ func TestMarkStatus(t *testing.T) {
 		{Mark{Kind: MarkRunning, Service: "go.micro.srv.hello"}, "running; service=go.micro.srv.hello"},
 		{Mark{Kind: MarkUnknown, Service: "a;b=c d", NoRetry: true}, "unknown; service=a%3Bb%3Dc+d; no-retry"},
 		{Mark{Kind: MarkRelayed}, "relayed"},
+		{
+			Mark{Kind: MarkRefused, Service: "bank", Released: time.Date(2026, 11, 22, 12, 0, 0, 1000, time.UTC)},
+			"refused; service=bank; released=2026-11-22T12:00:00.000001Z",
+		},
 	}
 	for _, tt := range tests {
 		err := NewMarked(503, "detail", tt.mark)
@@ -51,6 +55,7 @@ func TestParseMarkRefusesWhatItDoesNotKnow(t *testing.T) {
 		nil, errors.New("refused"), marked("hello", "refused; service=x"), marked(MarkID, ""), marked(MarkID, "none"),
 		marked(MarkID, "REFUSED"), marked(MarkID, "postponed; service=x"), marked(MarkID, "refused; service=%zz"),
 		marked(MarkID, "refused; retry-after=soon"), marked(MarkID, "refused; retry-after=-1s"),
+		marked(MarkID, "refused; released=soon"),
 	} {
 		if m, ok := ParseMark(err); ok || m != (Mark{}) {
 			t.Errorf("ParseMark(%v) = %+v, %v", err, m, ok)
@@ -72,6 +77,7 @@ func FuzzParseMark(f *testing.F) {
 	f.Add("refused; service=hello-srv; retry-after=250ms; no-retry")
 	f.Add("running;;=;service=")
 	f.Add("relayed; service=%")
+	f.Add("refused; released=2026-11-22T12:00:00.000001+02:00")
 	f.Fuzz(func(t *testing.T, status string) {
 		m, ok := ParseMark(&merrors.Error{Id: MarkID, Code: 503, Status: status})
 		if !ok {

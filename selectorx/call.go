@@ -75,14 +75,6 @@ func (c *Call) SelectOption() selector.SelectOption {
 	return c.bound.option
 }
 
-// SetRetriable says whether the call can be made elsewhere if the next attempt
-// fails, where that was not known to NewCall or Init.
-func (c *Call) SetRetriable(retriable bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.retriable = retriable
-}
-
 // MarkTried records that address is being tried, for attempts whose node was
 // chosen by others.
 func (c *Call) MarkTried(address string) {
@@ -137,6 +129,21 @@ func (c *Call) UntriedAmong(services []*registry.Service) bool {
 	c.mu.Unlock()
 	var room [surveyRoom]mark
 	return c.survey(room[:0], services, attempted, latest).some(untried)
+}
+
+// Elsewhere tells whether there is a node that this call has not tried, ejected or
+// not.
+func (c *Call) Elsewhere() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, service := range c.services {
+		for _, node := range nodesOf(service) {
+			if node != nil && node.Address != "" && !slices.Contains(c.tried, node.Address) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // Consider makes services the candidates of this call, where they were chosen

@@ -29,10 +29,12 @@ func (c *Call) run(services []*registry.Service) selector.Next {
 // Pick returns the node of the next attempt, among the nodes of services and by
 // the rules of the package, with inner (nil: go-micro's Random) for the choice
 // among those left, and marks it as tried. services are in force as those of
-// Strategy are. The error is inner's, or selector.ErrNoneAvailable.
-func (c *Call) Pick(services []*registry.Service, inner selector.Strategy) (*registry.Node, error) {
+// Strategy are. retriable says whether the call can be made elsewhere if this
+// attempt fails, which lets it probe an ejected node. The error is inner's, or
+// selector.ErrNoneAvailable.
+func (c *Call) Pick(services []*registry.Service, inner selector.Strategy, retriable bool) (*registry.Node, error) {
 	c.mu.Lock()
-	c.inner, c.services, c.first = inner, services, nil
+	c.inner, c.services, c.first, c.retriable = inner, services, nil, retriable
 	if isRandom(inner) {
 		c.inner = nil
 	}

@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"go-micro.dev/v4/registry"
-
 	"github.com/oncemore-dev/oncemore/idempotency"
-	"github.com/oncemore-dev/oncemore/retryfunc"
 )
 
 // MetadataStore is the key of the node metadata under which a wrapped server
@@ -51,51 +48,4 @@ func NodeMetadata(ctx context.Context, guard *idempotency.Guard, opts ...ServerO
 		announced[MetadataStore] = id
 	}
 	return announced, nil
-}
-
-// announceOneStore tells whether every node announces the same dedupe store.
-// One that announces none, as an instance not yet updated does, is enough for
-// no: the next attempt may go there.
-func announceOneStore(services []*registry.Service) bool {
-	var store string
-	for _, service := range services {
-		for _, node := range service.Nodes {
-			id := node.Metadata[MetadataStore]
-			if id == "" || store != "" && store != id {
-				return false
-			}
-			store = id
-		}
-	}
-	return store != ""
-}
-
-// announcedSafety is the weakest safety that any version of the service
-// announces for endpoint: the call may reach any of them.
-func announcedSafety(services []*registry.Service, endpoint string) retryfunc.Safety {
-	weakest := retryfunc.SafetySafe
-	for _, service := range services {
-		weakest = min(weakest, safetyIn(service.Endpoints, endpoint))
-		if weakest == retryfunc.SafetyUnknown {
-			return weakest
-		}
-	}
-	if len(services) == 0 {
-		return retryfunc.SafetyUnknown
-	}
-	return weakest
-}
-
-func safetyIn(endpoints []*registry.Endpoint, name string) retryfunc.Safety {
-	for _, endpoint := range endpoints {
-		if endpoint.Name != name {
-			continue
-		}
-		safety, err := retryfunc.ParseSafety(endpoint.Metadata[retryfunc.MetadataSafety])
-		if err != nil {
-			return retryfunc.SafetyUnknown
-		}
-		return safety
-	}
-	return retryfunc.SafetyUnknown
 }

@@ -72,12 +72,13 @@ type seen struct {
 // entry is an attempt's part of the story. It is guarded by the call's mu.
 type entry struct {
 	Attempt
-	of     *attempt
-	began  time.Time
-	dials  *dialing
-	again  bool // the call had tried this address before
-	ended  bool // its outcome is known
-	judged bool // it was counted
+	of        *attempt
+	began     time.Time
+	dials     *dialing
+	unreached bool // its dial took too long
+	again     bool // the call had tried this address before
+	ended     bool // its outcome is known
+	counted   bool // among those that the call may make
 }
 
 func (e *entry) end(class retryfunc.Class) {
@@ -159,7 +160,8 @@ func (a *attempt) choose(o *selector.SelectOptions) {
 // pick is the strategy of the attempt.
 func (a *attempt) pick(services []*registry.Service, inner selector.Strategy) (*registry.Node, error) {
 	s := a.call
-	if err := a.prepare(services); err != nil {
+	retriable, err := a.prepare(services)
+	if err != nil {
 		return nil, err
 	}
 	if a.onlyNew && !s.nodes.UntriedAmong(services) {
@@ -168,7 +170,7 @@ func (a *attempt) pick(services []*registry.Service, inner selector.Strategy) (*
 		a.nothingNew = true
 		return nil, selector.ErrNoneAvailable
 	}
-	node, err := s.nodes.Pick(services, inner)
+	node, err := s.nodes.Pick(services, inner, retriable)
 	if err != nil {
 		return nil, err
 	}
@@ -185,29 +187,25 @@ func (a *attempt) notePick(node *registry.Node) {
 	a.picked = node.Address
 }
 
-// prepare settles what the first node decides for the whole call.
-func (a *attempt) prepare(services []*registry.Service) error {
+// prepare settles what the first node decides for the whole call, and tells
+// whether it can be made elsewhere if this attempt fails.
+func (a *attempt) prepare(services []*registry.Service) (retriable bool, err error) {
 	s := a.call
 	s.mu.Lock()
-	resolved := s.resolveTraits(services)
-	a.keyNeeded = !resolved
-	retriable := s.traits.repeatable() && !a.last
-	over := s.over
-	s.mu.Unlock()
-	switch {
-	case over:
-		return errCallEnded(s.ctx)
-	case !resolved:
-		return errKeyNeeded
+	defer s.mu.Unlock()
+	if s.over {
+		return false, errCallEnded(s.ctx)
 	}
-	s.nodes.SetRetriable(retriable)
-	return nil
+	if a.keyNeeded = !s.resolveTraits(services); a.keyNeeded {
+		return false, errKeyNeeded
+	}
+	return s.traits.repeatable() && !a.last, nil
 }
 
 // wrap is the attempt's call wrapper, the one nearest to the wire.
 func (a *attempt) wrap(next client.CallFunc) client.CallFunc {
 	return func(ctx context.Context, node *registry.Node, req client.Request, rsp any, opts client.CallOptions) error {
-		return a.exchange(next, ctx, node, req, rsp, opts)
+		return a.exchange(ctx, next, node, req, rsp, opts)
 	}
 }
 
@@ -228,6 +226,17 @@ func (a *attempt) sendBeside(ctx context.Context) {
 	s.rouse()
 }
 
+// stop ends an attempt that nobody waits for, if it has not ended. mucp cannot be
+// told, and goes on until its own timeout.
+func (a *attempt) stop() {
+	if a.cancel != nil {
+		a.cancel()
+	}
+	if d := a.call.view(a).dialing; d != nil && d.cancel != nil {
+		d.cancel(errOutrun)
+	}
+}
+
 // expire ends the attempt's share.
 func (a *attempt) expire() {
 	a.expired.Store(true)
@@ -236,7 +245,7 @@ func (a *attempt) expire() {
 
 // exchange sends the request to a node and receives the answer.
 func (a *attempt) exchange(
-	next client.CallFunc, ctx context.Context, node *registry.Node, req client.Request, rsp any, opts client.CallOptions,
+	ctx context.Context, next client.CallFunc, node *registry.Node, req client.Request, rsp any, opts client.CallOptions,
 ) error {
 	s := a.call
 	node = a.place(node, opts.Address)
@@ -250,16 +259,18 @@ func (a *attempt) exchange(
 	if err != nil {
 		return err
 	}
-	left := s.leftOf(ctx, opts.RequestTimeout)
+	left := leftOf(ctx, opts.RequestTimeout)
 	setTimeouts(&opts, s.attemptTime(left), s.dialLimit(left, d))
 	ctx, end := d.watch(s.metadataOf(ctx, i+1, node), &opts, s.cutsDials(over, left))
 	err = next(ctx, node, req, got.target, opts)
-	ev := s.evidence()
+	class := retryfunc.None
 	if err != nil {
+		ev := s.evidence()
 		err = d.testify(&ev, err, over != "" && ctx.Err() == nil)
+		class = s.classify(err, ev)
 	}
 	end()
-	return a.ended(i, ev, got, err)
+	return a.ended(i, class, got, err)
 }
 
 // prepareToSend returns the request as the wire is to have it, and what watches
@@ -274,20 +285,31 @@ func (a *attempt) prepareToSend(
 	return req, d, nil
 }
 
+// dress reads the caller's request, and so only while the caller waits.
 func (a *attempt) dress(i int, over transport, req client.Request, node *registry.Node) (client.Request, *dialing, bool) {
 	s := a.call
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.over {
+	s.reading.RLock()
+	defer s.reading.RUnlock()
+	ended, repeatable := s.state()
+	if ended {
 		return req, nil, false // and it may not be sent
 	}
 	d := s.client.newDialing(over, a.maySend)
-	req, asks := s.outgoing(over, req, node, d)
+	req, asks := s.outgoing(over, req, node, d, repeatable)
 	if !asks && over == overMucp {
 		d = nil
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	a.dialing, s.attempts[i].dials = d, d
 	return req, d, asks
+}
+
+// state tells whether the call is over, and whether it may run twice.
+func (s *call) state() (over, repeatable bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.over, s.traits.repeatable()
 }
 
 // maySend tells whether the attempt may be sent now. A call that must not run
@@ -381,7 +403,7 @@ func (s *call) consider() {
 // reselect asks the client's selector itself; nil: it has nothing better.
 func (s *call) reselect() *registry.Node {
 	next, err := s.selectBy(func(services []*registry.Service) (*registry.Node, error) {
-		return s.nodes.Pick(services, nil)
+		return s.nodes.Pick(services, nil, false)
 	})
 	if err != nil {
 		return nil
@@ -409,8 +431,10 @@ func (a *attempt) begin(ctx context.Context, node *registry.Node) (int, error) {
 	if ctx.Err() != nil {
 		return 0, errCallEnded(ctx)
 	}
-	if err := a.prepare(s.nodes.Services()); err != nil {
-		return 0, err
+	if a.picked == "" { // no strategy was asked
+		if _, err := a.prepare(s.nodes.Services()); err != nil {
+			return 0, err
+		}
 	}
 	s.nodes.MarkTried(node.Address)
 	s.mu.Lock()
@@ -429,12 +453,8 @@ func (a *attempt) begin(ctx context.Context, node *registry.Node) (int, error) {
 
 // ended enters how the exchange ended, and moves the reply into place if the
 // caller is still there to read it.
-func (a *attempt) ended(i int, ev retryfunc.Evidence, got *reply, err error) error {
+func (a *attempt) ended(i int, class retryfunc.Class, got *reply, err error) error {
 	s := a.call
-	class := retryfunc.None
-	if err != nil {
-		class = s.classify(err, ev)
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := &s.attempts[i]
@@ -458,6 +478,7 @@ func (a *attempt) ended(i int, ev retryfunc.Evidence, got *reply, err error) err
 // fail enters how an attempt ended, an answer included. The call must be locked.
 func (a *attempt) fail(e *entry, class retryfunc.Class, err error) {
 	a.dialTimedOut = class == retryfunc.NotSent && timeWasUp(err)
+	e.unreached = a.dialTimedOut
 	e.end(class)
 	event := eventOf(class, err, a.dialTimedOut)
 	if a.passedOver {
@@ -574,7 +595,7 @@ func (s *call) impatient(e *entry, event breaker.Event) bool {
 
 // patience is how long an attempt must have waited to speak against its node.
 func (s *call) patience() time.Duration {
-	if known := s.endpoint.latency.quantile(time.Now(), usual); known > 0 {
+	if known := s.endpoint.latency.usual(); known > 0 {
 		return known
 	}
 	return untold

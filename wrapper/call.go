@@ -40,14 +40,16 @@ type call struct {
 	look     time.Duration // of the search for another instance
 	until    time.Time     // when it is given up
 
-	first   attempt
-	running int                // attempts that run beside the loop
-	latest  *attempt           // the one begun last, while it runs
-	wake    chan struct{}      // an attempt has ended
-	stop    context.CancelFunc // ends the attempts that were begun beside others
-	beside  context.Context    //nolint:containedctx // theirs
-	failed  error              // of the last attempt that failed
-	answer  bool               // it is what a handler answered
+	first     attempt
+	begun     []*attempt // those that were begun beside the loop
+	begunRoom [1]*attempt
+	running   int                // how many of them have not ended
+	latest    *attempt           // the one begun last, while it runs
+	wake      chan struct{}      // an attempt has ended
+	endBeside context.CancelFunc // ends the attempts that were begun beside others
+	beside    context.Context    //nolint:containedctx // theirs
+	failed    error              // of the last attempt that failed
+	answer    bool               // it is what a handler answered
 
 	concluded  bool        // the call has its end
 	considered atomic.Bool // a selector was asked, past our strategy, which nodes there are
@@ -60,10 +62,12 @@ type call struct {
 // attempt may outlive the call: go-micro returns when a context ends, and never
 // waits.
 type shared struct {
+	reading    sync.RWMutex // held while the caller's request is read
 	mu         sync.Mutex
 	over       bool // no attempt may be sent any more, and no reply delivered
 	traits     callTraits
-	attempts   []entry // the story
+	released   time.Time // of which a server has told, see retryfunc.Mark
+	attempts   []entry   // the story
 	room       [DefaultAttempts]entry
 	outcomes   []outcome // to be reported to the breaker
 	oneOutcome [1]outcome
@@ -197,12 +201,16 @@ func (s *call) runBeside(a *attempt, first, share time.Duration) {
 		s.client.shares.add(a, now.Add(first))
 	}
 	ctx := s.ctx
-	if s.running > 0 {
+	if s.running > 0 && !s.streaming { // a stream keeps its context
 		ctx = s.besideContext()
 	}
 	if s.cuts(share) {
 		ctx, a.cancel = context.WithCancel(ctx) //nolint:gosec // called when it has ended
 	}
+	if s.begun == nil {
+		s.begun = s.begunRoom[:0]
+	}
+	s.begun = append(s.begun, a)
 	s.running++
 	if isolable(s.rsp) {
 		a.rsp = cmp.Or(another(s.rsp), s.rsp)
@@ -222,7 +230,7 @@ func (s *call) accept(a *attempt) {
 // besideContext is that of attempts beside others, which end with the call.
 func (s *call) besideContext() context.Context {
 	if s.beside == nil {
-		s.beside, s.stop = context.WithCancel(s.ctx)
+		s.beside, s.endBeside = context.WithCancel(s.ctx)
 	}
 	return s.beside
 }
@@ -367,27 +375,25 @@ func (s *call) waitOn(a *attempt) (next bool) {
 // cut ends an attempt at the timeout that the user has set.
 func (s *call) cut(a *attempt, i int, err error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	e, class := &s.attempts[i], retryfunc.Timeout
 	if e.dials.giveUp() {
 		class = retryfunc.NotSent
 	}
 	a.fail(e, class, err)
-	s.failed = err
 	a.abandoned = true
-	if a.cancel != nil {
-		a.cancel()
-	}
+	s.mu.Unlock()
+	s.failed = err
+	a.stop()
 }
 
-// judge decides about an attempt that failed: whether the next may begin, or the
-// call is over with s.failed for its error.
+// judge looks at an attempt that failed, and tells whether the next may begin, or
+// the call is over with s.failed for its error.
 func (s *call) judge(a *attempt) (next, final bool) {
 	v := s.view(a)
 	switch {
 	case a.abandoned || errors.Is(a.err, errOutrun):
 		return false, s.running == 0
-	case v.passedOver:
+	case v.passedOver || !v.entered && s.ctx.Err() != nil: // there is no attempt to judge
 		s.failed = cmp.Or(s.failed, a.err)
 		return false, s.settled()
 	case !v.entered && s.ctx.Err() != nil:
@@ -396,34 +402,59 @@ func (s *call) judge(a *attempt) (next, final bool) {
 	case !v.entered && (v.nothingNew || s.classify(a.err, s.evidence()) == retryfunc.NoNode):
 		return s.lookAgain(a.err)
 	}
+	s.learnRelease(a.err)
+	d := s.decide(a)
+	switch {
+	case d.Reason == retryfunc.ReasonRunning:
+		return false, false
+	case d.Retry:
+		s.permit(a)
+		return s.pause(d.Delay)
+	case d.Attempt.Class == retryfunc.NotSent && d.Reason == retryfunc.ReasonAttempts:
+		return s.lookAgain(a.err)
+	case d.Attempt.Class == retryfunc.Application:
+		s.answer = true
+		return false, true
+	default:
+		return false, s.settled()
+	}
+}
+
+// decide asks the policy about an attempt that failed, and holds its yes against
+// the limits. Where another attempt may yet be answered, a failure begins nothing;
+// only an answer ends the call.
+func (s *call) decide(a *attempt) retryfunc.Decision {
 	s.failed = a.err
 	i, shown := s.shown(a)
 	if shown.Class == retryfunc.NotSent || shown.Class == retryfunc.Refused {
 		s.permit(a) // nothing ran
 	}
-	if shown.Class != retryfunc.Application && s.mayBeAnswered() {
-		s.enter(i, retryfunc.Decision{Attempt: shown, Reason: retryfunc.ReasonRunning, Err: a.err})
-		return false, false
-	}
 	d, perr := s.explain(shown, a.err)
 	if perr != nil {
 		s.failed, d.Retry = perr, false
 	}
-	if d.Retry {
+	answered := shown.Class == retryfunc.Application && !d.Retry
+	switch {
+	case !answered && s.mayBeAnswered():
+		d.Retry, d.Reason, d.Delay = false, retryfunc.ReasonRunning, 0
+	case d.Retry:
 		s.admit(&d, s.countOnce(a, i, shown, !s.view(a).dialTimedOut))
 	}
 	s.enter(i, d)
-	switch {
-	case d.Retry:
-		s.permit(a)
-		return s.pause(d.Delay)
-	case shown.Class == retryfunc.NotSent && d.Reason == retryfunc.ReasonAttempts:
-		return s.lookAgain(a.err)
-	case shown.Class == retryfunc.Application:
-		s.answer = true
-		return false, true
-	default:
-		return false, s.settled()
+	return d
+}
+
+// learnRelease keeps what the refusal of a late attempt tells, for the next one to
+// say that it knows.
+func (s *call) learnRelease(err error) {
+	mark, ok := retryfunc.ParseMark(err)
+	if !ok || mark.Service != s.req.Service() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if mark.Released.After(s.released) {
+		s.released = mark.Released
 	}
 }
 
@@ -490,20 +521,29 @@ func (s *call) lookAgain(err error) (next, final bool) {
 }
 
 // close ends what the call has begun: no attempt is sent from here on, and no
-// reply delivered. A call that is left by a panic gets its end here.
+// reply delivered. Attempts that were outrun end where the transport can end them.
+// A call that is left by a panic gets its end here.
 func (s *call) close() {
-	defer func() {
-		if s.latest != nil {
-			s.client.shares.remove(s.latest)
-		}
-		if s.stop != nil {
-			s.stop()
-		}
-		if s.cancel != nil {
-			s.cancel()
-		}
-	}()
+	defer s.stop()
 	if !s.concluded {
 		_ = s.end(ErrPanicked) // whoever has panicked returns nothing
+	}
+}
+
+// stop ends what runs beside the loop.
+func (s *call) stop() {
+	for _, a := range s.begun {
+		if !a.done {
+			s.client.shares.remove(a)
+		}
+		if !a.done || a.stream == nil { // what opened goes on
+			a.stop()
+		}
+	}
+	if s.endBeside != nil {
+		s.endBeside()
+	}
+	if s.cancel != nil {
+		s.cancel()
 	}
 }

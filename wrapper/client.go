@@ -43,6 +43,7 @@ type retryClient struct {
 	described retryfunc.Rule // what descriptions and verbs say of an endpoint
 	endpoints endpoints
 	requests  requestIDs
+	warned    warnings
 	shares    shares
 }
 
@@ -77,9 +78,10 @@ func wrappedIn(c client.Client) (*retryClient, bool) {
 	return found, ok
 }
 
-// ErrWrappedTwice is what every call of a client gets that was wrapped twice:
-// each wrapper would retry what the other has retried.
-var ErrWrappedTwice = errors.New("wrapper: this client is wrapped by oncemore already: install the plugin, or the wrapper, once")
+// ErrWrappedTwice is what every call of a client gets that was wrapped twice, since
+// each wrapper would retry what the other has retried; and what WrapServer gives for a
+// server that it has wrapped before, since two guards would deduplicate each call.
+var ErrWrappedTwice = errors.New("wrapper: wrapped by oncemore already: install the plugin, or the wrapper, once")
 
 // Call makes the call, with as many attempts as the policy and the limits
 // allow. It returns nil, or the error that the inner client gave for the last of

@@ -7,32 +7,56 @@
 // Choosing retryfunc.Always instead makes every lost reply a possible second
 // execution.
 //
-// NewClientWrapper returns a client.Wrapper. It drives go-micro's own retry
-// loop with per-call options, so it works with every go-micro client (mucp,
-// grpc, http), with other people's wrappers before and after it, and after
-// service.Init() has overwritten the client's defaults:
+// NewClientWrapper returns a client.Wrapper. Its Call and Stream have a loop of
+// their own, in which go-micro's client makes one attempt at a time without its
+// retries, so that it works with every go-micro client (mucp, grpc, http), with
+// other people's wrappers before and after it, and after service.Init() has
+// overwritten the client's defaults:
 //
-//   - each call gets a policy, attempts, a deadline and a retry budget;
+//   - each call gets a policy, attempts, a deadline and its callee's retry budget;
 //   - each attempt goes to an instance that this call has not tried yet, as
 //     long as one is left, and failing instances are ejected;
-//   - each attempt decodes into a fresh response, so that a late reply never
-//     writes into memory the caller owns again;
+//   - an attempt that has had its share of the call's time, and at least what
+//     the endpoint has needed of late, goes on while the next is made beside it
+//     on another instance, where the policy would retry a timeout: the first
+//     answer counts. Nothing is thrown away before the call ends, unless
+//     WithAttemptTimeout says so;
+//   - a dial has a share of its own while there is another instance to dial;
+//   - an answer is received apart from the caller's response, and moved there
+//     only while the call is open, so that a late one never writes into memory
+//     the caller owns again;
 //   - a call whose endpoint is not known to be safe carries an idempotency key.
 //
-// What cannot be isolated: a response that is nil, a map, or otherwise not a
-// pointer is passed through as it is, and a late reply may still write to it.
-// Fields that the caller filled in the response before the call are replaced,
-// not merged, by the reply.
+// A wrapper that is installed inside of this one runs once for each attempt, and
+// an error that it makes counts as that attempt's. It sees the caller's own
+// response, filled in by the attempt that was answered first. A response that is
+// nil or a map, or filled in by the caller and decoded by a codec that is not
+// go-micro's own, is passed through as it is.
+//
+// The functions that options take are called for the goroutine that makes the
+// call, which waits for them no longer than the call has time: a policy that
+// takes three seconds does not hold a call of a tenth of one, and runs on beside
+// it. What such a function panics with is raised in the caller's goroutine.
+//
+// # Servers
+//
+// WrapServer makes a server execute each keyed call once, as far as the store of an
+// idempotency.Guard reaches, and refuses to start it if an option names an endpoint
+// that nobody registered. NewHandlerWrapper and NewSubscriberWrapper are its parts, for
+// those who install them themselves. Messages are for a subscriber to opt in: see
+// Subscriber.
 //
 // # Transports
 //
 // On mucp the timeout header that the server sees is the attempt's timeout plus
 // a grace of two seconds: go-micro's client races with its own reader when that
-// timeout fires, so the wrapper's timer fires first. On grpc the server sees
-// the attempt's timeout itself.
+// timeout fires. On grpc the server sees the attempt's timeout itself. An attempt
+// that was outrun is cancelled on grpc and http; mucp cannot be told, and its
+// handler runs on.
 //
 // go-micro's mucp client loses about 6 requests in 100,000 on healthy servers
 // when connections are reused under concurrency: the request is never executed
-// and the client waits out its timeout. The wrapper makes such a loss a Timeout
-// of one attempt, which is retried wherever a retry is harmless.
+// and the client waits out its timeout. The next attempt is made beside it
+// wherever a retry is harmless, and between wrapped clients and servers that
+// announce themselves it cannot happen.
 package wrapper

@@ -16,11 +16,16 @@ import (
 // server.WrapHandler: of the calls that carry one key, the handler executes one,
 // and all get its answer, wherever they arrive, as far as guard's store reaches.
 //
-// service is the name under which the server is registered: a key that was
-// minted for another call has leaked out of it, and is ignored, or refused where
-// a key is required. Streams, and handlers whose reply is not decoded (with
-// server.WithRouter), pass through. Panics are answered with a 500 on every
+// service is the name under which the server is registered. A key that was minted
+// for another call, by none of the names that WithAlias and WithRenamedEndpoint add,
+// has leaked out of it: it is ignored, with an event and one warning for each pair of
+// names, or refused where a key is required. Streams, and handlers whose reply is not
+// decoded (with server.WithRouter), are executed as often as they are called, but
+// for KeyRequired, which holds for them too. Panics are answered with a 500 on every
 // transport, with or without a key.
+//
+// What is misspelt in opts goes unnoticed here: WrapServer knows the names of the
+// endpoints.
 //
 // The context of a keyed handler does not end with its caller's: it has the
 // guard's execution timeout. It carries no key of the caller's, so that calls
@@ -34,11 +39,13 @@ func NewHandlerWrapper(service string, guard *idempotency.Guard, opts ...ServerO
 	if err != nil {
 		return nil, err
 	}
-	return func(next server.HandlerFunc) server.HandlerFunc {
-		return func(ctx context.Context, req server.Request, rsp any) error {
-			return d.handle(ctx, req, rsp, next)
-		}
-	}, nil
+	return d.wrapHandler, nil
+}
+
+func (d *deduper) wrapHandler(next server.HandlerFunc) server.HandlerFunc {
+	return func(ctx context.Context, req server.Request, rsp any) error {
+		return d.handle(ctx, req, rsp, next)
+	}
 }
 
 var errNoGuard = errors.New("wrapper: guard nil: must be made by idempotency.New")
@@ -46,11 +53,14 @@ var errNoGuard = errors.New("wrapper: guard nil: must be made by idempotency.New
 // deduper is what the wrappers of one service share.
 type deduper struct {
 	ServerOptions
-	service string
-	guard   *idempotency.Guard
-	guards  map[string]*idempotency.Guard // of endpoints with settings of their own
-	errors  wireErrors
-	proto   retryfunc.Rule // what protobuf says of an endpoint
+	service  string
+	guard    *idempotency.Guard
+	guards   map[string]*idempotency.Guard // of endpoints with settings of their own
+	messages messageGuards
+	errors   wireErrors
+	proto    retryfunc.Rule // what protobuf says of an endpoint
+	declared declaredEndpoints
+	warned   warnings
 }
 
 func newDeduper(service string, guard *idempotency.Guard, opts []ServerOption) (*deduper, error) {
@@ -64,6 +74,7 @@ func newDeduper(service string, guard *idempotency.Guard, opts []ServerOption) (
 	if err != nil {
 		return nil, err
 	}
+	o.names.service = service
 	d := &deduper{ServerOptions: o, service: service, errors: wireErrors{service}, proto: retryfunc.ProtoRule()}
 	if d.guard, err = guard.With(idempotency.WithErrorEncoder(d.errors.encode)); err != nil {
 		return nil, err
@@ -71,11 +82,11 @@ func newDeduper(service string, guard *idempotency.Guard, opts []ServerOption) (
 	if d.guards, err = o.guards(d.guard); err != nil {
 		return nil, err
 	}
-	return d, nil
+	return d, d.messages.init(d.guard)
 }
 
 func (d *deduper) guardOf(endpoint string) *idempotency.Guard {
-	if g, ok := d.guards[endpoint]; ok {
+	if g, ok := d.guards[d.names.currentOf(endpoint)]; ok {
 		return g
 	}
 	return d.guard
@@ -86,23 +97,26 @@ func (d *deduper) handle(ctx context.Context, req server.Request, rsp any, next 
 	endpoint := endpointOf(req)
 	ctx, in, err := take(ctx)
 	if isStream(rsp) {
-		return next(ctx, req, rsp)
+		return d.handleStream(ctx, req, rsp, next, in, err)
 	}
 	defer d.answerPanic(ctx, endpoint, &answer)
-	keyed, err := d.admit(d.modeFor(ctx, endpoint, req), endpoint, in, err)
+	mode := d.modeFor(ctx, endpoint, req)
+	keyed, err := d.checkKey(ctx, mode, endpoint, in, err)
 	if err != nil {
 		return d.errors.answer(err)
 	}
-	if !keyed || !isolable(rsp) {
+	if !keyed {
 		return d.errors.passOn(next(ctx, req, rsp))
 	}
 	caller, err := d.caller(ctx, endpoint)
 	if err != nil {
 		return err
 	}
+	in.key.For = "" // accepted by whatever name, and recorded by one
 	result, err := d.guardOf(endpoint).Do(ctx, idempotency.Call{
-		Service: d.service, Endpoint: endpoint, Caller: caller,
-		Key: in.key, Attempt: in.attempt, Body: req.Body(), Reply: rsp,
+		Service: d.service, Endpoint: d.names.recordedAs(endpoint), Caller: caller,
+		Key: in.key, Attempt: in.attempt, Released: in.released, Declared: d.isDeclared(mode, endpoint),
+		Body: req.Body(), Reply: rsp,
 	}, func(ctx context.Context) error { return d.errors.ofHandler(next(ctx, req, rsp)) })
 	if result.Replayed {
 		sayReplayed(ctx)
@@ -110,10 +124,37 @@ func (d *deduper) handle(ctx context.Context, req server.Request, rsp any, next 
 	return d.errors.answer(err)
 }
 
+// handleStream lets a stream pass, unless it lacks a key where one is required. err
+// is what was wrong with its metadata, which counts only there: a stream is executed
+// as often as it is opened.
+func (d *deduper) handleStream(
+	ctx context.Context, req server.Request, rsp any, next server.HandlerFunc, in incoming, err error,
+) error {
+	endpoint := endpointOf(req)
+	mode := d.modeFor(ctx, endpoint, req)
+	if mode != KeyRequired {
+		return next(ctx, req, rsp)
+	}
+	if _, err = d.checkKey(ctx, mode, endpoint, in, err); err != nil {
+		return d.errors.answer(err)
+	}
+	return next(ctx, req, rsp)
+}
+
+// isDeclared tells whether the service relies on the endpoint to run once per key.
+func (d *deduper) isDeclared(mode KeyMode, endpoint string) bool {
+	if mode == KeyRequired {
+		return true
+	}
+	endpoint = d.names.currentOf(endpoint)
+	_, set := d.settings[endpoint]
+	return set || d.declared.has(endpoint)
+}
+
 // modeFor is the mode of the request's endpoint. One that protobuf declares to
 // have no side effects has nothing to deduplicate, unless the user says so.
 func (d *deduper) modeFor(ctx context.Context, endpoint string, req server.Request) KeyMode {
-	if mode, ok := d.modes[endpoint]; ok {
+	if mode, ok := d.modes[d.names.currentOf(endpoint)]; ok {
 		return mode
 	}
 	if d.proto(ctx, described{req, endpoint}) == retryfunc.SafetySafe {
@@ -154,23 +195,26 @@ func isStream(rsp any) bool {
 	}
 }
 
-// admit decides whether the call is deduplicated. err is what was wrong with
+// checkKey decides whether the call is deduplicated. err is what was wrong with
 // its metadata.
-func (d *deduper) admit(mode KeyMode, endpoint string, in incoming, err error) (keyed bool, _ error) {
-	if mode == KeyOff {
+func (d *deduper) checkKey(
+	ctx context.Context, mode KeyMode, endpoint string, in incoming, err error,
+) (keyed bool, _ error) {
+	switch {
+	case mode == KeyOff:
 		return false, nil
-	}
-	if err != nil {
+	case err != nil:
 		return false, err
+	case in.key.Value == "" && mode == KeyRequired:
+		return false, badRequestError{errKeyRequired}
+	case in.key.Value == "" || d.names.accepts(in.key, endpoint):
+		return in.key.Value != "", nil
 	}
-	usable := in.key.Value != "" && in.key.IsFor(d.service, endpoint)
-	if usable || mode == KeyOptional {
-		return usable, nil
-	}
-	if in.key.Value != "" {
+	d.reportForeign(ctx, endpoint, in.key, mode != KeyRequired)
+	if mode == KeyRequired {
 		return false, badRequestError{errForeignKey}
 	}
-	return false, badRequestError{errKeyRequired}
+	return false, nil
 }
 
 var (

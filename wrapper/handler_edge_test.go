@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 
@@ -19,28 +20,58 @@ import (
 )
 
 // TestHandlersErrorsAreNotTheGuards: what a handler answers is its answer, though
-// it be an error of this module's, which it got from a guard or a call of its
-// own. Its first caller gets what duplicates get, and never that nothing ran.
+// it be an error of this module's, which it got from a guard or a call of its own.
+// Its first caller gets what duplicates get, and never that nothing ran. Where it is
+// no answer of its callee's, the handler has none either, and runs again.
 func TestHandlersErrorsAreNotTheGuards(t *testing.T) {
 	_, malformed := idempotency.ParseKey("a b")
-	for name, answer := range map[string]error{
-		"refused by a guard":  &idempotency.Error{Reason: idempotency.ErrUnavailable, Code: 503, NothingRan: true},
-		"relayed by a wrap":   fmt.Errorf("pay: %w", &idempotency.Error{Reason: idempotency.ErrDraining, Code: 503}),
-		"malformed key":       fmt.Errorf("pay: %w", malformed),
-		"recorded":            fmt.Errorf("pay: %w", &idempotency.RecordedError{ID: "other", Code: 402, Detail: "no money"}),
-		"panicked elsewhere":  fmt.Errorf("pay: %w", &idempotency.PanicError{Value: "secret"}),
-		"step needed":         &idempotency.StepError{Service: "bank", Endpoint: "Bank.Pay"},
-		"without an id":       &merrors.Error{Code: 400, Detail: "no"},
-		"refused by a callee": retryfunc.NewMarked(503, "busy", retryfunc.Mark{Kind: retryfunc.MarkRefused, Service: "hello-srv"}),
+	marked := func(code int32, kind retryfunc.MarkKind) error {
+		return fmt.Errorf("pay: %w", retryfunc.NewMarked(code, "busy", retryfunc.Mark{Kind: kind, Service: "hello-srv"}))
+	}
+	lost := func(code int32, detail string) error { return merrors.New("go.micro.client", detail, code) }
+	for name, tt := range map[string]struct {
+		answer error
+		runs   int // of two calls
+	}{
+		"refused by a guard":  {&idempotency.Error{Reason: idempotency.ErrUnavailable, Code: 503, NothingRan: true}, 2},
+		"relayed by a wrap":   {fmt.Errorf("pay: %w", &idempotency.Error{Reason: idempotency.ErrDraining, Code: 503}), 2},
+		"key of another call": {&idempotency.Error{Reason: idempotency.ErrMismatch, Code: 422, NothingRan: true}, 2},
+		"malformed key":       {fmt.Errorf("pay: %w", malformed), 1},
+		"recorded":            {fmt.Errorf("pay: %w", &idempotency.RecordedError{ID: "other", Code: 402, Detail: "no money"}), 1},
+		"panicked elsewhere":  {fmt.Errorf("pay: %w", &idempotency.PanicError{Value: "secret"}), 1},
+		"without an id":       {&merrors.Error{Code: 400, Detail: "no"}, 1},
+		"refused by a callee": {marked(503, retryfunc.MarkRefused), 2},
+		"too late there":      {marked(409, retryfunc.MarkRefused), 2},
+		"callee runs":         {marked(409, retryfunc.MarkRunning), 2},
+		"callee runs, 408":    {marked(408, retryfunc.MarkRunning), 2},
+		"commit unknown":      {marked(500, retryfunc.MarkRunning), 2},
+		"callee unknown":      {marked(409, retryfunc.MarkUnknown), 2},
+		"relayed twice":       {marked(409, retryfunc.MarkRelayed), 2},
+		"key used there":      {retryfunc.NewMarked(422, "used", retryfunc.Mark{}), 2},
+		"callee's timeout":    {lost(408, "context deadline exceeded"), 2},
+		"callee is broken":    {lost(500, "connection error: dial tcp 127.0.0.1:1: connect: connection refused"), 2},
+		"its connection":      {fmt.Errorf("provider: %w", io.ErrUnexpectedEOF), 2},
+		"no callee":           {lost(500, "service bank: not found"), 2},
+		"overloaded":          {merrors.New("bank", "slow down", 429), 2},
+		"handler's own 503":   {merrors.New("bank", "closed on Sundays", 503), 2},
+		"final 503":           {idempotency.Final(merrors.New("bank", "closed for ever", 503)), 1},
+		"handler's own 500":   {merrors.InternalServerError("bank", "disk full"), 1},
+		"gone":                {merrors.New("bank", "gone", 410), 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			runs := 0
-			handle := wrapHandler(t, func(context.Context, server.Request, any) error { runs++; return answer })
+			handle := wrapHandler(t, func(context.Context, server.Request, any) error { runs++; return tt.answer })
 			req := request{endpoint: "Wallet.Tip", body: &hello.TipRequest{Student: "xuxu"}}
 			first := handle(keyed(t.Context(), "k"), req, new(hello.TipReply))
 			second := handle(keyed(t.Context(), "k"), req, new(hello.TipReply))
-			if first == nil || second == nil || first.Error() != second.Error() || runs != 1 {
-				t.Errorf("%d executions; answered\n%v, then\n%v", runs, first, second)
+			if first == nil || second == nil || first.Error() != second.Error() {
+				t.Errorf("answered\n%v, then\n%v", first, second)
+			}
+			if runs != tt.runs {
+				t.Errorf("%d executions, want %d; answered %v", runs, tt.runs, first)
+			}
+			if first != nil && name == "panicked elsewhere" && strings.Contains(first.Error(), "secret") {
+				t.Errorf("the caller is told %v", first)
 			}
 			if mark, ok := retryfunc.ParseMark(first); ok && mark.Kind != retryfunc.MarkRelayed {
 				t.Errorf("the handler ran, and its caller was told %v", mark)
@@ -76,7 +107,7 @@ func TestPanicsOfTheUsersFunctions(t *testing.T) {
 	t.Run("decision", func(t *testing.T) {
 		handle := wrapHandler(t, func(context.Context, server.Request, any) error { return errors.New("no") },
 			wrapper.WithEndpointSettings("Wallet.Tip",
-				idempotency.WithRecord(func(error) idempotency.Decision { panic("secret") })))
+				idempotency.WithErrorPolicy(func(error) idempotency.Verdict { panic("secret") })))
 		wantPanicAnswered(t, handle)
 	})
 }

@@ -21,7 +21,9 @@ const (
 	// KeyOptional runs a call with a key once, and one without a key as often
 	// as it comes. It is the zero value and the default.
 	KeyOptional KeyMode = iota
-	// KeyRequired answers 400 to a call without a key.
+	// KeyRequired answers 400 to a call without a key, and to a stream that is opened
+	// without one. Wrapped clients send none with a stream: name those that need none
+	// with KeyOff.
 	KeyRequired
 	// KeyOff ignores keys: for endpoints that change nothing. Where the server
 	// announces its store, clients repeat keyed calls to these endpoints too.
@@ -59,11 +61,16 @@ type ServerOptions struct {
 	settings map[string][]idempotency.Option
 	caller   CallerFunc
 	panicked PanicFunc
+	names    ownNames
+	mentions []mention
 
 	errs []error
 }
 
-// ServerOption configures NewHandlerWrapper and NewSubscriberWrapper.
+// mention is an endpoint that an option names, and which must exist.
+type mention struct{ option, endpoint string }
+
+// ServerOption configures WrapServer, NewHandlerWrapper and NewSubscriberWrapper.
 type ServerOption func(*ServerOptions)
 
 // WithKeyMode sets what is done about keys: for the endpoints named ("Say.Hello")
@@ -79,9 +86,7 @@ func WithKeyMode(mode KeyMode, endpoints ...string) ServerOption {
 			o.mode = mode
 		}
 		for _, endpoint := range endpoints {
-			if endpoint == "" {
-				o.reject("WithKeyMode", `""`, "an endpoint such as Say.Hello")
-			}
+			o.mention("WithKeyMode", endpoint)
 			o.modes[endpoint] = mode
 		}
 	}
@@ -91,10 +96,47 @@ func WithKeyMode(mode KeyMode, endpoints ...string) ServerOption {
 // instance how long its duplicates wait or what becomes of its orphans.
 func WithEndpointSettings(endpoint string, settings ...idempotency.Option) ServerOption {
 	return func(o *ServerOptions) {
-		if endpoint == "" || len(settings) == 0 {
-			o.reject("WithEndpointSettings", fmt.Sprintf("%q, %d settings", endpoint, len(settings)), "an endpoint and at least one setting")
+		if len(settings) == 0 {
+			o.reject("WithEndpointSettings", fmt.Sprintf("%q, 0 settings", endpoint), "given at least one setting")
 		}
+		o.mention("WithEndpointSettings", endpoint)
 		o.settings[endpoint] = append(o.settings[endpoint], settings...)
+	}
+}
+
+// WithAlias adds names of the service: those by which it is called, beside the one
+// under which it is registered, as behind a proxy or while it is being renamed. A key
+// that was minted for one of them counts. Records are kept under the registered name.
+func WithAlias(services ...string) ServerOption {
+	return func(o *ServerOptions) {
+		for _, service := range services {
+			if service == "" {
+				o.reject("WithAlias", `""`, "a name by which the service is called")
+			}
+			o.names.aliases = append(o.names.aliases, service)
+		}
+	}
+}
+
+// WithRenamedEndpoint says by which names an endpoint was called before, the oldest
+// first. Its records stay under the oldest, and keys that were minted for any of them
+// count, so that a call that is repeated after the rename finds its record. The
+// endpoint may still be served by the former names, too.
+func WithRenamedEndpoint(endpoint string, former ...string) ServerOption {
+	return func(o *ServerOptions) {
+		o.mention("WithRenamedEndpoint", endpoint)
+		if len(former) == 0 || slices.Contains(former, "") || slices.Contains(former, endpoint) {
+			o.reject("WithRenamedEndpoint", fmt.Sprintf("%q, %q", endpoint, former),
+				"given former names, none of them empty or the name of today")
+		}
+		o.names.former[endpoint] = append(o.names.former[endpoint], former...)
+		for _, name := range former {
+			if other, ok := o.names.current[name]; ok && other != endpoint {
+				o.reject("WithRenamedEndpoint", fmt.Sprintf("%q, %q", endpoint, former),
+					fmt.Sprintf("given names that %q did not have", other))
+			}
+			o.names.current[name] = endpoint
+		}
 	}
 }
 
@@ -120,6 +162,14 @@ func WithPanicHook(f PanicFunc) ServerOption {
 	}
 }
 
+// mention notes that an option names an endpoint.
+func (o *ServerOptions) mention(option, endpoint string) {
+	if endpoint == "" {
+		o.reject(option, `""`, "given an endpoint such as Say.Hello")
+	}
+	o.mentions = append(o.mentions, mention{option, endpoint})
+}
+
 func (o *ServerOptions) reject(option string, value any, allowed string) {
 	o.errs = append(o.errs, wrongOption(option, value, allowed))
 }
@@ -130,12 +180,19 @@ func newServerOptions(opts []ServerOption) (ServerOptions, error) {
 		settings: make(map[string][]idempotency.Option),
 		caller:   func(context.Context, string) (string, error) { return "", nil },
 		panicked: logPanic,
+		names:    ownNames{former: make(map[string][]string), current: make(map[string]string)},
 	}
 	for _, opt := range opts {
 		if opt == nil {
 			return o, errors.New("wrapper: nil option: leave it out instead")
 		}
 		opt(&o)
+	}
+	for _, m := range o.mentions {
+		if current, ok := o.names.current[m.endpoint]; ok {
+			o.reject(m.option, fmt.Sprintf("%q", m.endpoint),
+				fmt.Sprintf("given the name of today, %q: see WithRenamedEndpoint", current))
+		}
 	}
 	return o, errors.Join(o.errs...)
 }
@@ -159,22 +216,18 @@ func logPanic(ctx context.Context, endpoint string, value any, stack []byte) {
 		"endpoint", endpoint, "panic", value, "stack", string(stack))
 }
 
-func (o *ServerOptions) modeOf(endpoint string) KeyMode {
-	if mode, ok := o.modes[endpoint]; ok {
-		return mode
-	}
-	return o.mode
-}
-
 // EndpointSafety announces, through the registry, how safe an endpoint is to
 // repeat, so that clients need not be told: give it to micro.RegisterHandler or
-// server.NewHandler. An endpoint that changes nothing is "safe", one whose
-// repetition has the effect of one call "idempotent", and one that a handler
-// wrapper deduplicates "keyed".
+// server.NewHandler. An endpoint that changes nothing is retryfunc.SafetySafe, one
+// whose repetition has the effect of one call retryfunc.SafetyIdempotent, and one
+// that a handler wrapper deduplicates retryfunc.SafetyKeyed. Another safety, or an
+// endpoint that the handler does not have, is an error when a server starts that
+// WrapServer or the plugin has wrapped; without them it is announced, and counts for
+// nothing.
 //
 // Registries keep endpoints by the version of a service, and not by instance: of
 // instances with one version, what one announces is taken for what all do. Give
 // the service a new version (micro.Version) when an endpoint becomes safer.
-func EndpointSafety(endpoint string, safety string) server.HandlerOption {
-	return server.EndpointMetadata(endpoint, map[string]string{retryfunc.MetadataSafety: safety})
+func EndpointSafety(endpoint string, safety retryfunc.Safety) server.HandlerOption {
+	return server.EndpointMetadata(endpoint, map[string]string{retryfunc.MetadataSafety: safety.String()})
 }

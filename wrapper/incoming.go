@@ -2,7 +2,6 @@ package wrapper
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"go-micro.dev/v4/metadata"
@@ -14,6 +13,8 @@ import (
 type incoming struct {
 	key     idempotency.Key // zero: none
 	attempt int64
+	// released is the attempt of whose release the sender knows; 0: none.
+	released int64
 }
 
 // take reads what the metadata of ctx says of the call, and returns the context
@@ -28,37 +29,27 @@ func take(ctx context.Context) (context.Context, incoming, error) {
 }
 
 func read(md metadata.Metadata) (in incoming, err error) {
-	raw, ok := md[idempotency.HeaderKey]
+	raw, ok := lookUp(md, idempotency.HeaderKey)
 	if !ok {
 		return incoming{}, nil
 	}
 	if in.key.Value, err = idempotency.ParseKey(raw); err != nil {
 		return incoming{}, err
 	}
-	in.key.For = md[idempotency.HeaderFor]
-	if in.key.Issued, err = idempotency.ParseIssued(md[idempotency.HeaderIssued]); err != nil {
+	in.key.For, _ = lookUp(md, idempotency.HeaderFor)
+	issued, _ := lookUp(md, idempotency.HeaderIssued)
+	if in.key.Issued, err = idempotency.ParseIssued(issued); err != nil {
 		return incoming{}, badRequestError{err}
 	}
-	in.attempt, err = parseSent(md[idempotency.HeaderSent], in.key.Issued, time.Now())
-	return in, err
-}
-
-// parseSent orders attempts by the time at which they were sent, in
-// microseconds. The first attempt of a call whose key was minted for it is sent
-// when the key is issued. An attempt that does not say is as late as it arrives,
-// and a clock that is fast must not make all that follow look late.
-func parseSent(s string, issued, now time.Time) (int64, error) {
-	sent, err := idempotency.ParseIssued(s)
-	if err != nil {
-		return 0, badRequestError{fmt.Errorf("wrapper: %s must be an RFC 3339 time: %w", idempotency.HeaderSent, err)}
+	sent, _ := lookUp(md, idempotency.HeaderSent)
+	if in.attempt, err = idempotency.ParseSent(sent, in.key.Issued, time.Now()); err != nil {
+		return incoming{}, badRequestError{err}
 	}
-	if sent.IsZero() {
-		sent = issued
+	released, _ := lookUp(md, idempotency.HeaderReleased)
+	if in.released, err = idempotency.ParseReleased(released); err != nil {
+		return incoming{}, badRequestError{err}
 	}
-	if sent.IsZero() || sent.After(now) {
-		sent = now
-	}
-	return max(0, sent.UnixMicro()), nil
+	return in, nil
 }
 
 // badRequestError is an error that is the caller's fault.

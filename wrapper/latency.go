@@ -3,6 +3,7 @@ package wrapper
 import (
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,6 +15,8 @@ type latency struct {
 	mu       sync.Mutex
 	began    time.Time
 	now, old epoch
+
+	estimate atomic.Int64 // of usual, in nanoseconds
 }
 
 type epoch struct {
@@ -31,10 +34,19 @@ const (
 	epochLongest = 30 * time.Second
 
 	// warm is how many answers make a quantile worth more than the longest.
-	warm = 64
+	warm          = 64
+	estimateEvery = 16
 )
 
-// observe adds one answer.
+// usually is the share of its answers within which an endpoint usually answers.
+const usually = 0.95
+
+// usual is what nearly all answers took of late; 0 where none is known. Of few
+// answers it is the longest.
+func (l *latency) usual() time.Duration { return time.Duration(l.estimate.Load()) }
+
+// observe adds one answer. The estimate follows the first answers at once, and
+// then a few at a time.
 func (l *latency) observe(at time.Time, took time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -42,6 +54,9 @@ func (l *latency) observe(at time.Time, took time.Duration) {
 	l.now.count++
 	l.now.longest = max(l.now.longest, took)
 	l.now.buckets[bucketOf(took)]++
+	if n := l.now.count; n < warm || n%estimateEvery == 0 {
+		l.estimate.Store(int64(l.quantile(usually)))
+	}
 }
 
 func (l *latency) rotate(at time.Time) {
@@ -56,12 +71,9 @@ func (l *latency) rotate(at time.Time) {
 	}
 }
 
-// quantile is below what the share q of the answers took; 0 where none is known.
-// Of few answers it is the longest.
-func (l *latency) quantile(at time.Time, q float64) time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.rotate(at)
+// quantile is the bound below which the share q of the answers were. The latency
+// must be locked.
+func (l *latency) quantile(q float64) time.Duration {
 	n := l.now.count + l.old.count
 	longest := max(l.now.longest, l.old.longest)
 	if n < warm {

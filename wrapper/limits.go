@@ -15,16 +15,20 @@ import (
 
 const (
 	// leastShare is the least time that an attempt has before another is begun
-	// beside it, and leastNestedShare that of a call made within another:
-	// shares of shares would leave nothing to the last of a chain.
-	leastShare       = 10 * time.Millisecond
-	leastNestedShare = 100 * time.Millisecond
+	// beside it. It is longer where nothing is known of the endpoint, and for a
+	// call made within another: shares of shares would leave nothing to the last
+	// of a chain.
+	leastShare        = 10 * time.Millisecond
+	leastUnknownShare = 100 * time.Millisecond
 
-	// A dial may take a third of what the call has left, within these bounds,
-	// and all of it where there is nowhere else to go. The upper one leaves time
-	// for one lost SYN, which Linux sends again after a second.
+	// A dial may take a third of what the call has left, within these bounds, until
+	// another begins beside it. The upper one leaves time for one lost SYN, which
+	// Linux sends again after a second.
 	leastDial = 250 * time.Millisecond
 	mostDial  = 1500 * time.Millisecond
+
+	// slowDialMemory is how long no dial is given up where that was in vain.
+	slowDialMemory = 10 * time.Second
 
 	// freeDials bounds the refused dials that are not counted.
 	freeDials = 32
@@ -33,8 +37,9 @@ const (
 	// against its node where nothing is known of the endpoint.
 	untold = time.Second
 
-	// A call that was sent nowhere waits so long for an instance to appear, and
-	// not at all where another has waited in vain just before.
+	// A call that was sent nowhere waits so long for an instance to appear, if
+	// any was ever seen, and not at all where another has waited in vain just
+	// before.
 	longestAbsence = 2 * time.Second
 	absenceMemory  = time.Second
 	firstLook      = 25 * time.Millisecond
@@ -49,22 +54,16 @@ type limits struct {
 }
 
 // left is how long the call has, from now on.
-func (s *call) left() time.Duration {
-	deadline, ok := s.ctx.Deadline()
-	if !ok {
-		return min(s.overrides.RequestTimeout, longest)
-	}
-	return min(max(time.Until(deadline), 1), longest) // 0 would mean that there is no limit
-}
+func (s *call) left() time.Duration { return leftOf(s.ctx, s.overrides.RequestTimeout) }
 
-// leftOf is how long the call has by the context that an attempt was given. Where
-// another wrapper has taken the deadline away, that is the time of a whole call.
-func (s *call) leftOf(ctx context.Context, whole time.Duration) time.Duration {
+// leftOf is how long a context has; one without a deadline, which another wrapper
+// may have taken away, has the time of a whole call.
+func leftOf(ctx context.Context, whole time.Duration) time.Duration {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return min(cmp.Or(whole, client.DefaultRequestTimeout), longest)
 	}
-	return min(max(time.Until(deadline), 1), longest)
+	return min(max(time.Until(deadline), 1), longest) // 0 would mean that there is no limit
 }
 
 // attemptTime is how long an attempt may take of what is left: all of it, unless
@@ -98,8 +97,7 @@ func (s *call) share() time.Duration {
 	left := s.left()
 	share := s.overrides.attemptTimeout
 	if share == 0 {
-		share = s.leastShare(left / time.Duration(s.attemptsLeft()))
-		share = max(share, s.endpoint.latency.quantile(time.Now(), usual))
+		share = s.atLeast(left / time.Duration(s.attemptsLeft()))
 	}
 	if share >= left {
 		return 0
@@ -107,19 +105,17 @@ func (s *call) share() time.Duration {
 	return share
 }
 
-// usual is the share of an endpoint's answers that an attempt must have outwaited
-// to be late.
-const usual = 0.95
-
-// leastShare raises a share to the least.
-func (s *call) leastShare(share time.Duration) time.Duration {
-	if share >= leastNestedShare {
-		return share
+// atLeast raises a share to the least, and to what the endpoint has needed.
+func (s *call) atLeast(share time.Duration) time.Duration {
+	needed := s.endpoint.latency.usual()
+	least := leastShare
+	if share < leastUnknownShare {
+		_, within := idempotency.ExecutionFrom(s.ctx)
+		if needed == 0 || within || isNested(s.ctx) {
+			least = leastUnknownShare
+		}
 	}
-	if _, within := idempotency.ExecutionFrom(s.ctx); within || isNested(s.ctx) {
-		return leastNestedShare
-	}
-	return max(share, leastShare)
+	return max(share, needed, least)
 }
 
 // isNested tells whether a call is made within a handler of go-micro's servers:
@@ -130,25 +126,16 @@ func isNested(ctx context.Context) bool {
 	return remote
 }
 
-// dialShare is how long a dial may take. elsewhere says that there is another
-// node to go to.
-func (s *call) dialShare(left time.Duration, elsewhere bool) time.Duration {
-	if !elsewhere {
-		return left
-	}
-	return min(max(left/3, leastDial), mostDial, max(left/2, 1))
-}
-
 // dialWait is how long the attempt about to start may dial before another is begun
 // beside it; 0: for good. Whoever is connected first sends, so that hosts which
 // all take long to dial are reached as by the bare client.
 func (s *call) dialWait() time.Duration {
-	seen := s.client.transport == overMucp || s.client.transport == overGRPC
-	if !seen || s.streaming || s.overrides.attempts == 1 {
+	seen := s.client.transport == overGRPC || s.client.transport == overMucp && !s.streaming
+	if !seen || s.overrides.attempts == 1 {
 		return 0
 	}
 	left := s.left()
-	wait := s.dialShare(left, true)
+	wait := min(max(left/3, leastDial), mostDial, left/2)
 	if wait >= left {
 		return 0
 	}
@@ -161,28 +148,54 @@ func (s *call) dialLimit(left time.Duration, d *dialing) time.Duration {
 	if d != nil && d.over != overHTTP {
 		return left
 	}
-	return s.dialShare(left, s.nodes.Untried())
+	return s.cutShare(left, s.nodes.Elsewhere())
 }
 
 // cutsDials is when a dial is given up for good, because nothing would keep the
 // client from sending afterwards; 0: never.
 func (s *call) cutsDials(over transport, left time.Duration) time.Duration {
-	s.mu.Lock()
-	repeatable := s.traits.repeatable()
-	s.mu.Unlock()
-	if over != overHTTP || repeatable {
+	if _, repeatable := s.state(); over != overHTTP || repeatable {
 		return 0
 	}
-	return s.dialShare(left, s.nodes.Untried())
+	return s.cutShare(left, s.nodes.Elsewhere())
+}
+
+// cutShare is after how long a dial is given up that cannot go on beside another:
+// half of what the call has left, and all of it where there is nowhere else to go.
+// Where that was in vain of late, since all hosts take long to connect to, none is
+// given up.
+func (s *call) cutShare(left time.Duration, elsewhere bool) time.Duration {
+	if !elsewhere || s.endpoint.dialsSlowly(time.Now()) {
+		return left
+	}
+	return min(max(left/2, 1), mostDial)
+}
+
+// learnDials remembers that dials were given up in vain, for as long as answers go
+// on to take as long. The call must be locked.
+func (s *call) learnDials(err error) {
+	timedOut, slow := false, false
+	for _, e := range s.attempts {
+		if err != nil && e.Class != retryfunc.NotSent {
+			return
+		}
+		timedOut = timedOut || e.unreached
+		slow = slow || e.Class == retryfunc.None && e.Duration > leastDial
+	}
+	now := time.Now()
+	if err != nil && timedOut || slow && s.endpoint.dialsSlowly(now) {
+		s.endpoint.slowDial.Store(now.UnixNano())
+	}
 }
 
 // countOnce enters a failed attempt, or one that is overdue, once. It tells whether
 // the retry would be free.
 func (s *call) countOnce(a *attempt, i int, shown retryfunc.Attempt, refused bool) (free bool) {
 	sent := shown.Class != retryfunc.NotSent
-	if !s.markJudged(i) {
+	counted, again := s.markCounted(i)
+	if !counted {
 		a.unsent = !sent
-		return s.countAttempt(shown, s.triedBefore(i), refused)
+		return s.countAttempt(shown, again, refused)
 	}
 	if a.unsent && sent { // it had a connection after all
 		a.unsent = false
@@ -202,24 +215,11 @@ func (s *call) countAttempt(a retryfunc.Attempt, again, refused bool) (free bool
 	switch {
 	case a.Class != retryfunc.NotSent:
 		s.limits.counted++
-	case !refused || again || s.limits.free >= freeDials || !s.nodeLeft():
+	case !refused || again || s.limits.free >= freeDials || !s.nodes.Elsewhere():
 		s.limits.unsent++
 	default:
 		s.limits.free++
 		return true
-	}
-	return false
-}
-
-// nodeLeft tells whether there is a node that this call has not tried, ejected
-// or not.
-func (s *call) nodeLeft() bool {
-	for _, service := range s.nodes.Services() {
-		for _, node := range service.Nodes {
-			if node != nil && !s.nodes.Tried(node.Address) {
-				return true
-			}
-		}
 	}
 	return false
 }

@@ -12,23 +12,12 @@ import (
 	"github.com/oncemore-dev/oncemore/idempotency"
 )
 
-// clearOwn removes the metadata that belongs to one call. A handler that reuses
-// its context for its own calls would pass on that of its caller.
-func clearOwn(md metadata.Metadata) {
-	delete(md, idempotency.HeaderKey)
-	delete(md, idempotency.HeaderFor)
-	delete(md, idempotency.HeaderIssued)
-	delete(md, idempotency.HeaderRetryCount)
-	delete(md, idempotency.HeaderSent)
-	delete(md, headers.Stream)
-}
-
 // metadataOf returns the context of one attempt: with the call's key, without
 // any other call's. number is the attempt's, counted from 1.
 func (s *call) metadataOf(ctx context.Context, number int, node *registry.Node) context.Context {
 	id := s.client.requestID(node)
 	s.mu.Lock()
-	t, keyed := s.traits, s.carriesKey()
+	t, keyed, released := s.traits, s.carriesKey(), s.released
 	s.mu.Unlock()
 	if !keyed && id == "" {
 		return withoutLeaks(ctx)
@@ -47,6 +36,9 @@ func (s *call) metadataOf(ctx context.Context, number int, node *registry.Node) 
 		md[idempotency.HeaderRetryCount] = strconv.Itoa(number - 1)
 		if number > 1 || !t.minted {
 			md[idempotency.HeaderSent] = idempotency.FormatIssued(time.Now())
+		}
+		if !released.IsZero() {
+			md[idempotency.HeaderReleased] = idempotency.FormatIssued(released)
 		}
 	}
 	return metadata.NewContext(ctx, md)

@@ -26,6 +26,7 @@ func (c *retryClient) Publish(ctx context.Context, msg client.Message, opts ...c
 	if taken.err != nil {
 		return asOwn(taken.err)
 	}
+	c.warnUnordered(ctx, taken.key)
 	err = c.Client.Publish(withMessageKey(ctx, taken.key), msg, opts...)
 	taken.done(err != nil)
 	return err
@@ -50,8 +51,8 @@ func (c *retryClient) messageKey(ctx context.Context, msg client.Message) (callK
 // which has none: whoever subscribes may consume it.
 const topicService = "topic"
 
-// withMessageKey puts the key in the place of any other call's. For whom it was minted is left out, because a
-// subscriber knows its own name and not which of them was meant.
+// withMessageKey puts the key in the place of any other call's, with the topic it was
+// minted for: a subscriber must know it from one that the publisher inherited.
 func withMessageKey(ctx context.Context, key idempotency.Key) context.Context {
 	md, ok := metadata.FromContext(ctx)
 	if !ok {
@@ -59,5 +60,6 @@ func withMessageKey(ctx context.Context, key idempotency.Key) context.Context {
 	}
 	clearOwn(md)
 	putKey(md, key)
+	md[idempotency.HeaderFor] = key.For
 	return metadata.NewContext(ctx, md)
 }

@@ -162,13 +162,27 @@ func (s *call) end(err error) error {
 // conclude ends the story.
 func (s *call) conclude(err error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.over, s.concluded = true, true
 	s.abandonRunning(err)
+	s.learnDials(err)
 	if err == nil {
 		s.blameInternal()
 	}
-	s.endKey(err)
+	done := s.traits.done
+	s.mu.Unlock()
+	if err == nil && s.running > 0 {
+		s.awaitReaders()
+	}
+	if done != nil {
+		s.endKey(done, s.answer, err)
+	}
+}
+
+// awaitReaders returns when no attempt reads the caller's request any more, which
+// is the caller's to write to again.
+func (s *call) awaitReaders() {
+	s.reading.Lock()
+	defer s.reading.Unlock()
 }
 
 // tell tells the story to whoever asked for it.
@@ -221,7 +235,7 @@ func (s *call) abandonRunning(err error) {
 
 func (s *call) abandon(e *entry, class retryfunc.Class, event breaker.Event) {
 	if e.dials.giveUp() && class != retryfunc.Canceled {
-		class, event = retryfunc.NotSent, breaker.Unreachable
+		class, event, e.unreached = retryfunc.NotSent, breaker.Unreachable, true
 	}
 	e.end(class)
 	s.report(e, event)
@@ -379,20 +393,14 @@ func (s *call) setReason(i int, reason retryfunc.Reason) {
 	s.attempts[i].Reason = reason
 }
 
-// markJudged notes that an attempt was counted, and tells whether it was before.
-func (s *call) markJudged(i int) (before bool) {
+// markCounted notes that an attempt was counted, and tells whether it was before,
+// and whether it went where another had been.
+func (s *call) markCounted(i int) (before, again bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := &s.attempts[i]
-	before, e.judged = e.judged, true
-	return before
-}
-
-// triedBefore tells whether an attempt went where another had been.
-func (s *call) triedBefore(i int) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.attempts[i].again
+	before, e.counted = e.counted, true
+	return before, e.again
 }
 
 // enterAbsence ends the story of a call that was sent nowhere.
@@ -404,7 +412,7 @@ func (s *call) enterAbsence(err error) {
 		return
 	}
 	s.attempts = append(s.attempts, entry{
-		Attempt: Attempt{Number: 1, Class: retryfunc.NoNode, Duration: time.Since(s.began)}, began: s.began, ended: true, judged: true,
+		Attempt: Attempt{Number: 1, Class: retryfunc.NoNode, Duration: time.Since(s.began)}, began: s.began, ended: true, counted: true,
 	})
 	s.mu.Unlock()
 	s.enter(0, retryfunc.Decision{

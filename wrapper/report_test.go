@@ -37,7 +37,7 @@ func TestErrorTellsTheStoryAndStaysTheSame(t *testing.T) {
 			if e.Attempts[0].Class != retryfunc.NotSent || e.Attempts[1].Class != retryfunc.Application || e.Class() != retryfunc.Application {
 				t.Errorf("classes: %v", e.Attempts)
 			}
-			if err != answer || e.Err != answer { //nolint:errorlint // the very error
+			if err != answer || e.Err != answer {
 				t.Errorf("error %#v, in the story %#v, want the one that the client gave", err, e.Err)
 			}
 			if p := merrors.FromError(err); p.Code != 400 {

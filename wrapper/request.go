@@ -2,8 +2,10 @@ package wrapper
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"reflect"
+	"strings"
 
 	"go-micro.dev/v4/client"
 	"go-micro.dev/v4/codec"
@@ -35,20 +37,47 @@ func (o *outgoing) Body() any {
 type unsendable chan struct{}
 
 // outgoing returns the request for a wire, and whether the wire will ask d before
-// it sends. The call must be locked, so that its caller is there.
-func (s *call) outgoing(over transport, req client.Request, node *registry.Node, d *dialing) (client.Request, bool) {
-	switch {
-	case over == overMucp && node.Metadata["protocol"] != "":
+// it sends. Only of a call that may run twice can one attempt be answered before
+// another has encoded the body.
+func (s *call) outgoing(
+	over transport, req client.Request, node *registry.Node, d *dialing, repeatable bool,
+) (client.Request, bool) {
+	if over == overMucp && node.Metadata["protocol"] != "" {
 		if body, ok := s.client.encode(req); ok {
 			return &outgoing{req, &frame.Frame{Data: body}, d}, true
 		}
-	case over == overGRPC && s.traits.repeatable():
-		if m, ok := req.Body().(proto.Message); ok && m.ProtoReflect().IsValid() {
-			return &outgoing{req, proto.Clone(m), nil}, true
-		}
-		return req, true
 	}
-	return req, d != nil && d.over == overGRPC
+	asks := d != nil && d.over == overGRPC
+	if over == "" || !repeatable {
+		return req, asks
+	}
+	switch body := req.Body().(type) {
+	case proto.Message:
+		if body.ProtoReflect().IsValid() {
+			return &outgoing{req, proto.Clone(body), nil}, asks
+		}
+	default:
+		if strings.Contains(req.ContentType(), "json") {
+			return &outgoing{req, &lockedJSON{s, body}, nil}, asks
+		}
+	}
+	return req, asks
+}
+
+// lockedJSON is a body that is read only while the call's caller waits for it.
+type lockedJSON struct {
+	call *call
+	body any
+}
+
+// MarshalJSON encodes the body, unless the call is over.
+func (b *lockedJSON) MarshalJSON() ([]byte, error) {
+	b.call.reading.RLock()
+	defer b.call.reading.RUnlock()
+	if ended, _ := b.call.state(); ended {
+		return nil, errCallEnded(b.call.ctx)
+	}
+	return json.Marshal(b.body)
 }
 
 // encode encodes the body as mucp would, where one of go-micro's own codecs does.

@@ -185,7 +185,10 @@ func (w wireCodec) frameDecoder(rsp any) func([]byte, any) error {
 
 func unmarshalProto(raw []byte, rsp any) error {
 	m, _ := rsp.(proto.Message) // frameDecoder has looked
-	return asClientError(".codec", proto.Unmarshal(raw, m))
+	if err := proto.Unmarshal(raw, m); err != nil {
+		return asClientError(".codec", err)
+	}
+	return nil
 }
 
 func copyFrame(raw []byte, rsp any) error {

@@ -167,8 +167,8 @@ func TestShares(t *testing.T) {
 	}{
 		{"a third of the time, half of the rest", nil, 900 * ms, []time.Duration{time.Hour, time.Hour, 10 * ms}, nil, []time.Duration{0, 300 * ms, 600 * ms}},
 		{"enough for an attempt", nil, 900 * ms, []time.Duration{299 * ms}, nil, []time.Duration{0}},
-		{"at least 10 ms", nil, 12 * ms, []time.Duration{9 * ms}, nil, []time.Duration{0}},
-		{"the rest for the second", nil, 15 * ms, []time.Duration{14 * ms}, nil, []time.Duration{0, 10 * ms}},
+		{"at least 100 ms, where nothing is known", nil, 120 * ms, []time.Duration{99 * ms}, nil, []time.Duration{0}},
+		{"the rest for the second", nil, 150 * ms, []time.Duration{149 * ms}, nil, []time.Duration{0, 100 * ms}},
 		{"nested, at least 100 ms", nested, 120 * ms, []time.Duration{99 * ms}, nil, []time.Duration{0}},
 		{"nested, with time enough", nested, 900 * ms, []time.Duration{time.Hour, 10 * ms}, nil, []time.Duration{0, 300 * ms}},
 		{"by the number of attempts", nil, 900 * ms, []time.Duration{time.Hour, 10 * ms}, []wrapper.ClientOption{wrapper.WithAttempts(9)}, []time.Duration{0, 100 * ms}},

@@ -39,7 +39,7 @@ func (s *call) opened() client.Stream {
 // apply to streams.
 func (a *attempt) applyToStream(o *client.CallOptions) {
 	s := a.call
-	dial := s.dialShare(s.left(), !a.last)
+	dial := s.cutShare(s.left(), !a.last)
 	if o.DialTimeout <= 0 || o.DialTimeout > dial {
 		o.DialTimeout = dial
 	}
@@ -65,18 +65,31 @@ func (a *attempt) open(ctx context.Context, opts []client.CallOption) error {
 		return a.openingFailed(err)
 	}
 	end(false)
+	opened := &watchedStream{Stream: stream, call: s, end: end}
+	if !a.deliverStream(opened) {
+		_ = opened.Close() // nobody will use it
+		return errOutrun
+	}
+	return nil
+}
+
+// deliverStream makes the stream the call's, if it has none and its caller is
+// there.
+func (a *attempt) deliverStream(opened *watchedStream) bool {
+	s := a.call
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.replied = a
-	a.stream = &watchedStream{Stream: stream, call: s, end: end}
-	if !a.entered {
-		return nil // through a strategy of others: its node is not known
+	if s.over || s.replied != nil || a.abandoned {
+		return false
 	}
-	e := &s.attempts[a.entry]
-	e.end(retryfunc.None)
-	s.report(e, breaker.Success)
-	a.stream = &watchedStream{Stream: stream, call: s, opened: *e, end: end}
-	return nil
+	s.replied, a.stream = a, opened
+	if a.entered { // else through a strategy of others: its node is not known
+		e := &s.attempts[a.entry]
+		e.end(retryfunc.None)
+		s.report(e, breaker.Success)
+		opened.opened = *e
+	}
+	return true
 }
 
 // openingFailed enters how the opening ended.
@@ -94,23 +107,24 @@ func (a *attempt) openingFailed(err error) error {
 	return err
 }
 
-// watchOpening has grpc say when it has a connection, and gives it up where there
-// is none in time. The stream keeps the context; end(true) ends it.
+// watchOpening has grpc say when it has a connection. The stream keeps the context;
+// end(true) ends it.
 func (a *attempt) watchOpening(ctx context.Context) (context.Context, func(failed bool)) {
 	s := a.call
 	if s.client.transport != overGRPC {
 		return ctx, func(bool) {}
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	d := s.client.newDialing(overGRPC, func() bool { return true })
+	d := s.client.newDialing(overGRPC, a.maySend)
+	ctx, d.cancel = context.WithCancelCause(ctx)
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	a.dialing = d
-	s.mu.Unlock()
-	timer := time.AfterFunc(s.dialShare(s.left(), !a.last), func() { d.expire(cancel) })
+	if a.entered {
+		s.attempts[a.entry].dials = d
+	}
 	return ctx, func(failed bool) {
-		timer.Stop()
 		if failed {
-			cancel(context.Canceled)
+			d.cancel(context.Canceled)
 		}
 	}
 }

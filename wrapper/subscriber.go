@@ -3,9 +3,7 @@ package wrapper
 import (
 	"context"
 	"errors"
-	"reflect"
 
-	"go-micro.dev/v4/metadata"
 	"go-micro.dev/v4/server"
 	"go-micro.dev/v4/transport/headers"
 
@@ -13,82 +11,78 @@ import (
 )
 
 // NewSubscriberWrapper returns a wrapper for micro.WrapSubscriber or
-// server.WrapSubscriber: a message that the broker delivers twice is handled
-// once. Its key is the one its publisher gave it, see idempotency.WithKey, or
-// else the broker's id of the message, which tells a redelivery but not a second
-// publication. A message with neither is handled as often as it comes, unless
-// keys are required.
+// server.WrapSubscriber. By itself it deduplicates nothing: every subscriber handles
+// every message that the broker delivers to it. It keeps the key of a message out of
+// what its handlers publish and call, answers their panics with an error, and gives
+// those that Subscriber made what they need to handle each message once.
 //
-// A record belongs to the service, the topic and the type of the message: two
-// subscribers of one service with the same topic and type are one and the same
-// to it, and only the first would run. Give them types of their own.
-//
-// A handler's error is not recorded, because a broker redelivers for the sake of
-// another try: the key is released. WithEndpointSettings, with the topic for
-// endpoint, changes that and all else.
-//
-// The error names every option that is wrong, its value and what is allowed.
-// The wrapper is safe for concurrent use.
+// WithKeyMode, WithEndpointSettings and WithCaller are for calls, and say nothing
+// about messages. The error names every option that is wrong, its value and what is
+// allowed. The wrapper is safe for concurrent use.
 func NewSubscriberWrapper(service string, guard *idempotency.Guard, opts ...ServerOption) (server.SubscriberWrapper, error) {
-	if guard != nil {
-		released, err := guard.With(idempotency.WithRecord(releaseErrors))
-		if err != nil {
-			return nil, err
-		}
-		guard = released
-	}
 	d, err := newDeduper(service, guard, opts)
 	if err != nil {
 		return nil, err
 	}
-	return func(next server.SubscriberFunc) server.SubscriberFunc {
-		return func(ctx context.Context, msg server.Message) error {
-			return d.consume(ctx, msg, next)
-		}
-	}, nil
+	return d.wrapSubscriber, nil
 }
 
-func releaseErrors(error) idempotency.Decision { return idempotency.DecideRelease }
+func (d *deduper) wrapSubscriber(next server.SubscriberFunc) server.SubscriberFunc {
+	return func(ctx context.Context, msg server.Message) error {
+		return d.deliver(ctx, msg, next)
+	}
+}
 
-// consume handles one message.
-func (d *deduper) consume(ctx context.Context, msg server.Message, next server.SubscriberFunc) (answer error) {
-	topic := msg.Topic()
-	broker := brokerID(ctx)
+// delivery is one message on its way to a subscriber. A server shows a subscriber
+// neither its topic nor its headers.
+type delivery struct {
+	deduper *deduper
+	message server.Message
+	key     idempotency.Key // of its metadata, whomever it was minted for
+}
+
+type deliveryKey struct{}
+
+func deliveryFrom(ctx context.Context) (*delivery, bool) {
+	d, ok := ctx.Value(deliveryKey{}).(*delivery)
+	return d, ok
+}
+
+// deliver hands one message to a subscriber.
+func (d *deduper) deliver(ctx context.Context, msg server.Message, next server.SubscriberFunc) (answer error) {
+	defer d.answerPanic(ctx, msg.Topic(), &answer)
+	if outer, ok := deliveryFrom(ctx); ok && outer.message.Topic() == msg.Topic() {
+		return next(ctx, msg) // wrapped twice: the key is gone from the metadata
+	}
 	ctx, in, err := take(ctx)
-	defer d.answerPanic(ctx, topic, &answer)
-	if in.key.Value == "" && err == nil {
-		in.key.Value, _ = idempotency.ParseKey(broker) // an id that is no key is none
-	}
-	keyed, err := d.admit(d.modeOf(topic), topic, in, err)
 	if err != nil {
-		return d.errors.answer(err)
+		in.key = idempotency.Key{} // what is malformed tells nothing from anything
 	}
-	if !keyed {
-		return d.errors.passOn(next(ctx, msg))
-	}
-	caller, err := d.caller(ctx, topic)
-	if err != nil {
-		return err
-	}
-	in.key.For = "" // checked, and the record belongs to more than the topic
-	_, err = d.guardOf(topic).Do(ctx, idempotency.Call{
-		Service: d.service, Endpoint: topic + " " + reflect.TypeOf(msg.Payload()).String(), Caller: caller,
-		Key: in.key, Attempt: in.attempt, Body: msg.Payload(),
-	}, func(ctx context.Context) error { return d.errors.ofHandler(next(ctx, msg)) })
-	return d.answerBroker(err)
+	ctx = context.WithValue(ctx, deliveryKey{}, &delivery{deduper: d, message: msg, key: in.key})
+	return d.errors.passOn(next(ctx, msg))
 }
 
-// answerBroker keeps a broker from redelivering what would be answered the same
-// for ever.
+// publishersKey is the key that the message was published with, if it was minted for
+// its topic: any other was inherited from the call or the message in whose handling it
+// was published. A message that came through an exchange of another name says in its
+// header which topic that was.
+func (d *delivery) publishersKey() string {
+	for _, topic := range []string{d.message.Topic(), d.message.Header()[headers.Message]} {
+		if d.key.For == topicName(topic) {
+			return d.key.Value
+		}
+	}
+	return ""
+}
+
+// topicName is what a key is minted for that belongs to a message.
+func topicName(topic string) string { return idempotency.CallName(topicService, topic) }
+
+// answerBroker keeps a broker from delivering again what was handled, though that is
+// all that is known of it.
 func (d *deduper) answerBroker(err error) error {
 	if errors.Is(err, idempotency.ErrNoReply) {
 		return nil
 	}
 	return d.errors.answer(err)
-}
-
-// brokerID is the identity that the publishing client gave the message.
-func brokerID(ctx context.Context) string {
-	id, _ := metadata.Get(ctx, headers.ID)
-	return id
 }

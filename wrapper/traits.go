@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,7 +38,9 @@ type endpoint struct {
 	known   atomic.Bool // whether the rest is
 	safety  atomic.Uint32
 	trusted atomic.Bool
-	absent  atomic.Int64 // when a call last waited in vain for an instance, in Unix nanoseconds
+	// In Unix nanoseconds:
+	slowDial atomic.Int64 // when dials were last given up in vain
+	absent   atomic.Int64 // when a call last waited in vain for an instance
 }
 
 // learn remembers what one call has learnt for the guess of the next.
@@ -143,6 +146,7 @@ func (s *call) takeKey() error {
 	if err = cmp.Or(err, taken.err); err != nil {
 		return err
 	}
+	s.client.warnUnordered(ctx, taken.key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.traits.callKey, s.traits.keyTaken = taken, true
@@ -185,6 +189,53 @@ func (s *call) resolveTraits(services []*registry.Service) bool {
 	return true
 }
 
+// announceOneStore tells whether every node announces the same dedupe store.
+// One that announces none, as an instance not yet updated does, is enough for
+// no: the next attempt may go there.
+func announceOneStore(services []*registry.Service) bool {
+	var store string
+	for _, service := range services {
+		for _, node := range service.Nodes {
+			id := node.Metadata[MetadataStore]
+			if id == "" || store != "" && store != id {
+				return false
+			}
+			store = id
+		}
+	}
+	return store != ""
+}
+
+// announcedSafety is the weakest safety that any version of the service
+// announces for endpoint: the call may reach any of them.
+func announcedSafety(services []*registry.Service, endpoint string) retryfunc.Safety {
+	weakest := retryfunc.SafetySafe
+	for _, service := range services {
+		weakest = min(weakest, safetyIn(service.Endpoints, endpoint))
+		if weakest == retryfunc.SafetyUnknown {
+			return weakest
+		}
+	}
+	if len(services) == 0 {
+		return retryfunc.SafetyUnknown
+	}
+	return weakest
+}
+
+func safetyIn(endpoints []*registry.Endpoint, name string) retryfunc.Safety {
+	for _, endpoint := range endpoints {
+		if endpoint.Name != name {
+			continue
+		}
+		safety, err := retryfunc.ParseSafety(endpoint.Metadata[retryfunc.MetadataSafety])
+		if err != nil {
+			return retryfunc.SafetyUnknown
+		}
+		return safety
+	}
+	return retryfunc.SafetyUnknown
+}
+
 // carriedKey is the key that the call carries, or "". The call must be locked.
 func (s *call) carriedKey() string {
 	if !s.carriesKey() {
@@ -196,17 +247,37 @@ func (s *call) carriedKey() string {
 // carriesKey tells whether attempts are sent with the key. The call must be
 // locked.
 func (s *call) carriesKey() bool {
-	return s.traits.keyTaken && !(s.traits.resolved && s.traits.safety == retryfunc.SafetySafe)
+	return s.traits.keyTaken && (!s.traits.resolved || s.traits.safety != retryfunc.SafetySafe)
 }
 
-// endKey tells the key whether the callee's answer is known: if it is not, the
-// same call may be made again under the same key. The call must be locked.
-func (s *call) endKey(err error) {
-	if s.traits.done == nil {
-		return
+// endKey tells the key whether the callee has a record of the call: if that is not
+// known, the same call may be made again under the same key.
+func (s *call) endKey(done func(ambiguous bool), answered bool, err error) {
+	mismatch := err != nil && isMismatch(err)
+	done(err != nil && (!answered || mismatch || isUnrecorded(err)))
+	if mismatch && s.overrides.key == "" {
+		idempotency.OutOfOrder(s.ctx, s.req.Service(), s.req.Endpoint())
 	}
-	mark, _ := retryfunc.ParseMark(err)
-	s.traits.done(err != nil && (!s.answer || mark.Kind == retryfunc.MarkUnknown))
+}
+
+// isUnrecorded tells whether an answer settles nothing for the server that gave it, so
+// that it keeps no record of it: see idempotency.WithErrorPolicy. One that passes on
+// what its own callee said keeps none of that either.
+func isUnrecorded(err error) bool {
+	if _, marked := retryfunc.ParseMark(err); marked {
+		return true
+	}
+	switch (wireErrors{}).micro(err).Code {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		return true
+	default:
+		return false
+	}
+}
+
+// dialsSlowly tells whether dials were given up in vain of late.
+func (e *endpoint) dialsSlowly(now time.Time) bool {
+	return now.Sub(time.Unix(0, e.slowDial.Load())) < slowDialMemory
 }
 
 // absentFor tells whether a call has waited in vain for an instance only just.

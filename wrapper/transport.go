@@ -130,8 +130,9 @@ type dialing struct {
 	asked   atomic.Bool // the client looks for a connection, and will say when it has one
 	late    atomic.Bool // it was given up because it took too long
 
-	state atomic.Uint32
-	grpc  grpcAnswer
+	cancel context.CancelCauseFunc // of the attempt
+	state  atomic.Uint32
+	grpc   grpcAnswer
 }
 
 // The states of a dial.
@@ -179,10 +180,10 @@ func (d *dialing) giveUp() bool {
 }
 
 // expire ends an attempt whose dial has taken too long.
-func (d *dialing) expire(cancel context.CancelCauseFunc) {
+func (d *dialing) expire() {
 	if d.giveUp() {
 		d.late.Store(true)
-		cancel(errDialTimeout)
+		d.cancel(errDialTimeout)
 	}
 }
 
@@ -221,14 +222,14 @@ func (d *dialing) watch(
 	} else {
 		ctx = httptrace.WithClientTrace(ctx, d.trace())
 	}
+	ctx, d.cancel = context.WithCancelCause(ctx)
 	if limit <= 0 {
-		return ctx, func() {}
+		return ctx, func() { d.cancel(context.Canceled) }
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	timer := time.AfterFunc(limit, func() { d.expire(cancel) })
+	timer := time.AfterFunc(limit, d.expire)
 	return ctx, func() {
 		timer.Stop()
-		cancel(context.Canceled)
+		d.cancel(context.Canceled)
 	}
 }
 
@@ -338,7 +339,7 @@ func (s sendingCredentials) GetRequestMetadata(ctx context.Context, uri ...strin
 		return nil, status.Error(codes.Unavailable, errDialTimeout.Error())
 	}
 	if s.theirs == nil {
-		return nil, nil
+		return map[string]string{}, nil
 	}
 	return s.theirs.GetRequestMetadata(ctx, uri...)
 }

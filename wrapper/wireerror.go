@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"net/http"
+	"slices"
+	"time"
 
 	merrors "go-micro.dev/v4/errors"
 
@@ -44,17 +46,50 @@ type handlerError struct{ error }
 // Unwrap returns the handler's error.
 func (e *handlerError) Unwrap() error { return e.error }
 
+// Unsettled implements idempotency.Unsettled: it reports whether the error tells
+// that a callee has refused the request, still runs it or does not know its
+// outcome, or could not be reached or heard. Then the handler has no answer either.
+func (e *handlerError) Unsettled() bool {
+	if _, marked := retryfunc.ParseMark(e.error); marked || isMismatch(e.error) {
+		return true
+	}
+	if e.is(retryfunc.NotSent, retryfunc.Refused, retryfunc.NoNode, retryfunc.Broken) {
+		return true
+	}
+	inner, ok := errors.AsType[idempotency.Unsettled](e.error)
+	return ok && inner.Unsettled()
+}
+
+// Timeout reports whether a call of the handler, or the handler itself, ended for
+// lack of time, which guards ask errors for.
+func (e *handlerError) Timeout() bool { return e.is(retryfunc.Timeout, retryfunc.Canceled) }
+
+// is reports whether the error is of one of the classes, whichever client the
+// handler called with. That a peer's text may look like it does no harm here.
+func (e *handlerError) is(classes ...retryfunc.Class) bool {
+	for _, kind := range [...]string{"mucp", ""} {
+		if slices.Contains(classes, retryfunc.Classify(e.error, retryfunc.Evidence{Client: kind})) {
+			return true
+		}
+	}
+	return false
+}
+
+// isMismatch reports whether a handler's own call found the record of another one
+// under its key: it made its calls in another order than in a former run. Nothing was
+// done, and the handler may do better the next time.
+func isMismatch(err error) bool {
+	e := wireErrors{}.micro(err)
+	return e.Id == retryfunc.MarkID && e.Code == http.StatusUnprocessableEntity
+}
+
 // ofHandler keeps what a handler returns apart from what the guard answers in
 // its place, such as that nothing ran.
 func (wireErrors) ofHandler(err error) error {
-	if err == nil {
-		return nil
+	if err == nil || errors.As(err, new(*idempotency.PanicError)) { // which is nobody's to read
+		return err
 	}
-	if errors.As(err, new(*idempotency.RecordedError)) || errors.As(err, new(*idempotency.Error)) ||
-		errors.Is(err, idempotency.ErrInvalidKey) {
-		return &handlerError{err}
-	}
-	return err
+	return &handlerError{err}
 }
 
 // passOn leaves the error of a handler without a key as it is, except for marks
@@ -131,7 +166,9 @@ func (w wireErrors) panicked() error {
 // it may name hosts or users.
 func (w wireErrors) marked(e *idempotency.Error) error {
 	mark := retryfunc.Mark{Kind: markOf(e), Service: w.service, RetryAfter: e.RetryAfter}
-	mark.NoRetry = errors.Is(e.Reason, idempotency.ErrSuperseded)
+	if e.Released != 0 {
+		mark.Released = time.UnixMicro(e.Released)
+	}
 	return retryfunc.NewMarked(codeOf(e.Code), e.Reason.Error(), mark)
 }
 

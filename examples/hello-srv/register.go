@@ -9,6 +9,7 @@ import (
 
 	"github.com/oncemore-dev/oncemore/examples/hello-srv/ledger"
 	"github.com/oncemore-dev/oncemore/examples/hello-srv/proto/hello"
+	"github.com/oncemore-dev/oncemore/retryfunc"
 	"github.com/oncemore-dev/oncemore/wrapper"
 )
 
@@ -21,7 +22,7 @@ func register(service micro.Service, book *ledger.Ledger, injected faults, dedup
 	}
 	var announced []server.HandlerOption
 	if deduplicated {
-		announced = append(announced, wrapper.EndpointSafety(tipEndpoint, "keyed"))
+		announced = append(announced, wrapper.EndpointSafety(tipEndpoint, retryfunc.SafetyKeyed))
 	}
 	return hello.RegisterWalletHandler(service.Server(), &wallet{
 		instance: instance,

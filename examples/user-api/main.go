@@ -17,6 +17,11 @@
 // that had been given before has the header Idempotent-Replayed: true;
 // go-micro's own transport cannot tell.
 //
+// It deduplicates nothing itself: the key goes on to hello-srv, which shares its
+// store among its instances, so that this server needs none, and a tip that it was
+// killed over is found again through any other. A service that does the work itself
+// would use the middleware of package idempotency/httpguard (see examples/recipes).
+//
 // The header Attempts tells how many attempts an answer took, and
 // Failed-Attempts where those that failed went and how each of them ended.
 //

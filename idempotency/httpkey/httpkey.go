@@ -11,14 +11,15 @@
 package httpkey
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
+	"github.com/oncemore-dev/oncemore/idempotency/internal/problem"
 )
 
 // Options are the settings of [New].
@@ -67,7 +68,7 @@ func New(options ...Option) (func(http.Handler) http.Handler, error) {
 
 func (o Options) wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !slices.Contains(o.methods, r.Method) || (o.optional && len(r.Header[idempotency.HeaderKey]) == 0) {
+		if !slices.Contains(o.methods, r.Method) || (o.optional && !Carries(r.Header)) {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -84,11 +85,15 @@ func (o Options) wrap(next http.Handler) http.Handler {
 	})
 }
 
+// Carries reports whether a request has a key, be it malformed.
+func Carries(header http.Header) bool { return len(valuesOf(header, idempotency.HeaderKey)) > 0 }
+
 // Parse reads the key of a request from its header, and the time at which it
 // was issued, if the header has it. For frameworks whose middleware is no
-// http.Handler. The error is an [*idempotency.KeyError].
+// http.Handler, and whose names may be in any case. The error is an
+// [*idempotency.KeyError].
 func Parse(header http.Header) (idempotency.Key, error) {
-	values := header[idempotency.HeaderKey]
+	values := valuesOf(header, idempotency.HeaderKey)
 	if len(values) == 0 {
 		return idempotency.Key{}, &idempotency.KeyError{Reason: "the " + idempotency.HeaderKey + " header is missing"}
 	}
@@ -99,26 +104,35 @@ func Parse(header http.Header) (idempotency.Key, error) {
 	if err != nil {
 		return idempotency.Key{}, err
 	}
-	issued, err := idempotency.ParseIssued(header.Get(idempotency.HeaderIssued))
+	var issued time.Time
+	if times := valuesOf(header, idempotency.HeaderIssued); len(times) > 0 {
+		issued, err = idempotency.ParseIssued(times[0])
+	}
 	if err != nil {
 		return idempotency.Key{}, &idempotency.KeyError{Reason: "its " + idempotency.HeaderIssued + " header is not an RFC 3339 time"}
 	}
-	return idempotency.Key{Value: value, Issued: issued}, nil
+	key := idempotency.Key{Value: value, Issued: issued}
+	if calls := valuesOf(header, idempotency.HeaderFor); len(calls) > 0 {
+		key.For = calls[0]
+	}
+	return key, nil
 }
 
-// writeProblem answers with the rule that the key breaks. If the client has
-// left there is nobody to tell.
+// valuesOf returns the values of a name in any case. net/http brings names into
+// one; other servers and their adapters need not.
+func valuesOf(header http.Header, name string) []string {
+	var values []string
+	for other, its := range header {
+		if len(other) == len(name) && strings.EqualFold(other, name) {
+			values = append(values, its...)
+		}
+	}
+	return values
+}
+
+// writeProblem answers with the rule that the key breaks.
 func writeProblem(w http.ResponseWriter, err error) {
-	problem, encodeErr := json.Marshal(map[string]any{
-		"title": "Bad idempotency key", "status": http.StatusBadRequest, "detail": err.Error(),
+	problem.Write(w, problem.Details{
+		Name: "bad-key", Title: "Bad idempotency key", Status: http.StatusBadRequest, Detail: err.Error(),
 	})
-	if encodeErr != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(http.StatusBadRequest)
-	if _, err := w.Write(problem); err != nil {
-		return
-	}
 }

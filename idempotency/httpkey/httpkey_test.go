@@ -104,3 +104,28 @@ func TestParse(t *testing.T) {
 		t.Errorf("%+v, %v", key, err)
 	}
 }
+
+// TestParseInAnyCase: not every server brings the names of headers into one case.
+func TestParseInAnyCase(t *testing.T) {
+	for _, test := range []struct {
+		header   http.Header
+		key      string
+		complain string
+	}{
+		{http.Header{"idempotency-key": {"abc"}, "idempotency-issued": {"2024-05-06T07:08:09Z"}}, "abc", ""},
+		{http.Header{"IDEMPOTENCY-KEY": {"abc"}, "IDEMPOTENCY-ISSUED": {"2024-05-06T07:08:09Z"}}, "abc", ""},
+		{http.Header{"idempotency-key": {"abc"}, "Idempotency-Key": {"abc"}}, "", "repeated"},
+		{http.Header{"idempotency-key": {"abc"}, "idempotency-issued": {"now"}}, "", "RFC 3339"},
+	} {
+		key, err := httpkey.Parse(test.header)
+		if key.Value != test.key {
+			t.Errorf("Parse(%v): key %q, want %q", test.header, key.Value, test.key)
+		}
+		if (err == nil) != (test.complain == "") || err != nil && !strings.Contains(err.Error(), test.complain) {
+			t.Errorf("Parse(%v): error %v, want %q", test.header, err, test.complain)
+		}
+		if test.complain == "" && idempotency.FormatIssued(key.Issued) != "2024-05-06T07:08:09Z" {
+			t.Errorf("Parse(%v): issued %v", test.header, key.Issued)
+		}
+	}
+}

@@ -27,6 +27,17 @@ func (s *Store) GetRecord(_ context.Context, key idempotency.StoreKey) (
 	return e.record, e.fingerprint, true, nil
 }
 
+// ForgetRecord forgets the record of a key that is done. It never fails.
+func (s *Store) ForgetRecord(_ context.Context, key idempotency.StoreKey) error {
+	at := s.shardOf(key)
+	at.mu.Lock()
+	defer at.mu.Unlock()
+	if e := at.entries[key]; e != nil && e.state == done {
+		s.remove(at, e)
+	}
+	return nil
+}
+
 // PutRecord keeps a record for the retention, if the key is absent. The error is
 // [ErrFull].
 func (s *Store) PutRecord(

@@ -24,6 +24,9 @@ const (
 type entry struct {
 	store         *Store
 	key           idempotency.StoreKey
+	scope         idempotency.Scope
+	instance      string
+	claimed       int64
 	owner         idempotency.Owner
 	fingerprint   idempotency.Fingerprint
 	takenOver     bool
@@ -35,13 +38,14 @@ type entry struct {
 
 	state          state
 	until          int64 // the end of the lease, or of the entry
+	ended          int64 // when it became done or released
 	record         []byte
 	before, behind *entry // in the queue of its state
 }
 
 func newEntry(s *Store, c *idempotency.Claim, now int64) *entry {
 	return &entry{
-		store: s, key: c.Key, owner: c.Owner, fingerprint: c.Fingerprint, attempt: c.Attempt, fence: 1,
+		store: s, key: c.Key, scope: c.Scope, instance: c.Instance, claimed: now, owner: c.Owner, fingerprint: c.Fingerprint, attempt: c.Attempt, fence: 1,
 		lease: c.Lease, retention: c.Retention, releaseMemory: c.ReleaseMemory,
 		until: now + int64(c.Lease),
 	}
@@ -75,7 +79,7 @@ func (e *entry) Renew(context.Context) error {
 		return idempotency.ErrLost
 	}
 	at.order[running].drop(e)
-	e.until = e.store.after(e.lease)
+	e.until = e.store.now() + int64(e.lease)
 	at.order[running].push(e)
 	return nil
 }
@@ -99,13 +103,18 @@ func (e *entry) complete(record []byte) error {
 	if at.entries[e.key] != e || e.state != running {
 		return idempotency.ErrLost
 	}
+	e.keep(at, record)
+	return nil
+}
+
+// keep makes the entry done with a record, under the shard's lock.
+func (e *entry) keep(at *shard, record []byte) {
 	if int64(len(record)) > e.store.maxBytes {
 		record = dropped(len(record))
 	}
 	e.record = record
 	e.store.bytes.Add(int64(len(record)))
-	e.store.move(at, e, done, e.store.after(e.retention))
-	return nil
+	e.store.move(at, e, done, e.retention)
 }
 
 // dropped stands in for a record for which there is no room, even if all others
@@ -131,7 +140,7 @@ func (e *entry) Release(context.Context) error {
 		e.store.remove(at, e)
 		e.state = released
 	default:
-		e.store.move(at, e, released, e.store.after(e.releaseMemory))
+		e.store.move(at, e, released, e.releaseMemory)
 	}
 	return nil
 }

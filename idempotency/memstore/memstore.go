@@ -13,8 +13,9 @@ import (
 // it may hold entries.
 var ErrFull = errors.New("memstore: full of running claims; raise WithMaxEntries or shed load")
 
-// Store is an [idempotency.Store] and [idempotency.Watcher]. It is safe for
-// concurrent use, needs no closing, and has no goroutines.
+// Store is an [idempotency.Store], [idempotency.Watcher] and
+// [idempotency.Inspector]. It is safe for concurrent use, needs no closing, and
+// has no goroutines.
 type Store struct {
 	settings
 	epoch   time.Time // when the store was made
@@ -24,8 +25,9 @@ type Store struct {
 }
 
 var (
-	_ idempotency.Store   = (*Store)(nil)
-	_ idempotency.Watcher = (*Store)(nil)
+	_ idempotency.Store     = (*Store)(nil)
+	_ idempotency.Watcher   = (*Store)(nil)
+	_ idempotency.Inspector = (*Store)(nil)
 )
 
 // New returns an empty store. The error names the option that is wrong, its
@@ -191,12 +193,12 @@ func (s *Store) remove(at *shard, e *entry) {
 	at.wake(e.key)
 }
 
-// move changes an entry's state, and wakes those who watch it.
-func (s *Store) move(at *shard, e *entry, to state, until int64) {
+// move changes an entry's state, to be kept for so long, and wakes those who
+// watch it.
+func (s *Store) move(at *shard, e *entry, to state, keep time.Duration) {
+	now := s.now()
 	at.order[e.state].drop(e)
-	e.state, e.until = to, until
+	e.state, e.ended, e.until = to, now, now+int64(keep)
 	at.order[to].push(e)
 	at.wake(e.key)
 }
-
-func (s *Store) after(d time.Duration) int64 { return s.now() + int64(d) }

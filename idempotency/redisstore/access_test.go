@@ -59,7 +59,7 @@ func TestTLSAndPassword(t *testing.T) {
 	server := servertest.StartRedis(t, "--tls-port", strconv.Itoa(port), "--tls-auth-clients", "no",
 		"--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", certificate)
 	grant := []any{"ACL", "SETUSER", "teller", "on", ">s3cr3t/", "~oncemore:*", "&oncemore:*"}
-	for command := range strings.FieldsSeq("set evalsha eval get getrange setrange pttl pexpire del publish subscribe ping info") {
+	for command := range strings.FieldsSeq("set evalsha eval get getrange setrange pttl pexpire del publish subscribe ping info pexpiretime time scan") {
 		grant = append(grant, "+"+command) // as the package's documentation says
 	}
 	if err := dial(t, server).Do(t.Context(), grant...).Err(); err != nil {
@@ -81,6 +81,20 @@ func TestTLSAndPassword(t *testing.T) {
 			t.Error(err)
 		}
 		wantWoken(t, "the end", wake)
+		entry, err := s.Lookup(t.Context(), c.Key)
+		if err != nil || entry.Owner != c.Owner {
+			t.Errorf("the owner is %v, %v; want %v", entry.Owner, err, c.Owner)
+		}
+	}
+	listed := 0
+	for _, err := range s.List(t.Context(), idempotency.Filter{}) {
+		if err != nil {
+			t.Error(err)
+		}
+		listed++
+	}
+	if listed != 2 {
+		t.Errorf("%d entries are listed, want 2", listed)
 	}
 	for url, want := range map[string]string{
 		"rediss://teller:s3cr3t%2F@" + address:                     "certificate",

@@ -26,10 +26,10 @@ func (s *Store) Begin(ctx context.Context, c idempotency.Claim) (idempotency.Out
 
 func (s *Store) begin(ctx context.Context, c *idempotency.Claim) (idempotency.Outcome, error) {
 	e := &execution{
-		store: s, key: c.Key, owner: c.Owner, retention: milliseconds(c.Retention),
+		store: s, key: c.Key, name: s.name(c.Key), owner: c.Owner, retention: milliseconds(c.Retention),
 		ttl: milliseconds(c.Lease) + milliseconds(c.Retention), releaseMemory: milliseconds(c.ReleaseMemory),
 	}
-	claim := newClaim(c)
+	claim := appendAbout(newClaim(c, aboutSize(c)), c, s.clock.now())
 	if s.watches.has(c.Key) { // so it was there a moment ago
 		claim.watch()
 	} else if out, ok, err := s.claimAbsent(ctx, e, claim); ok || err != nil {
@@ -42,13 +42,16 @@ func (s *Store) begin(ctx context.Context, c *idempotency.Claim) (idempotency.Ou
 // neither, ok is false.
 func (s *Store) claimAbsent(ctx context.Context, e *execution, claim value) (out idempotency.Outcome, ok bool, err error) {
 	var set *redis.StringCmd
-	name := s.name(e.key)
+	name := e.name
 	acknowledged, err := s.send(ctx, name, func() redis.Cmder {
 		set = redis.NewStringCmd(ctx, "set", name, []byte(claim), "nx", "get", "px", e.ttl)
 		return set
 	})
 	if errors.Is(err, redis.Nil) {
 		return e.acquired(claim), true, s.enough(acknowledged)
+	}
+	if isFull(err) { // the key may be there all the same
+		return out, false, nil
 	}
 	if err != nil {
 		return out, false, err
@@ -66,7 +69,7 @@ func (s *Store) claimPresent(ctx context.Context, e *execution, claim value, tak
 	if takeover {
 		wanted = "1"
 	}
-	command, acknowledged, err := s.runScript(ctx, s.scripts.claim, s.name(e.key), []byte(claim), e.ttl, wanted)
+	command, acknowledged, err := s.runScript(ctx, s.scripts.claim, []string{e.name}, []byte(claim), e.ttl, wanted)
 	if err != nil {
 		return out, err
 	}

@@ -39,12 +39,22 @@ func (s *Store) GetRecord(ctx context.Context, key idempotency.StoreKey) (
 	return v.record(), v.fingerprint(), true, nil
 }
 
+// ForgetRecord forgets the record of a key, with one command.
+func (s *Store) ForgetRecord(ctx context.Context, key idempotency.StoreKey) error {
+	name := s.name(key)
+	_, err := s.send(ctx, name, func() redis.Cmder { return redis.NewIntCmd(ctx, "del", name) })
+	if err != nil {
+		return fmt.Errorf("redisstore: forget the record of %v: %w", key, err)
+	}
+	return nil
+}
+
 // PutRecord keeps a record for the retention, if the key is absent, with one
 // command.
 func (s *Store) PutRecord(
 	ctx context.Context, key idempotency.StoreKey, record []byte, fingerprint idempotency.Fingerprint, retention time.Duration,
 ) error {
-	v := newClaim(&idempotency.Claim{Key: key, Fingerprint: fingerprint, Retention: retention})
+	v := newClaim(&idempotency.Claim{Key: key, Fingerprint: fingerprint, Retention: retention}, len(record))
 	v[stateAt] = stateDone
 	v = append(v, record...)
 	name := s.name(key)

@@ -27,12 +27,19 @@ func (s *Store) checkServer(ctx context.Context, client *redis.Client) error {
 	command := redis.NewStringCmd(ctx, "info")
 	err := client.Process(ctx, once{command})
 	if err == nil {
-		err = parseInfo(command.Val()).check(s.cluster != nil, s.eviction)
+		answer := parseInfo(command.Val())
+		err = answer.check(s.cluster != nil, s.eviction)
+		s.setClock(newClock(answer))
 	}
 	if err != nil {
 		return fmt.Errorf("server %s: %w", client.Options().Addr, err)
 	}
 	return nil
+}
+
+// setClock keeps the clock of one server, of several that are asked at once.
+func (s *Store) setClock(c clock) {
+	s.clockOnce.Do(func() { s.clock = c })
 }
 
 // info is the part of a server's answer to INFO that matters here.

@@ -44,7 +44,7 @@ end
 local outlive = struct.unpack('>I8', string.sub(old, 70, 77))
 if redis.call('PTTL', KEYS[1]) > outlive then
   -- Who asks may have watched an execution before this one.
-  if watched(claim) and not watched(old) then redis.call('SETRANGE', KEYS[1], 2, '1') end
+  if watched(claim) and not watched(old) then redis.pcall('SETRANGE', KEYS[1], 2, '1') end -- not if memory is full
   return {'running', old}
 end
 if takeover and matches() then return write('1') end

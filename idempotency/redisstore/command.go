@@ -54,13 +54,21 @@ func (s *Store) sendOnce(ctx context.Context, key string, command redis.Cmder) (
 	return 0, s.client.Process(ctx, once{command})
 }
 
-// runScript runs a script on a key by its hash, or by its source where the
-// server does not know it.
-func (s *Store) runScript(ctx context.Context, script script, key string, args ...any) (*redis.Cmd, int, error) {
+// runScript runs a script on keys of one slot by its hash, or by its source where
+// the server does not know it.
+func (s *Store) runScript(ctx context.Context, script script, keys []string, args ...any) (*redis.Cmd, int, error) {
 	var command *redis.Cmd
 	run := func(name, body string) (int, error) {
-		return s.send(ctx, key, func() redis.Cmder {
-			command = redis.NewCmd(ctx, append([]any{name, body, 1, key}, args...)...)
+		return s.send(ctx, keys[0], func() redis.Cmder {
+			if command != nil && redis.IsTryAgainError(command.Err()) {
+				keys = keys[:1] // a slot that migrates has one key here and the other there
+			}
+			words := make([]any, 0, 3+len(keys)+len(args))
+			words = append(words, name, body, len(keys))
+			for _, key := range keys {
+				words = append(words, key)
+			}
+			command = redis.NewCmd(ctx, append(words, args...)...)
 			return command
 		})
 	}
@@ -93,6 +101,9 @@ func changedNothing(err error) bool {
 	}
 	return errors.Is(err, redis.ErrClosed) || errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrPoolExhausted)
 }
+
+// isFull reports whether the server refuses to take anything more.
+func isFull(err error) bool { return err != nil && redis.HasErrorPrefix(err, "OOM") }
 
 // transient reports whether the command may succeed at once if it is sent
 // again: the connection was broken, or a failover or migration is under way.

@@ -16,6 +16,7 @@ func TestConformance(t *testing.T) {
 			Store:    openURL(t, server.URL()),
 			Other:    openURL(t, server.URL()),
 			Stranger: openURL(t, server.URL(), WithPrefix("stranger:")),
+			Unsorted: true,
 			Skewed:   storetest.Skew(func(t *testing.T) idempotency.Store { return openURL(t, server.URL()) }),
 		}
 	})
@@ -28,6 +29,7 @@ func TestConformanceOnCluster(t *testing.T) {
 			Store:    openCluster(t, cluster),
 			Other:    openCluster(t, cluster),
 			Stranger: openCluster(t, cluster, WithPrefix("stranger:")),
+			Unsorted: true,
 		}
 	})
 }
@@ -40,6 +42,8 @@ func TestConformanceWithReplicas(t *testing.T) {
 		return storetest.Harness{
 			Store: openCluster(t, cluster, WithReplicas(1, 500*time.Millisecond)),
 			Other: openCluster(t, cluster, WithReplicas(1, 500*time.Millisecond)),
+
+			Unsorted: true,
 		}
 	})
 }

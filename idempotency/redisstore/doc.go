@@ -1,7 +1,7 @@
 // Package redisstore keeps idempotency records in Redis, for services with
 // more than one instance.
 //
-// The danger first. The store is exactly as durable as Redis is configured. A
+// The store is exactly as durable as Redis is configured. A
 // server without an append-only file forgets everything when it restarts, and
 // what it has forgotten runs again. Replication is asynchronous: a failover,
 // by Sentinel or in a Redis Cluster, can lose the newest claims and records.
@@ -28,12 +28,22 @@
 // Cluster. A user of Redis's access control needs SET, EVALSHA, EVAL, GET,
 // GETRANGE, SETRANGE, PTTL, PEXPIRE, DEL, PUBLISH, SUBSCRIBE, PING, INFO, with
 // replicas WAIT, and on a cluster what go-redis finds its way with, for the
-// keys and the channel that begin with the prefix.
+// keys and the channel that begin with the prefix. [Store.Lookup] needs
+// PEXPIRETIME and TIME, too, and [Store.List] SCAN.
+//
+// A server whose memory is full, and which does not evict, refuses new claims, so
+// that nothing is executed. What was let in before is completed and released, and
+// duplicates are answered: the records of what runs at that moment are all that
+// the memory can exceed its limit by.
 //
 // # What is stored
 //
 // The key is the prefix and the [idempotency.StoreKey] in hexadecimal, one key
 // for each call. It outlives its lease by the retention, so that an orphan is
-// still known as one; TTL tells when everything about the call is forgotten.
-// To let a held orphan run again by hand, delete the key.
+// still known as one; TTL tells when everything about the call is forgotten. What
+// an operator searches by, such as service, endpoint and caller, is readable behind
+// the header of the value, and of a call that is done under a second key, the prefix
+// and "about:{", the first key, "}". Values of earlier versions, which had none of
+// that, are read as they are, and those versions read the values of this one, so
+// that instances of both can be at work.
 package redisstore

@@ -11,6 +11,7 @@ import (
 type execution struct {
 	store         *Store
 	key           idempotency.StoreKey
+	name          string // what Redis calls it
 	owner         idempotency.Owner
 	ttl           int64 // of the key while it runs, in ms: lease and retention
 	retention     int64 // in ms
@@ -28,14 +29,14 @@ func (e *execution) Context(ctx context.Context) context.Context { return ctx }
 
 // Renew makes the lease begin anew.
 func (e *execution) Renew(ctx context.Context) error {
-	_, err := e.run(ctx, "renew", e.store.scripts.renew, e.owner[:], e.ttl)
+	_, err := e.run(ctx, "renew", e.store.scripts.renew, []string{e.name}, e.owner[:], e.ttl)
 	return err
 }
 
 // Complete stores the record and wakes those who wait for it.
 func (e *execution) Complete(ctx context.Context, record []byte) error {
 	s := e.store
-	acknowledged, err := e.run(ctx, "complete", s.scripts.complete,
+	acknowledged, err := e.run(ctx, "complete", s.scripts.complete, s.keysNamed(e.name),
 		e.owner[:], record, e.retention, s.channel(), e.key[:])
 	if err != nil {
 		return err
@@ -46,13 +47,15 @@ func (e *execution) Complete(ctx context.Context, record []byte) error {
 // Release gives the key up and wakes those who wait for it.
 func (e *execution) Release(ctx context.Context) error {
 	s := e.store
-	_, err := e.run(ctx, "release", s.scripts.release, e.owner[:], e.releaseMemory, s.channel(), e.key[:])
+	_, err := e.run(ctx, "release", s.scripts.release, []string{e.name}, e.owner[:], e.releaseMemory, s.channel(), e.key[:])
 	return err
 }
 
 // run runs a script that answers 1, or 0 for a key that belongs to another.
-func (e *execution) run(ctx context.Context, verb string, script script, args ...any) (acknowledged int, err error) {
-	command, acknowledged, err := e.store.runScript(ctx, script, e.store.name(e.key), args...)
+func (e *execution) run(
+	ctx context.Context, verb string, script script, keys []string, args ...any,
+) (acknowledged int, err error) {
+	command, acknowledged, err := e.store.runScript(ctx, script, keys, args...)
 	if err != nil {
 		return 0, fmt.Errorf("redisstore: %s %v: %w", verb, e.key, err)
 	}

@@ -63,9 +63,6 @@ func TestAnswersOfTheServer(t *testing.T) {
 			t.Errorf("%s: complete: %v, want it not applied", name, err)
 		}
 	}
-	set("maxmemory", "1")
-	refuses("out of memory")
-	set("maxmemory", "0")
 	set("min-replicas-to-write", "1")
 	refuses("too few replicas")
 	set("min-replicas-to-write", "0")

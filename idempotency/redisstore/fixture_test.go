@@ -62,7 +62,8 @@ func newOwner(tb testing.TB) (owner idempotency.Owner) {
 func newTestClaim(tb testing.TB, key idempotency.StoreKey) idempotency.Claim {
 	tb.Helper()
 	return idempotency.Claim{
-		Key: key, Owner: newOwner(tb), Fingerprint: idempotency.Fingerprint{1, 2, 3},
+		Key: key, Owner: newOwner(tb), Fingerprint: idempotency.Fingerprint{1, 2, 3}, Instance: "host-7:4711",
+		Scope: idempotency.Scope{Service: "redisstore", Endpoint: "Wallet.Tip", Caller: "bob", Key: key.String()},
 		Lease: time.Minute, Timeout: time.Minute, Retention: time.Hour, ReleaseMemory: time.Hour,
 	}
 }

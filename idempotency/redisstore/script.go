@@ -21,18 +21,24 @@ var releaseSource string
 //go:embed watch.lua
 var watchSource string
 
+//go:embed show.lua
+var showSource string
+
+//go:embed resolve.lua
+var resolveSource string
+
 // script is run by its hash, and by its source where the server does not know
-// it yet. Each script writes with at most one command before it publishes, so
-// that an error it answers with proves that it has changed nothing.
+// it yet. Of the commands of a script that write only the first can fail, so that
+// an error it answers with proves that it has changed nothing.
 type script struct{ source, hash string }
 
-type scripts struct{ claim, complete, renew, release, watch script }
+type scripts struct{ claim, complete, renew, release, watch, show, resolve script }
 
 func newScripts() scripts {
 	return scripts{
 		claim: newScript(claimSource), complete: newScript(completeSource),
 		renew: newScript(renewSource), release: newScript(releaseSource),
-		watch: newScript(watchSource),
+		watch: newScript(watchSource), show: newScript(showSource), resolve: newScript(resolveSource),
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -18,12 +19,14 @@ import (
 // its subscription, until Close.
 type Store struct {
 	Options
-	client  redis.UniversalClient
-	cluster *redis.ClusterClient // the client, if it is one
-	owned   bool                 // the client is closed with the store
-	retries retries
-	scripts scripts
-	watches *watches
+	client    redis.UniversalClient
+	cluster   *redis.ClusterClient // the client, if it is one
+	owned     bool                 // the client is closed with the store
+	retries   retries
+	scripts   scripts
+	watches   *watches
+	clock     clock
+	clockOnce sync.Once
 }
 
 var (
@@ -112,6 +115,12 @@ func (s *Store) ID(ctx context.Context) (string, error) {
 	if errors.Is(err, redis.Nil) {
 		return id, nil
 	}
+	if isFull(err) { // it may have one all the same
+		_, err = s.send(ctx, name, func() redis.Cmder {
+			set = redis.NewStringCmd(ctx, "get", name)
+			return set
+		})
+	}
 	if err != nil {
 		return "", fmt.Errorf("redisstore: identity under %q: %w", name, err)
 	}
@@ -127,7 +136,7 @@ func (s *Store) Watch(ctx context.Context, key idempotency.StoreKey) (wake <-cha
 	if err != nil {
 		return nil, nil, err
 	}
-	if _, _, err := s.runScript(ctx, s.scripts.watch, s.name(key)); err != nil {
+	if _, _, err := s.runScript(ctx, s.scripts.watch, []string{s.name(key)}); err != nil {
 		stop()
 		return nil, nil, fmt.Errorf("redisstore: watch %v: %w", key, err)
 	}
@@ -152,5 +161,12 @@ func (s *Store) Close() error {
 
 // name is the key under which Redis has it.
 func (s *Store) name(key idempotency.StoreKey) string { return s.prefix + key.String() }
+
+// keys are the names of a key and of what is about it, in one slot of a cluster.
+func (s *Store) keys(key idempotency.StoreKey) []string { return s.keysNamed(s.name(key)) }
+
+func (s *Store) keysNamed(name string) []string {
+	return []string{name, s.prefix + "about:{" + name + "}"}
+}
 
 func (s *Store) channel() string { return s.prefix + "ended" }

@@ -20,7 +20,7 @@ func TestHeader(t *testing.T) {
 		Owner: idempotency.Owner{0xa0, 15: 0xaf}, Fingerprint: idempotency.Fingerprint{1, 32: 0xff},
 		Attempt: 1<<40 + 2, Retention: 1500*time.Microsecond + 1,
 	}
-	v := newClaim(&c)
+	v := newClaim(&c, 0)
 	if v.state() != stateRunning || v.taken() || v.fence() != 1 || v.fingerprint() != c.Fingerprint || len(v.record()) != 0 {
 		t.Errorf("value = %x, not what was claimed", []byte(v))
 	}

@@ -8,8 +8,9 @@ import (
 	"github.com/oncemore-dev/oncemore/idempotency"
 )
 
-// A value is a header of fixed width and, once done, the record. The scripts
-// know the header's layout, too, and never look into the record.
+// A value is a header of fixed width and, once done, the record, else what is
+// about the key. The scripts know the header's layout, too, and never look into the
+// rest.
 const (
 	format = 1 // of this layout; changes with it
 
@@ -25,7 +26,7 @@ const (
 	fenceAt       = 20
 	fingerprintAt = 28
 	attemptAt     = 61
-	outliveAt     = 69 // for how many ms the key outlives its lease
+	outliveAt     = 69 // for how many ms the key outlives its lease, or its end
 	headerSize    = 77
 )
 
@@ -36,9 +37,9 @@ var errValue = errors.New("what is stored under the key is damaged, or of anothe
 // value is what is stored under a key, or what a claim would store.
 type value []byte
 
-// newClaim returns the value of a key that c claims.
-func newClaim(c *idempotency.Claim) value {
-	v := make(value, headerSize)
+// newClaim returns the value of a key that c claims, with room for more behind it.
+func newClaim(c *idempotency.Claim, room int) value {
+	v := make(value, headerSize, headerSize+room)
 	v[formatAt], v[stateAt], v[watchedAt], v[takenAt] = format, stateRunning, '0', '0'
 	copy(v[ownerAt:], c.Owner[:])
 	binary.BigEndian.PutUint64(v[fenceAt:], 1)

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Has the end of the execution that runs under KEYS[1], if there is one,
 -- published.
 local header = redis.call('GETRANGE', KEYS[1], 0, 76)

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"crypto/sha256"
 	"log/slog"
 	"time"
 
@@ -16,6 +17,10 @@ const cacheTimeout = 100 * time.Millisecond
 // forget at any time, must not keep a record beyond its retention, and is safe
 // for concurrent use. A failing cache fails no call. Each method has 100 ms,
 // and must return when its ctx ends.
+//
+// One cache may serve several stores: the keys that it is given are hashes of
+// the record's key and the identity of the store's tables, so that a record is
+// found by none but the stores on those tables.
 type Cache interface {
 	// GetRecord returns what PutRecord kept; found is false if there is nothing.
 	// The record must not be changed by anyone.
@@ -24,6 +29,17 @@ type Cache interface {
 	// PutRecord keeps a record, for the retention at most.
 	PutRecord(ctx context.Context, key idempotency.StoreKey,
 		record []byte, fingerprint idempotency.Fingerprint, retention time.Duration) error
+	// ForgetRecord forgets what PutRecord kept, if anything, because an operator
+	// has resolved the key anew.
+	ForgetRecord(ctx context.Context, key idempotency.StoreKey) error
+}
+
+// cacheKey is what the cache knows a key by.
+func (s *Store) cacheKey(key idempotency.StoreKey) idempotency.StoreKey {
+	var both [2 * sha256.Size]byte
+	copy(both[:], s.place[:])
+	copy(both[sha256.Size:], key[:])
+	return sha256.Sum256(both[:])
 }
 
 // cached returns the record of a key that the cache knows.
@@ -33,7 +49,7 @@ func (s *Store) cached(ctx context.Context, key idempotency.StoreKey) (idempoten
 	}
 	bounded, cancel := context.WithTimeout(ctx, cacheTimeout)
 	defer cancel()
-	record, fingerprint, found, err := s.cache.GetRecord(bounded, key)
+	record, fingerprint, found, err := s.cache.GetRecord(bounded, s.cacheKey(key))
 	if err != nil {
 		s.logger.LogAttrs(ctx, slog.LevelWarn, "sqlstore: read the cache", slog.Any("error", err))
 		return idempotency.Outcome{}, false
@@ -50,8 +66,21 @@ func (s *Store) remember(
 	}
 	bounded, cancel := context.WithTimeout(ctx, cacheTimeout)
 	defer cancel()
-	if err := s.cache.PutRecord(bounded, key, record, fingerprint, retention); err != nil {
+	if err := s.cache.PutRecord(bounded, s.cacheKey(key), record, fingerprint, retention); err != nil {
 		s.logger.LogAttrs(ctx, slog.LevelWarn, "sqlstore: fill the cache", slog.Any("error", err))
+	}
+}
+
+// forgetCached takes a key out of the cache.
+func (s *Store) forgetCached(ctx context.Context, key idempotency.StoreKey) {
+	if s.cache == nil {
+		return
+	}
+	bounded, cancel := context.WithTimeout(ctx, cacheTimeout)
+	defer cancel()
+	if err := s.cache.ForgetRecord(bounded, s.cacheKey(key)); err != nil {
+		s.logger.LogAttrs(ctx, slog.LevelWarn, "sqlstore: have the cache forget a key: it may repeat what was resolved",
+			slog.Any("error", err))
 	}
 }
 

@@ -9,8 +9,8 @@ import (
 
 // beginDetached claims a key with a lease, in one statement that commits by
 // itself.
-func (s *Store) beginDetached(ctx context.Context, c *idempotency.Claim) (idempotency.Outcome, error) {
-	seen, err := s.look(ctx, c.Key)
+func (s *Store) beginDetached(ctx context.Context, c *claim) (idempotency.Outcome, error) {
+	seen, err := s.look(ctx, c)
 	if err != nil {
 		return idempotency.Outcome{}, idempotency.NotApplied(err)
 	}
@@ -29,7 +29,7 @@ func (s *Store) beginDetached(ctx context.Context, c *idempotency.Claim) (idempo
 	case err != nil:
 		return idempotency.Outcome{}, provenIf(unsent(err), err)
 	case out.State == idempotency.Acquired:
-		out.Execution = &lease{store: s, claim: *c}
+		out.Execution = &lease{store: s, claim: c}
 	}
 	return out, nil
 }
@@ -66,7 +66,7 @@ func persist(ctx context.Context, operation func() error) error {
 // lease is a claim of a detached store. It has no state: the table has it.
 type lease struct {
 	store *Store
-	claim idempotency.Claim
+	claim *claim
 }
 
 // Context hides a transaction that ctx may carry: it is another claim's.
@@ -76,10 +76,10 @@ func (l *lease) Context(ctx context.Context) context.Context {
 
 // Renew makes the lease begin anew.
 func (l *lease) Renew(ctx context.Context) error {
-	c := &l.claim
+	c := l.claim
 	mine, err := l.change(ctx, func() (bool, error) {
 		t := l.store.table()
-		return t.exec(ctx, &t.renew, c.Lease.Microseconds(), (c.Lease + c.Retention).Microseconds(), c.Key[:], c.Owner[:])
+		return t.exec(ctx, &t.renew, c.Lease.Microseconds(), (c.Lease + c.Retention).Microseconds(), c.key, c.ownerArgument())
 	})
 	if err == nil && !mine {
 		return idempotency.ErrLost
@@ -89,14 +89,14 @@ func (l *lease) Renew(ctx context.Context) error {
 
 // Complete stores the record.
 func (l *lease) Complete(ctx context.Context, record []byte) error {
-	c := &l.claim
+	c := l.claim
 	mine, err := l.change(ctx, func() (bool, error) { return l.store.table().finish(ctx, c, record) })
 	if err != nil {
 		return err
 	}
 	if !mine {
 		// An earlier answer may have been lost.
-		r, err := l.store.look(ctx, c.Key)
+		r, err := l.store.look(ctx, c)
 		switch {
 		case err != nil:
 			return err
@@ -110,12 +110,12 @@ func (l *lease) Complete(ctx context.Context, record []byte) error {
 
 // Release gives the key up.
 func (l *lease) Release(ctx context.Context) error {
-	c := &l.claim
+	c := l.claim
 	mine, err := l.change(ctx, func() (bool, error) { return l.store.table().giveUp(ctx, c) })
 	if err != nil || mine {
 		return err
 	}
-	r, err := l.store.look(ctx, c.Key)
+	r, err := l.store.look(ctx, c)
 	switch {
 	case err != nil:
 		return err
@@ -130,7 +130,7 @@ func (l *lease) Release(ctx context.Context) error {
 // leaveWord remembers a release where there is no claim. A cancelled statement
 // may reach the server late, and would otherwise make a claim that nobody has.
 func (l *lease) leaveWord(ctx context.Context) error {
-	c := &l.claim
+	c := l.claim
 	if c.ReleaseMemory == 0 {
 		return nil
 	}

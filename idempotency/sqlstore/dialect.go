@@ -41,23 +41,42 @@ var migrations embed.FS
 
 // dialect is what databases do differently.
 type dialect interface {
-	wording
+	sqlText
+	surroundings
 	transacting
+	handling
 }
 
-// wording is how a database is talked to.
-type wording interface {
+// sqlText is how a database is talked to.
+type sqlText interface {
 	// folder is where the migrations are.
 	folder() string
 	// rewrite puts a text of [statements] into the database's own words.
 	rewrite(text string) string
+	// parameter is what the n-th parameter of a statement is called.
+	parameter(n int) string
+	// quote quotes an identifier.
+	quote(name string) string
 	// prepares says whether statements should be prepared once per connection.
 	prepares() bool
+}
+
+// surroundings are what the tables are in.
+type surroundings interface {
 	// check returns an error that says what the database lacks.
 	check(ctx context.Context, db *sql.DB) error
-	// lockSchema waits on the connection until no other instance migrates;
-	// unlock ends that.
-	lockSchema(ctx context.Context, conn *sql.Conn) (unlock func(context.Context) error, err error)
+	// schema is where a table is that is called by its name alone, or would be
+	// created.
+	schema(ctx context.Context, db *sql.DB, table string) (string, error)
+	// database names what has the schemas: a database, or a file.
+	database(ctx context.Context, db *sql.DB) (string, error)
+	// asciiOnly says whether the database may be unable to keep other text.
+	asciiOnly(ctx context.Context, db *sql.DB) (bool, error)
+	// lockSchema waits on the connection until no other instance migrates the
+	// tables in the schema; unlock ends that.
+	lockSchema(ctx context.Context, conn *sql.Conn, schema string) (unlock func(context.Context) error, err error)
+	// alter executes a statement of a migration under lockSchema.
+	alter(ctx context.Context, conn *sql.Conn, text string) error
 }
 
 // transacting is how a key is claimed for the time of a transaction.
@@ -68,11 +87,8 @@ type transacting interface {
 	begin(ctx context.Context, s *session, o beginning) error
 	// patience is how long one attempt to begin may wait, of the time left.
 	patience(left time.Duration) time.Duration
-	// claimed ends the bound on waiting and marks where undo goes back to.
-	claimed(ctx context.Context, s *session) error
-	// undo takes back what was written since claimed. reclaim claims the row
-	// again, where the claim goes with the rest.
-	undo(ctx context.Context, s *session, reclaim func(context.Context) error) error
+	// isolation is the level of the transactions.
+	isolation() sql.IsolationLevel
 	// commit and rollback end the transaction and give back whatever begin took,
 	// within ctx. over says that the session has been disposed of as well. The
 	// outcome of a commit that fails may be unknown.
@@ -84,6 +100,22 @@ type transacting interface {
 	// hangUp closes the connection under the session, whose server then rolls
 	// back.
 	hangUp(s *session)
+}
+
+// handling is how a transaction is lent to a handler.
+type handling interface {
+	// claimed ends the bound on waiting and marks where undo goes back to.
+	claimed(ctx context.Context, s *session) error
+	// capture remembers what the session is like, before a handler changes it.
+	capture(ctx context.Context, s *session) error
+	// settle puts back what the handler has set for the session, and makes the
+	// claim's row done; false says that it is not the claim's. The error is
+	// ErrTxEnded where that is because the handler has ended the transaction.
+	settle(ctx context.Context, s *session, t table, c *claim, record []byte) (mine bool, err error)
+	// undo takes back what was written and set since claimed. reclaim claims the
+	// row again, where the claim goes with the rest. The error is ErrTxEnded as in
+	// settle.
+	undo(ctx context.Context, s *session, reclaim func(context.Context) error) error
 }
 
 // beginning is what a transaction is begun for.

@@ -3,13 +3,14 @@
 // PostgreSQL (pgx or lib/pq), or SQLite (modernc.org/sqlite or
 // mattn/go-sqlite3). The errors of other drivers would not be understood.
 //
-// The danger first. The store is transactional: a handler's writes and the
+// The store is transactional: a handler's writes and the
 // record of its answer commit together, or not at all, but only those writes
-// that the handler does through [Tx]. What it writes on a connection of its
-// own, or anywhere else, is not rolled back with the rest, and happens again
-// when the call is executed again. A handler that succeeds without having used
-// its transaction is therefore an error ([ErrTxUnused]), unless it says that it
-// writes nothing ([NoWrites]):
+// that the handler does through [Tx], or [DB]. What it writes on a connection of
+// its own, or anywhere else, is not rolled back with the rest, and happens again
+// when the call is executed again. Where an endpoint was declared to be keyed, a
+// handler that succeeds without having used its transaction is therefore an error
+// ([ErrTxUnused]), unless it says that it writes nothing ([NoWrites]); elsewhere
+// it is a warning:
 //
 //	func (w *Wallet) Tip(ctx context.Context, req *TipRequest, rsp *TipReply) error {
 //		tx, ok := sqlstore.Tx(ctx)
@@ -29,9 +30,31 @@
 // whose reply was lost is found out by asking again, which waits until it is
 // decided. Time is the database's, never the host's.
 //
+// gorm, ent, bun, sqlx and code that wants a *sql.DB or a *sql.Tx take [DB], whose
+// transactions are savepoints; what sqlc generates takes [Tx]. Code that is bound
+// to one driver, such as pgx's own interface, cannot share the transaction. The
+// folder examples/orm has a handler of each kind. [NewContext] lets a test give a
+// handler its transaction.
+//
+// A transaction that was rolled back because it lost against another one, or with
+// its connection, is answered with an error that the caller may repeat
+// ([idempotency.ErrRepeatable]). One that would fail for ever, for a constraint
+// that is checked at the commit, a table that is gone or a right that was lost, is
+// the handler's failure.
+//
 // Each execution holds one connection from beginning to end, and so does a
-// duplicate that waits for another process, up to [WithMaxWaiters]. The pool
-// must have room for both.
+// duplicate that waits for another process, up to [WithMaxWaiters]. Of a pool with a
+// limit (sql.DB.SetMaxOpenConns, which comes before [New]) one connection is left
+// to everybody else, so that handlers which also read through the *sql.DB do not
+// wait for each other for ever; a pool of 4 executes 3 calls at a time. A handler
+// that holds more than one connection beside its transaction needs more left: give
+// the pool more connections than there are executions times what each holds.
+//
+// What a handler sets for its session, such as a role, a search path, a time-out
+// or, on MySQL, another database, ends before the store writes the record, and
+// before the connection goes back to the pool. That costs round trips, and only
+// where a statement is another than those that read a table or write to one. A
+// trigger that changes the session goes unnoticed.
 //
 // Limits, by database:
 //
@@ -59,5 +82,12 @@
 // has policies for orphans.
 //
 // The tables, oncemore_record and oncemore_meta, may be shared by any number of
-// services: a key says what service it belongs to.
+// services: a key says what service it belongs to. [WithSchema] and
+// [WithTablePrefix] say where they are. Each row shows, beside the hash of its key,
+// the service, endpoint, caller, key, instance and when it was claimed and ended,
+// so that SELECT finds what an operator looks for; [Store.Lookup], [Store.List] and
+// [Store.Resolve] do that in a program. A scope with a part that is longer than
+// 1000 bytes, or no text, is kept as its hash only. Programs of the version before
+// work on tables that were upgraded, and may be started: upgrade one instance after
+// the other.
 package sqlstore

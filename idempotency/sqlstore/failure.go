@@ -118,7 +118,7 @@ func classify(err error) failure {
 	c, ok := codeOf(err)
 	switch {
 	case !ok && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) ||
-		errors.Is(err, sql.ErrTxDone) || errors.Is(err, errHot) || errors.Is(err, errDamaged)):
+		errors.Is(err, sql.ErrTxDone) || isOwn(err)):
 		return failed
 	case !ok: // a network error, or a driver's own word for a connection that is gone
 		return broken
@@ -128,6 +128,16 @@ func classify(err error) failure {
 		return classifyPostgres(c.sqlState)
 	}
 	return classifySQLite(c.sqlite)
+}
+
+// isOwn reports whether an error is the store's and not a driver's.
+func isOwn(err error) bool {
+	for _, own := range []error{errHot, errDamaged, errRolledBack, errTooLong, errConnections, ErrTxMixed, ErrTxEnded} {
+		if errors.Is(err, own) {
+			return true
+		}
+	}
+	return false
 }
 
 func classifyMySQL(number uint16) failure {
@@ -167,6 +177,13 @@ func classifySQLite(code int) failure {
 		return contended
 	}
 	return failed
+}
+
+// mendable reports whether what has failed may well succeed when it is done again:
+// it lost against another transaction, or with its connection, or the server was
+// too slow for the context.
+func mendable(err error) bool {
+	return classify(err) != failed || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
 // unsent reports whether an error proves that a statement never reached the

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -37,6 +38,48 @@ func (mysql) rewrite(text string) string {
 	).Replace(text)
 }
 
+func (mysql) quote(name string) string { return quoteWith("`", name) }
+
+func (mysql) schema(ctx context.Context, db *sql.DB, _ string) (string, error) {
+	var name sql.NullString
+	err := db.QueryRowContext(ctx, "SELECT DATABASE()").Scan(&name)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("sqlstore: reach the database: %w", err)
+	case name.String == "":
+		return "", errors.New("sqlstore: connections have no database; name one in the data source name, or by WithSchema")
+	}
+	return name.String, nil
+}
+
+// database has nothing to say: a schema is one.
+func (mysql) database(context.Context, *sql.DB) (string, error) { return "", nil }
+
+func (mysql) asciiOnly(context.Context, *sql.DB) (bool, error) { return false, nil }
+
+// alter gives way to executions. A column that is there was added by a migration
+// that did not get to say so.
+func (mysql) alter(ctx context.Context, conn *sql.Conn, text string) error {
+	const duplicateColumn = 1060
+	if _, err := conn.ExecContext(ctx, "SET @oncemore_wait = @@SESSION.lock_wait_timeout"); err != nil {
+		return err
+	}
+	err := unlessBusy(ctx, func(wait time.Duration) error {
+		_, err := conn.ExecContext(ctx, "SET SESSION lock_wait_timeout = "+strconv.FormatInt(seconds(wait), 10))
+		if err == nil {
+			_, err = conn.ExecContext(ctx, text)
+		}
+		return err
+	})
+	if c, _ := codeOf(err); c.mysql == duplicateColumn {
+		err = nil
+	}
+	_, errBack := conn.ExecContext(context.WithoutCancel(ctx), "SET SESSION lock_wait_timeout = @oncemore_wait")
+	return errors.Join(err, errBack)
+}
+
+func (mysql) parameter(int) string { return "?" }
+
 func (mysql) prepares() bool { return true }
 
 func (mysql) check(ctx context.Context, db *sql.DB) error {
@@ -50,8 +93,8 @@ func (mysql) check(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-func (mysql) lockSchema(ctx context.Context, conn *sql.Conn) (func(context.Context) error, error) {
-	const name = "CONCAT('oncemore/', LEFT(SHA2(DATABASE(), 256), 40))"
+func (mysql) lockSchema(ctx context.Context, conn *sql.Conn, schema string) (func(context.Context) error, error) {
+	name := fmt.Sprintf("'oncemore/%.20x'", sha256.Sum256([]byte(schema)))
 	var got sql.NullInt64
 	// The wait is bounded by ctx, not by the server.
 	if err := conn.QueryRowContext(ctx, "SELECT GET_LOCK("+name+", 86400)").Scan(&got); err != nil {
@@ -109,8 +152,63 @@ func (mysql) patience(left time.Duration) time.Duration { return min(left, 500*t
 
 func (mysql) claimed(context.Context, *session) error { return nil }
 
+// sessionNumbers are variables of a session that can make the store's own
+// statements fail or mean something else.
+func (d mysql) sessionNumbers() []string {
+	if d.mariadb {
+		return []string{"tx_read_only", "sql_select_limit", "max_statement_time"}
+	}
+	return []string{"transaction_read_only", "sql_select_limit"}
+}
+
+func (d mysql) capture(ctx context.Context, s *session) error {
+	var query strings.Builder
+	query.WriteString("SELECT CONCAT('SET timestamp = DEFAULT, sql_mode = ', QUOTE(@@SESSION.sql_mode), " +
+		"', completion_type = ', QUOTE(@@SESSION.completion_type), '")
+	for _, name := range d.sessionNumbers() {
+		query.WriteString(", " + name + " = ', @@SESSION." + name + ", '")
+	}
+	query.WriteString("'), DATABASE(), CURRENT_ROLE()")
+	var text string
+	var schema, role sql.NullString
+	if err := s.tx.QueryRowContext(ctx, query.String()).Scan(&text, &schema, &role); err != nil {
+		return err
+	}
+	s.putBack = []string{"SET ROLE " + d.roles(role.String), text}
+	if schema.String != "" {
+		s.putBack = append(s.putBack, "USE "+d.quote(schema.String))
+	}
+	return nil
+}
+
+// roles is what SET ROLE calls what CURRENT_ROLE has returned: on MariaDB the name
+// of one role, on MySQL a list of names in quotes.
+func (d mysql) roles(current string) string {
+	switch {
+	case current == "":
+		return "NONE"
+	case d.mariadb:
+		return d.quote(current)
+	}
+	return current
+}
+
+func (mysql) settle(
+	ctx context.Context, s *session, t table, c *claim, record []byte,
+) (mine bool, err error) {
+	if err := s.resume(ctx); err != nil {
+		return false, err
+	}
+	return t.finish(ctx, c, record)
+}
+
+func (mysql) isolation() sql.IsolationLevel { return sql.LevelReadCommitted }
+
 // undo begins anew: the lock, which the session keeps, lets nobody between.
 func (mysql) undo(ctx context.Context, s *session, reclaim func(context.Context) error) error {
+	if err := s.resume(ctx); err != nil { // completion_type concerns ROLLBACK
+		return err
+	}
 	if _, err := s.tx.ExecContext(ctx, "ROLLBACK"); err != nil {
 		return err
 	}
@@ -134,6 +232,9 @@ func (d mysql) commit(ctx context.Context, s *session) (over bool, err error) {
 }
 
 func (d mysql) rollback(ctx context.Context, s *session) (over bool, err error) {
+	if err := s.resume(ctx); err != nil {
+		return false, err
+	}
 	if _, err := s.tx.ExecContext(ctx, "ROLLBACK"); err != nil {
 		return false, err
 	}

@@ -63,7 +63,7 @@ type next struct {
 
 // outcome decides what a claim gets that finds the row. A zero State says that
 // the row is free, and that the claim may replace it.
-func (r *row) outcome(c *idempotency.Claim) (idempotency.Outcome, next) {
+func (r *row) outcome(c *claim) (idempotency.Outcome, next) {
 	switch {
 	case r.expiresAt <= r.now:
 		return idempotency.Outcome{}, next{fence: 1}

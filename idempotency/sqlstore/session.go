@@ -19,8 +19,13 @@ type session struct {
 	// back. It has nothing of the request's.
 	txContext context.Context
 	cancelTx  context.CancelFunc
-	// restore is the SQL that gives the connection back as it was taken.
+	// restore is the SQL that gives the connection back as it was taken, and
+	// putBack what undoes the handler's settings before.
 	restore string
+	putBack []string
+	// takeBack, on PostgreSQL, comes before the store's own last statement.
+	takeBack    string
+	connections connections
 	// background counts what outlives a call.
 	background *sync.WaitGroup
 }
@@ -28,11 +33,15 @@ type session struct {
 // openSession takes a connection and begins a transaction on it. Only the
 // beginning is bounded by ctx.
 func (s *Store) openSession(ctx context.Context, o beginning) (*session, error) {
-	conn, err := s.db.Conn(ctx)
-	if err != nil {
+	if err := s.connections.take(ctx); err != nil {
 		return nil, err
 	}
-	ss := &session{dialect: s.dialect, conn: conn, background: &s.background}
+	conn, err := s.db.Conn(ctx)
+	if err != nil {
+		s.connections.giveBack()
+		return nil, err
+	}
+	ss := &session{dialect: s.dialect, conn: conn, connections: s.connections, background: &s.background}
 	ss.txContext, ss.cancelTx = context.WithCancel(context.WithoutCancel(ctx))
 	if err := s.dialect.begin(ctx, ss, o); err != nil {
 		if ss.tx == nil && classify(err) == contended {
@@ -42,6 +51,17 @@ func (s *Store) openSession(ctx context.Context, o beginning) (*session, error) 
 		return nil, err
 	}
 	return ss, nil
+}
+
+// resume executes what undoes the handler's settings.
+func (s *session) resume(ctx context.Context) error {
+	for _, text := range s.putBack {
+		if _, err := s.tx.ExecContext(ctx, text); err != nil {
+			return err
+		}
+	}
+	s.putBack = nil
+	return nil
 }
 
 // beginTx begins the transaction. It is bounded by ctx, and the transaction is
@@ -113,6 +133,7 @@ func (s *session) end(over bool, err error) error {
 // giveBack returns the connection to the pool; its transaction has ended.
 func (s *session) giveBack() error {
 	s.cancelTx()
+	defer s.connections.giveBack()
 	if err := s.conn.Close(); err != nil && !errors.Is(err, sql.ErrConnDone) {
 		return fmt.Errorf("sqlstore: give a connection back: %w", err)
 	}
@@ -122,6 +143,7 @@ func (s *session) giveBack() error {
 // discard closes the connection, in whatever state it is; its server then
 // rolls back. None of the errors on the way says more than that.
 func (s *session) discard() {
+	defer s.connections.giveBack()
 	s.dialect.hangUp(s)
 	s.cancelTx()
 	if s.tx != nil {

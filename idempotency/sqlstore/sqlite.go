@@ -24,6 +24,27 @@ func (sqlite) rewrite(text string) string {
 	).Replace(text)
 }
 
+func (sqlite) quote(name string) string { return quoteWith(`"`, name) }
+
+var errNoSchema = errors.New("sqlstore: WithSchema: SQLite has no schemas; open another file, or tell stores apart by WithTablePrefix")
+
+func (sqlite) schema(context.Context, *sql.DB, string) (string, error) { return "main", nil }
+
+func (sqlite) database(ctx context.Context, db *sql.DB) (file string, err error) {
+	err = db.QueryRowContext(ctx, "SELECT file FROM pragma_database_list WHERE name = 'main'").Scan(&file)
+	return file, err
+}
+
+func (sqlite) asciiOnly(context.Context, *sql.DB) (bool, error) { return false, nil }
+
+// alter has the write lock.
+func (sqlite) alter(ctx context.Context, conn *sql.Conn, text string) error {
+	_, err := conn.ExecContext(ctx, text)
+	return err
+}
+
+func (sqlite) parameter(int) string { return "?" }
+
 func (sqlite) prepares() bool { return true }
 
 func (sqlite) check(ctx context.Context, db *sql.DB) (err error) {
@@ -50,7 +71,7 @@ func (sqlite) check(ctx context.Context, db *sql.DB) (err error) {
 }
 
 // lockSchema takes the write lock.
-func (sqlite) lockSchema(ctx context.Context, conn *sql.Conn) (func(context.Context) error, error) {
+func (sqlite) lockSchema(ctx context.Context, conn *sql.Conn, _ string) (func(context.Context) error, error) {
 	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return nil, err
 	}
@@ -85,10 +106,41 @@ func (sqlite) claimed(ctx context.Context, s *session) error {
 	return err
 }
 
+func (sqlite) capture(_ context.Context, s *session) error {
+	s.putBack = []string{"PRAGMA query_only = OFF"}
+	return nil
+}
+
+func (sqlite) settle(
+	ctx context.Context, s *session, t table, c *claim, record []byte,
+) (mine bool, err error) {
+	if err := s.resume(ctx); err != nil {
+		return false, err
+	}
+	mine, err = t.finish(ctx, c, record)
+	if err == nil && !mine { // then the savepoint tells whether the transaction is the same
+		err = s.atSavepoint(ctx, "RELEASE SAVEPOINT oncemore")
+	}
+	return mine, err
+}
+
 func (sqlite) undo(ctx context.Context, s *session, _ func(context.Context) error) error {
-	_, err := s.tx.ExecContext(ctx, "ROLLBACK TO SAVEPOINT oncemore")
+	if err := s.atSavepoint(ctx, "ROLLBACK TO SAVEPOINT oncemore"); err != nil {
+		return err
+	}
+	return s.resume(ctx)
+}
+
+// atSavepoint executes a statement that fails as mistaken if there is no savepoint.
+func (s *session) atSavepoint(ctx context.Context, query string) error {
+	_, err := s.tx.ExecContext(ctx, query)
+	if c, _ := codeOf(err); c.sqlite&0xff == 1 {
+		return errors.Join(ErrTxEnded, err)
+	}
 	return err
 }
+
+func (sqlite) isolation() sql.IsolationLevel { return sql.LevelSerializable }
 
 func (d sqlite) commit(ctx context.Context, s *session) (over bool, err error) {
 	if err := s.tx.Commit(); err != nil {
@@ -101,7 +153,7 @@ func (d sqlite) commit(ctx context.Context, s *session) (over bool, err error) {
 }
 
 func (d sqlite) rollback(ctx context.Context, s *session) (over bool, err error) {
-	return false, errors.Join(s.tx.Rollback(), d.restore(ctx, s))
+	return false, errors.Join(s.resume(ctx), s.tx.Rollback(), d.restore(ctx, s))
 }
 
 func (sqlite) restore(ctx context.Context, s *session) error {

@@ -2,9 +2,9 @@ package sqlstore
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"errors"
-	"fmt"
 	"sync"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
@@ -14,11 +14,14 @@ import (
 // concurrent use.
 type Store struct {
 	settings
-	db         *sql.DB
-	dialect    dialect
-	statements *statements
-	waiters    waiters
-	id         string
+	tables
+	db          *sql.DB
+	statements  *statements
+	connections connections
+	waiters     waiters
+	unused      unusedWarnings
+	id          string
+	place       [sha256.Size]byte // tells the tables from all others
 
 	closeOnce sync.Once
 	closed    error
@@ -48,8 +51,8 @@ func New(ctx context.Context, db *sql.DB, options ...Option) (*Store, error) {
 		return nil, errors.New("sqlstore: the pool has 1 connection, which one execution holds; " +
 			"give it more (sql.DB.SetMaxOpenConns), 2 at least")
 	}
-	s := &Store{settings: o, db: db, waiters: newWaiters(o.waiterSlots(pool))}
-	if s.dialect, err = o.dialect.implementation(ctx, db); err != nil {
+	s := &Store{settings: o, db: db, connections: newConnections(pool), waiters: newWaiters(o.waiterSlots(pool))}
+	if s.tables, err = o.findTables(ctx, db); err != nil {
 		return nil, err
 	}
 	if err := s.prepare(ctx); err != nil {
@@ -63,14 +66,20 @@ func New(ctx context.Context, db *sql.DB, options ...Option) (*Store, error) {
 	return s, nil
 }
 
+// waiterSlots leaves a connection to the executions: with 2 connections nobody
+// waits in the database.
 func (o *Options) waiterSlots(pool int) int {
+	n := 32
 	switch {
 	case o.waitersSet:
-		return o.maxWaiters
+		n = o.maxWaiters
 	case pool > 0:
-		return max(1, pool/2)
+		n = max(1, (pool-1)/2)
 	}
-	return 32
+	if pool > 0 {
+		n = min(n, max(0, pool-2))
+	}
+	return n
 }
 
 // prepare checks the database and reads what will be needed of it.
@@ -78,44 +87,24 @@ func (s *Store) prepare(ctx context.Context) error {
 	if err := s.dialect.check(ctx, s.db); err != nil {
 		return err
 	}
-	if s.migrate {
-		if err := migrate(ctx, s.db, s.dialect); err != nil {
+	if s.migrated {
+		if err := s.migrate(ctx, s.db); err != nil {
 			return err
 		}
 	}
-	if err := s.checkSchema(ctx); err != nil {
+	var err error
+	if s.id, err = s.identify(ctx, s.db); err != nil {
 		return err
 	}
-	s.statements = newStatements(s.dialect)
+	s.place = s.naming.place(s.id)
+	s.statements = newStatements(s.dialect, s.naming)
 	if s.dialect.prepares() {
-		return s.statements.prepare(ctx, s.db)
+		if err := s.statements.prepare(ctx, s.db); err != nil {
+			return s.writable(err)
+		}
 	}
-	return nil
-}
-
-func (s *Store) checkSchema(ctx context.Context) error {
-	list, err := readMigrations(s.dialect.folder())
-	if err != nil {
-		return err
-	}
-	have, err := schemaVersion(ctx, s.db)
-	_, said := codeOf(err)
-	switch {
-	case err != nil && !said:
-		return fmt.Errorf("sqlstore: reach the database: %w", err)
-	case err != nil:
-		return fmt.Errorf("sqlstore: read the table oncemore_meta: %w; create the tables with Migrate or WithMigrate", err)
-	case have < len(list):
-		return fmt.Errorf("sqlstore: the tables are of version %d of %d; upgrade them with Migrate or WithMigrate",
-			have, len(list))
-	case have > len(list):
-		return fmt.Errorf("sqlstore: %w", tooNew(have, len(list)))
-	}
-	if s.id, err = meta(ctx, s.db, metaID); err != nil {
-		return fmt.Errorf("sqlstore: read the table oncemore_meta: %w", err)
-	}
-	if s.id == "" {
-		return errors.New("sqlstore: the table oncemore_meta has no id; run Migrate")
+	if err := s.probe(ctx); err != nil {
+		return errors.Join(err, s.statements.close())
 	}
 	return nil
 }
@@ -144,10 +133,11 @@ func (s *Store) Begin(ctx context.Context, c idempotency.Claim) (idempotency.Out
 	if out, found := s.cached(ctx, c.Key); found {
 		return out, nil
 	}
+	own := newClaim(c)
 	if s.detached {
-		return s.beginDetached(ctx, &c)
+		return s.beginDetached(ctx, own)
 	}
-	out, err := s.beginTransactional(ctx, &c)
+	out, err := s.beginTransactional(ctx, own)
 	if err != nil {
 		return idempotency.Outcome{}, idempotency.NotApplied(err)
 	}
@@ -155,18 +145,18 @@ func (s *Store) Begin(ctx context.Context, c idempotency.Claim) (idempotency.Out
 }
 
 // table is where each statement is a transaction.
-func (s *Store) table() table { return table{statements: s.statements, db: s.db} }
+func (s *Store) table() table { return table{statements: s.statements, tables: &s.tables, db: s.db} }
 
 // look finds a key's row outside of any transaction. Where the server's default
 // is SERIALIZABLE even that can lose against others.
-func (s *Store) look(ctx context.Context, key idempotency.StoreKey) (r *row, err error) {
+func (s *Store) look(ctx context.Context, c *claim) (r *row, err error) {
 	err = persist(ctx, func() (err error) {
-		r, err = s.table().find(ctx, key)
+		r, err = s.table().find(ctx, c)
 		return err
 	})
 	return r, err
 }
 
 func (s *Store) tableIn(ss *session) table {
-	return table{statements: s.statements, db: s.db, tx: ss.tx}
+	return table{statements: s.statements, tables: &s.tables, db: s.db, tx: ss.tx}
 }

@@ -12,11 +12,13 @@ import (
 	"github.com/oncemore-dev/oncemore/idempotency"
 )
 
-// ErrTxUnused is returned by Complete when a handler has succeeded without a
+// ErrTxUnused is returned by Complete when the handler of an endpoint that was
+// declared to be keyed ([idempotency.Claim].Declared) has succeeded without a
 // statement on [Tx], and without having said [NoWrites]. It probably wrote on
 // a connection of its own, where a rollback does not reach, and a second
 // execution would write again. So that there is none, the key becomes done,
-// with an error as its record that says the same.
+// with an error as its record that says the same. Of other endpoints it is taken
+// to write nothing, and a warning says so, once for each.
 var ErrTxUnused = errors.New("sqlstore: the handler did not use its transaction: " +
 	"write through sqlstore.Tx(ctx), or declare sqlstore.NoWrites(ctx); what was written elsewhere is not undone")
 
@@ -30,11 +32,11 @@ var errTooLong = errors.New("sqlstore: the execution took longer than its timeou
 // beginTransactional claims a key in a transaction that the handler's writes
 // will share. Most replays need no more than one look. The first claim does not
 // wait; those after it do, in one of the slots for that.
-func (s *Store) beginTransactional(ctx context.Context, c *idempotency.Claim) (idempotency.Outcome, error) {
+func (s *Store) beginTransactional(ctx context.Context, c *claim) (idempotency.Outcome, error) {
 	until := time.Now().Add(c.Wait)
 	var wait time.Duration
 	for waiting := false; ; {
-		seen, err := s.look(ctx, c.Key)
+		seen, err := s.look(ctx, c)
 		if err != nil {
 			return idempotency.Outcome{}, err
 		}
@@ -62,7 +64,7 @@ func (s *Store) beginTransactional(ctx context.Context, c *idempotency.Claim) (i
 // tryTransaction begins again where a transaction has lost against another, or
 // a connection of the pool turned out to be dead.
 func (s *Store) tryTransaction(
-	ctx context.Context, c *idempotency.Claim, seen *row, wait time.Duration,
+	ctx context.Context, c *claim, seen *row, wait time.Duration,
 ) (out idempotency.Outcome, err error) {
 	const most = 5
 	for range most {
@@ -75,7 +77,7 @@ func (s *Store) tryTransaction(
 }
 
 func (s *Store) transact(
-	ctx context.Context, c *idempotency.Claim, seen *row, wait time.Duration,
+	ctx context.Context, c *claim, seen *row, wait time.Duration,
 ) (idempotency.Outcome, error) {
 	ss, err := s.openSession(ctx, beginning{lock: s.lockName(c.Key), wait: wait, timeout: c.Timeout})
 	if err != nil {
@@ -86,7 +88,7 @@ func (s *Store) transact(
 	out, err := s.tableIn(ss).claim(ctx, c, c.Timeout, seen)
 	if err == nil && out.State == idempotency.Acquired {
 		if err = s.dialect.claimed(ctx, ss); err == nil {
-			e := s.newExecution(ctx, c, ss)
+			e := s.newExecution(c, ss)
 			out.Execution, out.Transactional = e, true
 			return out, nil
 		}
@@ -110,7 +112,7 @@ func (s *Store) lockName(key idempotency.StoreKey) string {
 // execution is a claim whose transaction is open.
 type execution struct {
 	store   *Store
-	claim   idempotency.Claim
+	claim   *claim
 	handler *transaction
 	endLife context.CancelFunc
 	stop    func() bool // of the timeout
@@ -121,11 +123,19 @@ type execution struct {
 	release  error    // the answer of Release, once over
 }
 
-func (s *Store) newExecution(ctx context.Context, c *idempotency.Claim, ss *session) *execution {
-	life, endLife := context.WithTimeoutCause(context.WithoutCancel(ctx), c.Timeout, errTooLong)
+func (s *Store) handlerOf(life context.Context, ss *session) *transaction {
+	t := &transaction{tx: ss.tx, session: ss, life: life, isolation: s.dialect.isolation()}
+	t.until, _ = life.Deadline()
+	return t
+}
+
+func (s *Store) newExecution(c *claim, ss *session) *execution {
+	// Nothing of a caller's context: whose values a handler's statement sees is
+	// said by the context that it comes with.
+	life, endLife := context.WithTimeoutCause(context.Background(), c.Timeout, errTooLong)
 	return &execution{
-		store: s, claim: *c, session: ss, endLife: endLife,
-		handler: &transaction{tx: ss.tx, life: life},
+		store: s, claim: c, session: ss, endLife: endLife,
+		handler: s.handlerOf(life, ss),
 		stop:    context.AfterFunc(life, ss.expire),
 	}
 }
@@ -152,36 +162,79 @@ func (e *execution) Undo(ctx context.Context) error {
 	if e.session == nil {
 		return e.complete
 	}
-	e.handler.end()
-	if err := e.undo(ctx); err != nil {
-		return e.rollBack(ctx, err)
+	if err := errors.Join(e.handler.end(ctx), e.undo(ctx)); err != nil {
+		return e.fail(ctx, err)
 	}
 	return nil
 }
 
 func (e *execution) undo(ctx context.Context) error {
-	return e.store.dialect.undo(ctx, e.session, func(ctx context.Context) error {
-		out, err := e.store.tableIn(e.session).claim(ctx, &e.claim, e.claim.Timeout, nil)
-		if err == nil && out.State != idempotency.Acquired {
-			err = idempotency.ErrLost
-		}
-		return err
-	})
+	return e.store.dialect.undo(ctx, e.session, e.reclaim)
 }
 
-// rollBack ends the session because of cause, and returns it as proof that
-// nothing was written.
-func (e *execution) rollBack(ctx context.Context, cause error) error {
-	if e.handler.life.Err() != nil {
-		cause = errors.Join(errTooLong, cause)
+// reclaim claims the row again after a rollback. If the claim is still there, it
+// was committed.
+func (e *execution) reclaim(ctx context.Context) error {
+	t := e.store.tableIn(e.session)
+	added, err := t.add(ctx, e.claim, running, e.claim.Timeout, e.claim.Timeout+e.claim.Retention)
+	if err != nil || added {
+		return err
 	}
-	cause = idempotency.NotApplied(cause)
+	seen, err := t.find(ctx, e.claim)
+	if err == nil && seen != nil && seen.state == running && seen.owner == e.claim.Owner {
+		return ErrTxEnded
+	}
+	var out idempotency.Outcome
+	if err == nil {
+		out, err = t.claim(ctx, e.claim, e.claim.Timeout, seen)
+	}
+	if err == nil && out.State != idempotency.Acquired {
+		err = idempotency.ErrLost
+	}
+	return err
+}
+
+// fail ends the session because of cause. It returns the cause as proof that
+// nothing was written, unless that is not so.
+func (e *execution) fail(ctx context.Context, cause error) error {
+	if errors.Is(cause, ErrTxEnded) {
+		return e.abandon(ctx, cause)
+	}
+	cause = e.proven(cause)
 	e.session.rollback(ctx)
 	var release error
 	if e.claim.ReleaseMemory > 0 { // a release in all but name
-		release = e.store.releaseAnew(ctx, &e.claim)
+		release = e.store.releaseAnew(ctx, e.claim)
 	}
 	e.over(cause, release)
+	return cause
+}
+
+// proven marks the cause of a rollback. A repetition mends what was lost to
+// another transaction, or with the connection; but not what took too long.
+func (e *execution) proven(cause error) error {
+	switch {
+	case e.handler.life.Err() != nil:
+		return idempotency.NotApplied(errors.Join(errTooLong, cause))
+	case e.handler.lost != nil:
+		return idempotency.Repeatable(errors.Join(cause, e.handler.lost))
+	case mendable(cause):
+		return idempotency.Repeatable(cause)
+	}
+	return idempotency.NotApplied(cause)
+}
+
+// abandon ends an execution whose handler has ended its transaction, and leaves
+// an orphan: nobody knows what lasts.
+func (e *execution) abandon(ctx context.Context, cause error) error {
+	e.session.discard()
+	t, c := e.store.table(), e.claim
+	added, err := t.add(ctx, c, running, 0, c.Retention)
+	if err == nil && !added { // it was committed
+		_, err = t.exec(ctx, &t.renew, int64(0), c.Retention.Microseconds(), c.key, c.ownerArgument())
+	}
+	cause = errors.Join(cause, err)
+	e.over(cause, cause)
 	return cause
 }
 
@@ -192,17 +245,21 @@ func (e *execution) Complete(ctx context.Context, record []byte) error {
 	if e.session == nil {
 		return e.complete
 	}
-	e.handler.end()
 	var unused error
-	if e.store.mustUse(e.handler, record) {
+	if err := e.endHandler(ctx); err != nil {
+		return e.fail(ctx, err)
+	}
+	if e.mustUse(ctx, record) {
 		unused, record = ErrTxUnused, unusedRecord()
 	}
-	mine, err := e.store.tableIn(e.session).finish(ctx, &e.claim, record)
+	mine, err := e.store.dialect.settle(ctx, e.session, e.store.tableIn(e.session), e.claim, record)
 	switch {
 	case err != nil:
-		return e.rollBack(ctx, err)
+		return e.fail(ctx, err)
+	case !mine && e.handler.altered && e.handler.lost == nil: // in a procedure?
+		return e.fail(ctx, ErrTxEnded)
 	case !mine:
-		return e.rollBack(ctx, errRolledBack)
+		return e.fail(ctx, errRolledBack)
 	}
 	if err := e.commit(ctx); err != nil {
 		e.over(err, err)
@@ -213,25 +270,42 @@ func (e *execution) Complete(ctx context.Context, record []byte) error {
 	return unused
 }
 
+// endHandler lets the handler do no more.
+func (e *execution) endHandler(ctx context.Context) error {
+	err := e.handler.end(ctx)
+	if e.handler.mixed {
+		err = errors.Join(ErrTxMixed, err)
+	}
+	return err
+}
+
 func (e *execution) commit(ctx context.Context) error {
 	err := e.session.commit(ctx)
 	switch {
 	case err == nil:
 		return nil
+	case notCommitted(err) && mendable(err):
+		return idempotency.Repeatable(fmt.Errorf("sqlstore: commit: %w", err))
 	case notCommitted(err):
 		return idempotency.NotApplied(fmt.Errorf("sqlstore: commit: %w", err))
 	}
 	return fmt.Errorf("sqlstore: commit, its outcome is unknown: %w", err)
 }
 
-// mustUse reports whether a handler that wrote nothing must say so. One that
-// has failed need not.
-func (s *Store) mustUse(t *transaction, record []byte) bool {
-	if s.txOptional || t.wasUsed() {
+// mustUse reports whether it is an error that the handler has not used its
+// transaction. One that has failed need not; nor one of an endpoint that nobody has
+// declared to be keyed, whose calls may carry keys without its knowing.
+func (e *execution) mustUse(ctx context.Context, record []byte) bool {
+	if e.store.txOptional || e.handler.used {
 		return false
 	}
-	answer, err := idempotency.DecodeRecord(record)
-	return err != nil || answer.Content != idempotency.ContentError
+	if answer, err := idempotency.DecodeRecord(record); err == nil && answer.Content == idempotency.ContentError {
+		return false
+	}
+	if !e.claim.Declared {
+		e.store.unused.warn(ctx, e.store.logger, &e.claim.Scope)
+	}
+	return e.claim.Declared
 }
 
 func unusedRecord() []byte {
@@ -247,15 +321,16 @@ func (e *execution) Release(ctx context.Context) error {
 	if e.session == nil {
 		return e.release
 	}
-	e.handler.end()
+	_ = e.handler.end(ctx) // all is undone, open savepoints too
 	if e.claim.ReleaseMemory == 0 {
-		e.session.rollback(ctx)
-		e.over(idempotency.ErrLost, nil)
-		return nil
+		return e.releaseUnremembered(ctx)
 	}
 	err := e.releaseHere(ctx)
+	if errors.Is(err, ErrTxEnded) {
+		return e.abandon(ctx, err)
+	}
 	if err != nil {
-		if again := e.store.releaseAnew(ctx, &e.claim); again != nil {
+		if again := e.store.releaseAnew(ctx, e.claim); again != nil {
 			err = errors.Join(err, again)
 		} else {
 			err = nil
@@ -271,16 +346,31 @@ func (e *execution) releaseHere(ctx context.Context) error {
 	err := e.undo(ctx)
 	var mine bool
 	if err == nil {
-		mine, err = e.store.tableIn(e.session).giveUp(ctx, &e.claim)
+		mine, err = e.store.tableIn(e.session).giveUp(ctx, e.claim)
 	}
 	if err == nil && !mine {
 		err = errRolledBack
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrTxEnded): // the session is not over
+		return err
+	case err != nil:
 		e.session.rollback(ctx)
 		return err
 	}
 	return e.session.commit(ctx)
+}
+
+// releaseUnremembered rolls back.
+func (e *execution) releaseUnremembered(ctx context.Context) error {
+	if e.handler.used {
+		if err := e.undo(ctx); errors.Is(err, ErrTxEnded) {
+			return e.abandon(ctx, err)
+		}
+	}
+	e.session.rollback(ctx)
+	e.over(idempotency.ErrLost, nil)
+	return nil
 }
 
 // releaseWait is how long a release waits for the server to notice that a
@@ -289,7 +379,7 @@ const releaseWait = time.Second
 
 // releaseAnew remembers an attempt whose own connection is gone, and with it
 // all that its handler wrote.
-func (s *Store) releaseAnew(ctx context.Context, c *idempotency.Claim) error {
+func (s *Store) releaseAnew(ctx context.Context, c *claim) error {
 	until := time.Now().Add(releaseWait)
 	for {
 		left := max(0, time.Until(until))
@@ -301,7 +391,7 @@ func (s *Store) releaseAnew(ctx context.Context, c *idempotency.Claim) error {
 }
 
 // releaseOn claims the key on another connection, to give it up.
-func (s *Store) releaseOn(ctx context.Context, c *idempotency.Claim, wait time.Duration) error {
+func (s *Store) releaseOn(ctx context.Context, c *claim, wait time.Duration) error {
 	ss, err := s.openSession(ctx, beginning{lock: s.lockName(c.Key), wait: wait, timeout: c.Timeout})
 	if err != nil {
 		return err

@@ -12,6 +12,9 @@ func newWaiters(n int) waiters { return waiters{make(chan struct{}, n)} }
 
 // enter waits for a slot; false says that there was none in time.
 func (w waiters) enter(ctx context.Context, wait time.Duration) bool {
+	if cap(w.slots) == 0 {
+		return false
+	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {

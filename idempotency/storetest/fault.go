@@ -92,7 +92,7 @@ func (s *suite) storeDownFailOpen(t *testing.T) {
 	var down atomic.Bool
 	down.Store(true)
 	inject := failing(OpBegin, &down, Fault{Before: idempotency.NotApplied(ErrInjected)})
-	broken, seen := s.newGuard(t, Faulty(s.Store, inject), idempotency.WithOutage(idempotency.FailOpen))
+	broken, seen := s.newGuard(t, Faulty(s.Store, inject), idempotency.WithStoreFailure(idempotency.FailOpen))
 	w := s.newWorker(t, nil)
 	if s.transactional {
 		w.suite = &suite{Harness: Harness{}} // there is no transaction to write in

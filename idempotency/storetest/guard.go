@@ -19,6 +19,7 @@ func (s *suite) guardCases() []testCase {
 	cases := []testCase{
 		{"Replay", s.guardReplay},
 		{"RecordedError", s.guardRecordedError},
+		{"ErrorThatSettlesNothing", s.guardUnsettledError},
 		{"Mismatch", s.guardMismatch},
 		{"JoinAcrossProcesses", s.guardJoin},
 		{"WaitEnds", s.guardWaitEnds},
@@ -70,6 +71,31 @@ func (s *suite) guardRecordedError(t *testing.T) {
 	}
 	if w.runs.Load() != 1 {
 		t.Errorf("the handler ran %d times", w.runs.Load())
+	}
+}
+
+// guardUnsettledError: what is no answer is not kept, in whatever store.
+func (s *suite) guardUnsettledError(t *testing.T) {
+	for name, end := range map[string]error{
+		"408":      &idempotency.RecordedError{Code: 408, Detail: "timed out"},
+		"429":      &idempotency.RecordedError{Code: 429, Detail: "slow down"},
+		"503":      &idempotency.RecordedError{Code: 503, Detail: "closed"},
+		"deadline": context.DeadlineExceeded,
+	} {
+		t.Run(name, func(t *testing.T) {
+			here, there := s.twoGuards(t)
+			w := s.newWorker(t, func(_ context.Context, n int) error {
+				if n == 1 {
+					return end
+				}
+				return nil
+			})
+			w.wantError(t, here, end)
+			w.want(t, 1, 0)
+			w.wantReply(t, there, "run 2")
+			w.wantReply(t, here, "run 2")
+			w.want(t, 2, 1)
+		})
 	}
 }
 
@@ -186,19 +212,45 @@ func (s *suite) guardWinnersFail(t *testing.T) {
 	w.want(t, duplicates, 0)
 }
 
+// guardLateAttempt: an attempt is late for a release, unless its sender knows of it.
+// One that knows of an earlier release only is late, too.
 func (s *suite) guardLateAttempt(t *testing.T) {
 	here, there := s.twoGuards(t)
 	w := s.newWorker(t, func(context.Context, int) error { return idempotency.NotDone(errBusy) })
-	attempt := func(n int64) func(*idempotency.Call) {
-		return func(c *idempotency.Call) { c.Attempt = n }
+	send := func(g *idempotency.Guard, sent, released int64) error {
+		_, err := w.call(t.Context(), g, func(c *idempotency.Call) { c.Attempt, c.Released = sent, released })
+		return err
 	}
-	if _, err := w.call(t.Context(), here, attempt(2)); !errors.Is(err, errBusy) {
-		t.Fatalf("attempt 2: %v", err)
+	late := func(sent, released int64) int64 {
+		t.Helper()
+		err := send(there, sent, released)
+		refused, ok := errors.AsType[*idempotency.Error](err)
+		if !ok || !errors.Is(err, idempotency.ErrSuperseded) {
+			t.Fatalf("attempt sent at %d that knows of %d: %v, want ErrSuperseded", sent, released, err)
+		}
+		return refused.Released
 	}
-	if _, err := w.call(t.Context(), there, attempt(1)); !errors.Is(err, idempotency.ErrSuperseded) {
-		t.Errorf("late attempt: %v", err)
+	runs := 0
+	executed := func(sent, released int64) {
+		t.Helper()
+		if err := send(here, sent, released); !errors.Is(err, errBusy) {
+			t.Fatalf("attempt sent at %d that knows of %d: %v, want it executed", sent, released, err)
+		}
+		runs++
+		w.want(t, runs, 0)
 	}
-	w.want(t, 1, 0)
+	executed(100, 0)
+	first := late(1, 0)
+	if first != 100 {
+		t.Errorf("attempt %d was released, want 100", first)
+	}
+	executed(2, first) // a slow clock
+	second := late(1, first)
+	if second <= first {
+		t.Errorf("release %d after %d", second, first)
+	}
+	executed(3, second)
+	executed(1000, 0) // a clock that is right
 }
 
 func (s *suite) guardCallerLeaves(t *testing.T) {

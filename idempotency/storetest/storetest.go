@@ -27,6 +27,9 @@ type Harness struct {
 	// OneWriter says that a transactional store has one transaction at a time,
 	// whatever the key.
 	OneWriter bool
+	// Unsorted says that the store does not list its entries in the order of
+	// their claims.
+	Unsorted bool
 	// Tick is the lease that is tested with: longer than the slowest operation
 	// of the store under load. Default 300 ms.
 	Tick time.Duration
@@ -53,6 +56,11 @@ func Run(t *testing.T, factory Factory) {
 		t.Run("Transaction", func(t *testing.T) { s.runAll(t, s.transactionCases()) })
 	} else {
 		t.Run("Lease", func(t *testing.T) { s.runAll(t, s.leaseCases()) })
+	}
+	here, inspects := s.Store.(idempotency.Inspector)
+	there, elsewhere := s.Other.(idempotency.Inspector)
+	if inspects && elsewhere {
+		t.Run("Inspect", func(t *testing.T) { s.runAll(t, s.inspectCases(here, there)) })
 	}
 	t.Run("Guard", func(t *testing.T) { s.runAll(t, s.guardCases()) })
 	t.Run("Fault", func(t *testing.T) { s.runAll(t, s.faultCases()) })

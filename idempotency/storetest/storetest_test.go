@@ -3,6 +3,8 @@ package storetest_test
 import (
 	"context"
 	"errors"
+	"iter"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -39,11 +41,24 @@ type database struct {
 
 type row struct {
 	released bool
-	attempt  int64
+	claim    idempotency.Claim
 	fence    uint64
-	print    idempotency.Fingerprint
 	record   []byte
+	claimed  time.Time
+	ended    time.Time
 	until    time.Time
+}
+
+func (r *row) show() idempotency.Entry {
+	e := idempotency.Entry{
+		Key: r.claim.Key, Scope: r.claim.Scope, State: idempotency.Done, Owner: r.claim.Owner, Fence: r.fence,
+		Instance: r.claim.Instance, Attempt: r.claim.Attempt, Fingerprint: r.claim.Fingerprint,
+		ClaimedAt: r.claimed, EndedAt: r.ended, ExpiresAt: r.until, Record: r.record,
+	}
+	if r.released {
+		e.State = idempotency.Released
+	}
+	return e
 }
 
 func (d *database) sleep(by time.Duration) {
@@ -99,20 +114,87 @@ func (d *database) Begin(ctx context.Context, c idempotency.Claim) (idempotency.
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	old, ok := d.rows[c.Key]
-	if ok && !old.until.After(time.Now().Add(d.ahead)) {
-		ok = false
-	}
+	old, ok := d.find(c.Key)
 	switch {
 	case ok && !old.released:
 		d.unlock(c.Key)
-		return idempotency.Outcome{State: idempotency.Done, Record: old.record, Fingerprint: old.print}, nil
-	case ok && c.Attempt < old.attempt:
+		return idempotency.Outcome{State: idempotency.Done, Record: old.record, Fingerprint: old.claim.Fingerprint}, nil
+	case ok && c.Attempt < old.claim.Attempt:
 		d.unlock(c.Key)
-		return idempotency.Outcome{State: idempotency.Superseded, Attempt: old.attempt}, nil
+		return idempotency.Outcome{State: idempotency.Superseded, Attempt: old.claim.Attempt}, nil
 	}
-	tx := &transaction{db: d, claim: c, fence: old.fence + 1}
+	tx := &transaction{db: d, claim: c, fence: old.fence + 1, began: d.now()}
 	return idempotency.Outcome{State: idempotency.Acquired, Execution: tx, Fence: tx.fence, Transactional: true}, nil
+}
+
+func (d *database) now() time.Time { return time.Now().Add(d.ahead) }
+
+// find returns the row of a key, unless it has expired.
+func (d *database) find(key idempotency.StoreKey) (r row, ok bool) {
+	if r, ok = d.rows[key]; ok && r.until.After(d.now()) {
+		return r, true
+	}
+	return row{}, false
+}
+
+func (d *database) Lookup(_ context.Context, key idempotency.StoreKey) (idempotency.Entry, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if _, held := d.locks[key]; held {
+		return idempotency.Entry{Key: key, State: idempotency.Running}, nil
+	}
+	if r, ok := d.find(key); ok {
+		return r.show(), nil
+	}
+	return idempotency.Entry{Key: key, State: idempotency.Absent}, nil
+}
+
+func (d *database) List(_ context.Context, f idempotency.Filter) iter.Seq2[idempotency.Entry, error] {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var entries []idempotency.Entry
+	for key := range d.rows {
+		r, ok := d.find(key)
+		if e := r.show(); ok && f.Selects(&e) && d.now().Sub(e.ClaimedAt) >= f.OlderThan {
+			e.Record = nil
+			entries = append(entries, e)
+		}
+	}
+	slices.SortFunc(entries, func(a, b idempotency.Entry) int { return a.ClaimedAt.Compare(b.ClaimedAt) })
+	if f.Limit > 0 && f.Limit < len(entries) {
+		entries = entries[:f.Limit]
+	}
+	return func(yield func(idempotency.Entry, error) bool) {
+		for _, e := range entries {
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (d *database) Resolve(_ context.Context, r idempotency.Resolution) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	old, ok := d.find(r.Key)
+	_, held := d.locks[r.Key]
+	entry := old.show()
+	switch {
+	case held:
+		return idempotency.ErrLive
+	case ok && old.claim.Owner == r.Owner:
+		return nil
+	case !ok || entry.Seen() != r.Seen:
+		return idempotency.ErrChanged
+	}
+	now := d.now()
+	old.claim.Owner, old.record, old.released, old.ended = r.Owner, r.Record, r.Record == nil, now
+	old.until = now.Add(r.Retention)
+	if old.released {
+		old.until = now.Add(r.ReleaseMemory)
+	}
+	d.rows[r.Key] = old
+	return nil
 }
 
 // transaction holds the writes of one execution until it commits.
@@ -120,6 +202,7 @@ type transaction struct {
 	db     *database
 	claim  idempotency.Claim
 	fence  uint64
+	began  time.Time
 	writes int
 	ended  bool
 }
@@ -151,7 +234,7 @@ func (x *transaction) Undo(context.Context) error {
 }
 
 func (x *transaction) Complete(_ context.Context, record []byte) error {
-	return x.end(row{fence: x.fence, print: x.claim.Fingerprint, record: record}, x.claim.Retention, idempotency.ErrLost)
+	return x.end(row{record: record}, x.claim.Retention, idempotency.ErrLost)
 }
 
 func (x *transaction) Release(context.Context) error {
@@ -162,7 +245,7 @@ func (x *transaction) Release(context.Context) error {
 	if committed {
 		return idempotency.ErrLost
 	}
-	return x.end(row{fence: x.fence, released: true, attempt: x.claim.Attempt}, x.claim.ReleaseMemory, nil)
+	return x.end(row{released: true}, x.claim.ReleaseMemory, nil)
 }
 
 // end commits the row and the writes, or says that it was done before.
@@ -173,7 +256,8 @@ func (x *transaction) end(r row, keep time.Duration, again error) error {
 		return again
 	}
 	x.ended = true
-	r.until = time.Now().Add(x.db.ahead + keep)
+	r.claim, r.fence, r.claimed, r.ended = x.claim, x.fence, x.began, x.db.now()
+	r.until = r.ended.Add(keep)
 	x.db.rows[x.claim.Key] = r
 	x.db.writes += x.writes
 	x.db.unlock(x.claim.Key)

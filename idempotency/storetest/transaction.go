@@ -18,6 +18,7 @@ func (s *suite) transactionCases() []testCase {
 		{"ServerErrorRollsBack", s.serverErrorRollsBack},
 		{"PanicRollsBack", s.panicRollsBack},
 		{"RecordedErrorUndoesWrites", s.recordedErrorUndoes},
+		{"FinalErrorKeepsWrites", s.finalErrorKeeps},
 		{"BeginWaitsForTheOwner", s.beginWaits},
 		{"UndoKeepsTheClaim", s.undoKeepsClaim},
 	}
@@ -95,6 +96,23 @@ func (s *suite) recordedErrorUndoes(t *testing.T) {
 		}
 	}
 	w.want(t, 1, 0)
+}
+
+// finalErrorKeeps: a payment that was declined keeps its row, if its handler says
+// so, whatever the code of its error.
+func (s *suite) finalErrorKeeps(t *testing.T) {
+	for _, code := range []int32{402, 503} {
+		here, there := s.twoGuards(t)
+		declined := &idempotency.RecordedError{Code: code, Detail: "declined"}
+		w := s.newWorker(t, func(context.Context, int) error { return idempotency.FinalKeepWrites(declined) })
+		for _, g := range []*idempotency.Guard{here, there} {
+			_, err := w.call(t.Context(), g)
+			if got, ok := errors.AsType[*idempotency.RecordedError](err); !ok || *got != *declined {
+				t.Errorf("error %v, want %v", err, declined)
+			}
+		}
+		w.want(t, 1, 1)
+	}
 }
 
 // beginWaits: with time to wait, a duplicate gets the record, not "running".

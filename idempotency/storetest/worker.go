@@ -155,6 +155,7 @@ func (s *suite) newGuard(t *testing.T, store idempotency.Store, options ...idemp
 	seen := &events{}
 	guard, err := idempotency.New(store, append([]idempotency.Option{
 		idempotency.WithLease(s.Tick), idempotency.WithPollInterval(s.Tick), idempotency.WithHook(seen.hook),
+		idempotency.WithLogger(nil),
 	}, options...)...)
 	if err != nil {
 		t.Fatal(err)

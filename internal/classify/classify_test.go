@@ -66,8 +66,8 @@ func (s scene) request(ctx context.Context, t *testing.T, req client.Request, d 
 		o.RequestTimeout, o.ConnectionTimeout = d, d
 	})
 	// Without a node nothing was asked of grpc.
-	settle := err == nil || !strings.Contains(err.Error(), "not found") && !strings.Contains(err.Error(), "none available")
-	return outcome{err, w.evidence(t, s.transport, settle)}
+	asked := err == nil || !strings.Contains(err.Error(), "not found") && !strings.Contains(err.Error(), "none available")
+	return outcome{err, w.evidence(s.transport, asked, err)}
 }
 
 // during makes a call and does something while it runs on the node.

@@ -2,76 +2,83 @@ package classify_test
 
 import (
 	"context"
+	"errors"
+	"net/http"
 	"reflect"
 	"slices"
 	"sync/atomic"
-	"testing"
-	"time"
 
 	grpcclient "github.com/go-micro/plugins/v4/client/grpc"
 	"go-micro.dev/v4/client"
+	merrors "go-micro.dev/v4/errors"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
 
 	"github.com/oncemore-dev/oncemore/internal/fixture"
 	"github.com/oncemore-dev/oncemore/retryfunc"
 )
 
-// witness is what grpc tells of one call on this side of the wire. Peer,
-// Header and Trailer are written when the call is over, by whichever goroutine
-// ends it, and go-micro's client may have returned by then; OnFinish runs after
-// they were written, so what it stores is safe to read at any time. Until then
-// there is no evidence: that no peer is known yet says nothing.
+// witness is what grpc tells of one call on this side of the wire. Peer, Header
+// and Trailer are written when the call is over, by whichever goroutine ends it,
+// and go-micro's client may have returned by then: only where the client itself
+// waited for the end are they safe to read. OnFinish may run before they are
+// written, or never. Credentials are asked for before anything is sent, and may
+// refuse: a call for which nobody asked can be kept from being sent at all.
 type witness struct {
 	peer            peer.Peer
 	header, trailer metadata.MD
-	finished        chan struct{} // closed by the first OnFinish
-	state           atomic.Uint32 // 0 until OnFinish
+	state           atomic.Uint32
+	answered        atomic.Bool
 }
 
 const (
-	stateFinished = 1 << iota
-	stateUnsent
-	stateAnswered
+	stateSent   = 1 // credentials were asked for
+	stateSealed = 2 // and will be given no more
 )
 
-func newWitness() *witness { return &witness{finished: make(chan struct{})} }
+func newWitness() *witness { return new(witness) }
 
 func (w *witness) options() []grpc.CallOption {
-	return []grpc.CallOption{grpc.Peer(&w.peer), grpc.Header(&w.header), grpc.Trailer(&w.trailer), grpc.OnFinish(w.finish)}
-}
-
-func (w *witness) finish(error) {
-	state := uint32(stateFinished)
-	if w.peer.Addr == nil {
-		state |= stateUnsent
-	}
-	if len(w.header) > 0 || len(w.trailer) > 0 {
-		state |= stateAnswered
-	}
-	if w.state.Swap(state) == 0 {
-		close(w.finished)
+	return []grpc.CallOption{
+		grpc.Peer(&w.peer), grpc.Header(&w.header), grpc.Trailer(&w.trailer), grpc.OnFinish(w.finish),
+		grpc.PerRPCCredentials(w),
 	}
 }
 
-// evidence is all that the caller's own side knows. The client returns as soon
-// as the time is up, which is when grpc gives up as well: settle waits for that.
-func (w *witness) evidence(t *testing.T, transport string, settle bool) retryfunc.Evidence {
-	t.Helper()
+// finish knows an answer by its details, which only a peer sends.
+func (w *witness) finish(err error) {
+	if len(status.Convert(err).Proto().GetDetails()) > 0 {
+		w.answered.Store(true)
+	}
+}
+
+var errSealed = errors.New("sealed")
+
+// GetRequestMetadata is called when there is a connection to send on.
+func (w *witness) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	if !w.state.CompareAndSwap(0, stateSent) && w.state.Load() == stateSealed {
+		return nil, errSealed
+	}
+	return map[string]string{}, nil
+}
+
+func (w *witness) RequireTransportSecurity() bool { return false }
+
+// evidence is all that the caller's own side knows of a call that ended with err.
+// Of one that never came to grpc it knows nothing.
+func (w *witness) evidence(transport string, asked bool, err error) retryfunc.Evidence {
 	ev := retryfunc.Evidence{Client: transport, Service: fixture.DefaultService}
-	if transport == fixture.MUCP {
+	if transport == fixture.MUCP || !asked {
 		return ev
 	}
-	if settle {
-		select {
-		case <-w.finished:
-		case <-time.After(time.Minute):
-			t.Error("grpc never finished the call")
-		}
+	ev.Answered = w.answered.Load()
+	ev.Unsent = w.state.CompareAndSwap(0, stateSealed) || w.state.Load() == stateSealed
+	if err == nil || merrors.Parse(err.Error()).Code != http.StatusRequestTimeout {
+		ev.Unsent = ev.Unsent || w.peer.Addr == nil
+		ev.Answered = ev.Answered || len(w.header)+len(w.trailer) > 0
 	}
-	state := w.state.Load()
-	ev.Unsent, ev.Answered = state&stateUnsent != 0, state&stateAnswered != 0
 	return ev
 }
 

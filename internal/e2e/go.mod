@@ -12,6 +12,7 @@ require (
 	github.com/oncemore-dev/oncemore v0.0.0
 	go-micro.dev/v4 v4.11.0
 	go.uber.org/goleak v1.3.0
+	golang.org/x/mod v0.41.0
 	google.golang.org/protobuf v1.36.12
 	modernc.org/sqlite v1.50.0
 )
@@ -76,7 +77,6 @@ require (
 	github.com/xrash/smetrics v0.0.0-20201216005158-039620a65673 // indirect
 	go.uber.org/atomic v1.12.0 // indirect
 	golang.org/x/crypto v0.57.0 // indirect
-	golang.org/x/mod v0.41.0 // indirect
 	golang.org/x/net v0.60.0 // indirect
 	golang.org/x/sync v0.23.0 // indirect
 	golang.org/x/sys v0.48.0 // indirect

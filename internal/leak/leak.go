@@ -29,6 +29,16 @@ func MemoryRegistry() []goleak.Option {
 	return ignore("go-micro.dev/v4/registry.(*memRegistry).ttlPrune")
 }
 
+// HTTPBroker ignores the connections between go-micro's HTTP brokers, which cannot be
+// closed.
+func HTTPBroker() []goleak.Option {
+	return ignore(
+		"net/http.(*persistConn).readLoop",
+		"net/http.(*persistConn).writeLoop",
+		"net/http.(*conn).serve",
+	)
+}
+
 func ignore(functions ...string) []goleak.Option {
 	options := make([]goleak.Option, len(functions))
 	for i, function := range functions {

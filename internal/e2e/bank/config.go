@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
+	"github.com/oncemore-dev/oncemore/retryfunc"
 )
 
 // Kind is where a bank keeps its records and its ledger.
@@ -58,9 +59,9 @@ type Config struct {
 	Callers bool `json:"callers"`
 	// Announce announces the store's identity through the registry.
 	Announce bool `json:"announce"`
-	// Safety is what is announced of EndpointPay, see wrapper.EndpointSafety; empty
-	// for nothing.
-	Safety string `json:"safety"`
+	// Safety is what is announced of EndpointPay, see wrapper.EndpointSafety; the zero
+	// value for nothing.
+	Safety retryfunc.Safety `json:"safety"`
 	// Version of the service; empty means go-micro's default.
 	Version string `json:"version"`
 	// Service is the service's name; empty means fixture.DefaultService.
@@ -89,7 +90,7 @@ func (c Config) settings() []idempotency.Option {
 		settings = append(settings, idempotency.WithStoreTimeout(c.StoreTimeout))
 	}
 	if c.FailOpen {
-		settings = append(settings, idempotency.WithOutage(idempotency.FailOpen))
+		settings = append(settings, idempotency.WithStoreFailure(idempotency.FailOpen))
 	}
 	return settings
 }

@@ -52,7 +52,8 @@ func (b *Bank) pass(ctx context.Context, point, key string) error {
 // report passes the Event of what needs somebody's attention.
 func (b *Bank) report(ctx context.Context, e idempotency.Event) {
 	switch e.Kind {
-	case idempotency.EventExecuted, idempotency.EventReleased, idempotency.EventReplayed, idempotency.EventRefused:
+	case idempotency.EventExecuted, idempotency.EventReleased, idempotency.EventReplayed, idempotency.EventRefused,
+		idempotency.EventRolledBack, idempotency.EventStoreFailed, idempotency.EventLookedUp:
 		return
 	default:
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/oncemore-dev/oncemore/internal/e2e/checkpoint"
 	"github.com/oncemore-dev/oncemore/internal/fixture"
 	"github.com/oncemore-dev/oncemore/internal/leak"
+	"github.com/oncemore-dev/oncemore/retryfunc"
 	"github.com/oncemore-dev/oncemore/wrapper"
 )
 
@@ -44,7 +45,7 @@ func setup(i fixture.Instance) ([]server.Option, error) {
 		return nil, err
 	}
 	var announced []server.HandlerOption
-	if c.Safety != "" {
+	if c.Safety != retryfunc.SafetyUnknown {
 		announced = append(announced, wrapper.EndpointSafety(EndpointPay, c.Safety))
 	}
 	i.Handle(b, announced...)

@@ -21,7 +21,7 @@ func TestRollingDeploy(t *testing.T) {
 	silent, open := a.config(), a.config()
 	silent.Announce, open.FailOpen = false, true
 	keyed, idempotent, older := silent, silent, silent
-	keyed.Safety, idempotent.Safety, older.Version = "keyed", "idempotent", "0.9"
+	keyed.Safety, idempotent.Safety, older.Version = retryfunc.SafetyKeyed, retryfunc.SafetyIdempotent, "0.9"
 	for i, tt := range []struct {
 		name          string
 		first, second bank.Config

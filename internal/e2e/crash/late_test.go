@@ -7,16 +7,20 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"go-micro.dev/v4/client"
 	merrors "go-micro.dev/v4/errors"
+	"go-micro.dev/v4/metadata"
 	"go-micro.dev/v4/registry"
 	"go-micro.dev/v4/selector"
 
+	"github.com/oncemore-dev/oncemore/idempotency"
 	"github.com/oncemore-dev/oncemore/internal/e2e/bank"
 	"github.com/oncemore-dev/oncemore/internal/fixture"
 	"github.com/oncemore-dev/oncemore/retryfunc"
@@ -51,18 +55,84 @@ func TestLateAttempt(t *testing.T) {
 		s.Director.Script(bank.Before, key, "")
 		frozen.Thaw()
 		err := <-late
-		mark, ok := retryfunc.ParseMark(err)
-		if e := merrors.FromError(err); err == nil || e.Code != http.StatusConflict || !ok || mark.Kind != retryfunc.MarkRefused || !mark.NoRetry {
-			t.Errorf("the late attempt was answered %v, want 409, refused", err)
-		}
+		released := wantLate(t, err)
 		if n, rows := s.Director.Count(bank.Before, key), s.Place.Receipts(t, key); n != 1 || len(rows) != 0 {
 			t.Errorf("%d executions, rows %q; want the one that was refused", n, rows)
 		}
-		receipt, err := attempt(t.Context(), c, frozen, key)
+		// Another caller whose clock is as slow is taken for late once, and not when
+		// it has been told.
+		wantLate(t, s.late(t.Context(), c, other, key, sent))
+		knowing := metadata.Set(t.Context(), idempotency.HeaderReleased, idempotency.FormatIssued(released))
+		receipt, err := bank.Attempt(knowing, c, key, sent, client.WithAddress(other.Address()))
 		if rows := s.Place.Receipts(t, key); err != nil || len(rows) != 1 || rows[0] != receipt {
 			t.Errorf("a later attempt: %q, %v; rows %q", receipt, err, rows)
 		}
 	})
+}
+
+// late makes an attempt that was sent at a time, and returns how it was refused.
+func (s *scene) late(ctx context.Context, c client.Client, node *fixture.Node, key string, sent time.Time) error {
+	_, err := bank.Attempt(ctx, c, key, sent, client.WithAddress(node.Address()))
+	return err
+}
+
+// wantLate checks that an attempt was refused for being late, and returns the time
+// that the refusal tells.
+func wantLate(t *testing.T, err error) time.Time {
+	t.Helper()
+	mark, ok := retryfunc.ParseMark(err)
+	if e := merrors.FromError(err); err == nil || e.Code != http.StatusConflict || !ok || mark.Kind != retryfunc.MarkRefused {
+		t.Errorf("the late attempt was answered %v, want 409, refused", err)
+	}
+	if mark.NoRetry || mark.Released.IsZero() {
+		t.Errorf("the mark is %+v, want one that tells of the release", mark)
+	}
+	return mark.Released
+}
+
+// TestSlowClock: a caller whose clock is half a minute slow is answered after a
+// release as any other is, though it makes its calls one after another.
+func TestSlowClock(t *testing.T) {
+	eachScene(t, longLease, func(t *testing.T, s *scene) {
+		key, stock := t.Name()+"/call", s.Stock(t)
+		s.Director.Script(bank.Before, key, bank.Refuse)
+		if _, err := attempt(t.Context(), stock, s.Nodes[0], key); merrors.FromError(err).Id != "bank" {
+			t.Fatalf("first attempt: %v, want the handler's own error", err)
+		}
+		s.Director.Script(bank.Before, key, "")
+		slow := &slowClock{Client: stock, by: 30 * time.Second}
+		receipt, err := bank.Pay(t.Context(), bank.Wrap(t, slow, wrapper.WithTrustedKeys()), key)
+		if rows := s.Place.Receipts(t, key); err != nil || len(rows) != 1 || rows[0] != receipt {
+			t.Errorf("a caller with a slow clock: %q, %s; rows %q", receipt, bank.Story(err), rows)
+		}
+		if n := slow.sent.Load(); n < 2 {
+			t.Errorf("it was answered at attempt %d, so that nothing was shown", n)
+		}
+	})
+}
+
+// slowClock is a client on a host whose clock is slow.
+type slowClock struct {
+	client.Client
+	by   time.Duration
+	sent atomic.Int32 // attempts
+}
+
+func (c *slowClock) Call(ctx context.Context, req client.Request, rsp any, opts ...client.CallOption) error {
+	last := func(o *client.CallOptions) { o.CallWrappers = append(o.CallWrappers, c.wrap) }
+	return c.Client.Call(ctx, req, rsp, append(slices.Clip(opts), last)...)
+}
+
+// wrap sets back the time that an attempt carries.
+func (c *slowClock) wrap(next client.CallFunc) client.CallFunc {
+	return func(ctx context.Context, node *registry.Node, req client.Request, rsp any, opts client.CallOptions) error {
+		c.sent.Add(1)
+		sent, _ := metadata.Get(ctx, idempotency.HeaderSent)
+		if at, err := idempotency.ParseIssued(sent); err == nil && !at.IsZero() {
+			ctx = metadata.Set(ctx, idempotency.HeaderSent, idempotency.FormatIssued(at.Add(-c.by)))
+		}
+		return next(ctx, node, req, rsp, opts)
+	}
 }
 
 // freeze freezes an instance that the client is connected to: grpc sends

@@ -4,8 +4,11 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"math"
+	"net"
 	"net/url"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -116,27 +119,91 @@ func TestAnswerOfEachEnd(t *testing.T) {
 	recorded := outcome{failed, failed, 1, 1}
 	rolledBack := outcome{failed, failed, 2, 0}
 	dropped := outcome{told{}, told{reason: idempotency.ErrNoReply}, 1, 1}
+	final := func(code int) outcome { return outcome{told{code: code}, told{code: code}, 1, 1} }
+	undone := func(code int) outcome { return outcome{told{code: code}, told{code: code}, 1, 0} }
+	releasedDetached := func(code int) outcome { return outcome{told{code: code}, told{code: code}, 2, 2} }
+	released := func(code int) outcome { return outcome{told{code: code}, told{code: code}, 2, 0} }
 	poor := &idempotency.RecordedError{Code: 402, Detail: "not enough"}
+	coded := func(code int32) func() error {
+		return func() error { return &idempotency.RecordedError{Code: code, Detail: "coded"} }
+	}
+	relayed := func(reason error) func() error { // by the guard of a callee in this process
+		return func() error { return &handled{&idempotency.Error{Reason: reason, Code: 422}} }
+	}
 	large := wrapperspb.String(strings.Repeat("x", 101))
-	for _, test := range []struct {
+	unexported := &struct{ n int }{1}
+	type ending struct {
 		name                    string
 		reply                   any
 		end                     func() error
 		detached, transactional outcome
-	}{
+	}
+	unsettled := func(name string, reason error) ending {
+		twice := outcome{told{reason: reason}, told{reason: reason}, 2, 2}
+		undone := twice
+		undone.rows = 0
+		return ending{name, nil, relayed(reason), twice, undone}
+	}
+	for _, test := range []ending{
 		{"success", nil, func() error { return nil }, outcome{told{}, told{}, 1, 1}, outcome{told{}, told{}, 1, 1}},
 		{"error below 500", nil, func() error { return poor },
-			outcome{told{code: 402}, told{code: 402}, 1, 1}, outcome{told{code: 402}, told{code: 402}, 1, 0}},
+			final(402), undone(402)},
+		{"conflict", nil, coded(409), final(409), undone(409)},
 		{"error of 500", nil, func() error { return errors.New("disk full") }, recorded, rolledBack},
-		{"not done", nil, func() error { return idempotency.NotDone(poor) },
-			outcome{told{code: 402}, told{code: 402}, 2, 2}, outcome{told{code: 402}, told{code: 402}, 2, 0}},
+		{"error of 502", nil, coded(502), final(502), released(502)},
+		{"error of 504", nil, coded(504), final(504), released(504)},
+		{"error without a code", nil, coded(0), final(0), released(0)},
+		{"408", nil, coded(408), releasedDetached(408), released(408)},
+		{"425", nil, coded(425), releasedDetached(425), released(425)},
+		{"429", nil, coded(429), releasedDetached(429), released(429)},
+		{"503", nil, coded(503), releasedDetached(503), released(503)},
+		{"deadline of its own", nil, func() error { return fmt.Errorf("provider: %w", context.DeadlineExceeded) },
+			releasedDetached(500), released(500)},
+		{"canceled by itself", nil, func() error { return context.Canceled }, releasedDetached(500), released(500)},
+		{"timeout of the network", nil, func() error {
+			return &net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}
+		}, releasedDetached(500), released(500)},
+		{"below 500 because of a timeout", nil, func() error {
+			return errors.Join(poor, context.DeadlineExceeded)
+		}, final(402), undone(402)},
+		unsettled("callee runs", idempotency.ErrRunning),
+		unsettled("callee waited", idempotency.ErrWaitTimeout),
+		unsettled("callee lost its lease", idempotency.ErrLeaseLost),
+		unsettled("callee's outcome unknown", idempotency.ErrOutcomeUnknown),
+		unsettled("callee's store is down", idempotency.ErrUnavailable),
+		unsettled("callee was rolled back", idempotency.ErrRolledBack),
+		unsettled("callee knew the key", idempotency.ErrMismatch),
+		{"callee forgot the key", nil, relayed(idempotency.ErrExpired),
+			outcome{told{reason: idempotency.ErrExpired}, told{code: 422}, 1, 1},
+			outcome{told{reason: idempotency.ErrExpired}, told{code: 422}, 1, 0}},
+		{"not done", nil, func() error { return idempotency.NotDone(poor) }, releasedDetached(402), released(402)},
+		{"final", nil, func() error { return idempotency.Final(poor) }, final(402), undone(402)},
+		{"final in spite of its code", nil, func() error { return idempotency.Final(coded(503)()) }, final(503), undone(503)},
+		{"final in spite of its cause", nil, func() error {
+			return idempotency.Final(context.DeadlineExceeded)
+		}, final(500), undone(500)},
+		{"final, writes stay", nil, func() error { return idempotency.FinalKeepWrites(poor) }, final(402), final(402)},
+		{"500 is final, writes stay", nil, func() error {
+			return fmt.Errorf("declined: %w", idempotency.FinalKeepWrites(errors.New("by the provider")))
+		}, final(500), final(500)},
+		{"the outer mark counts", nil, func() error {
+			return idempotency.NotDone(idempotency.Final(idempotency.FinalKeepWrites(poor)))
+		}, releasedDetached(402), released(402)},
+		{"the outer mark counts, final", nil, func() error {
+			return idempotency.FinalKeepWrites(idempotency.NotDone(poor))
+		}, final(402), final(402)},
 		{"panic", nil, func() error { panic("storm") }, recorded, rolledBack},
+		{"panic with a timeout", nil, func() error { panic(context.DeadlineExceeded) }, recorded, rolledBack},
+		{"panic with a mark", nil, func() error { panic(idempotency.NotDone(poor)) }, recorded, rolledBack},
+		{"panic of a callee", nil, func() error {
+			return &idempotency.PanicError{Value: context.DeadlineExceeded}
+		}, recorded, rolledBack},
 		{"Goexit", nil, func() error { runtime.Goexit(); return nil }, recorded, rolledBack},
 		{"oversize reply", large, func() error { return nil }, dropped, dropped},
 		{"reply that does not come back", &struct{ X float64 }{math.NaN()}, func() error { return nil }, dropped, dropped},
-		{"type that does not come back", new(any), func() error { return nil },
-			outcome{told{reason: idempotency.ErrReplyType}, told{reason: idempotency.ErrReplyType}, 0, 0},
-			outcome{told{reason: idempotency.ErrReplyType}, told{reason: idempotency.ErrReplyType}, 0, 0}},
+		{"type of which some come back", unexported, func() error { return nil }, dropped, dropped},
+		{"any that comes back", new(any), func() error { return nil },
+			outcome{told{}, told{}, 1, 1}, outcome{told{}, told{}, 1, 1}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			eachKind(t, func(t *testing.T, k *kind) {
@@ -161,6 +228,11 @@ func TestAnswerOfEachEnd(t *testing.T) {
 		})
 	}
 }
+
+// handled is an error of a handler that is another guard's answer.
+type handled struct{ error }
+
+func (h *handled) Unwrap() error { return h.error }
 
 // do makes a call on a goroutine of its own, which the handler may end.
 func do(t *testing.T, g *idempotency.Guard, c idempotency.Call, handler func(context.Context) error) told {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	grpcserver "github.com/go-micro/plugins/v4/server/grpc"
 	"go-micro.dev/v4/client"
@@ -23,7 +24,7 @@ import (
 	"github.com/oncemore-dev/oncemore/wrapper"
 )
 
-func TestMain(m *testing.M) { bank.Main(m) }
+func TestMain(m *testing.M) { bank.Main(m, fixture.WithSetup(mailerSetup, setUpMailer)) }
 
 const (
 	service = "mailer"
@@ -37,6 +38,7 @@ type mailer struct {
 	*queue
 	t         *testing.T
 	publisher client.Client
+	stores    []*redisstore.Store // of the instances
 
 	mu      sync.Mutex
 	handled map[string][]string // topic → texts
@@ -59,13 +61,14 @@ func (o observed) Begin(ctx context.Context, c idempotency.Claim) (idempotency.O
 	return out, err
 }
 
-func eachTransport(t *testing.T, test func(t *testing.T, m *mailer)) {
+func eachTransport(t *testing.T, test func(t *testing.T, m *mailer), settings ...idempotency.Option) {
+	t.Helper()
 	redis := servertest.StartRedis(t)
 	for _, name := range fixture.Transports() {
 		t.Run(name, func(t *testing.T) {
 			m := &mailer{queue: newQueue(), t: t, handled: make(map[string][]string), running: make(chan struct{}, 1000)}
 			for range 2 {
-				m.startInstance(name, redis.URL())
+				m.startInstance(name, redis.URL(), settings...)
 			}
 			m.publisher = bank.Wrap(t, fixture.NewClient(t, name, nil, client.Broker(m.queue)))
 			test(t, m)
@@ -75,30 +78,31 @@ func eachTransport(t *testing.T, test func(t *testing.T, m *mailer)) {
 
 // startInstance starts a server with a store of its own, as another process
 // would have it, in the same Redis.
-func (m *mailer) startInstance(name, url string) {
+func (m *mailer) startInstance(name, url string, settings ...idempotency.Option) {
 	m.t.Helper()
 	store, err := redisstore.Open(m.t.Context(), url, redisstore.WithPrefix(m.t.Name()+":"))
 	must(m.t, err)
 	m.t.Cleanup(func() { must(m.t, store.Close()) })
-	guard, err := idempotency.New(observed{store, m.running})
+	m.stores = append(m.stores, store)
+	guard, err := idempotency.New(observed{store, m.running}, settings...)
 	must(m.t, err)
 	m.t.Cleanup(func() { must(m.t, guard.Drain(context.Background())) })
-	wrap, err := wrapper.NewSubscriberWrapper(service, guard)
-	must(m.t, err)
 	opts := []server.Option{
 		server.Name(service), server.Address("127.0.0.1:0"), server.Advertise("127.0.0.1:1"),
 		server.Registry(fixture.NewRegistry(nil)), server.Broker(m.queue),
-		server.Transport(transport.NewHTTPTransport()), server.WrapSubscriber(wrap),
+		server.Transport(transport.NewHTTPTransport()),
 	}
 	newServer := server.NewServer
 	if name == fixture.GRPC {
 		newServer = grpcserver.NewServer
 	}
-	s := newServer(opts...)
+	s, err := wrapper.WrapServer(newServer(opts...), guard)
+	must(m.t, err)
 	for _, topic := range []string{orders, returns} {
-		must(m.t, s.Subscribe(s.NewSubscriber(topic, func(ctx context.Context, text *wrapperspb.StringValue) error {
+		handle := func(ctx context.Context, text *wrapperspb.StringValue) error {
 			return m.consume(ctx, topic, text.GetValue())
-		})))
+		}
+		must(m.t, s.Subscribe(s.NewSubscriber(topic, wrapper.Subscriber("mail", handle))))
 	}
 	must(m.t, s.Start())
 	m.t.Cleanup(func() { must(m.t, s.Stop()) })
@@ -185,20 +189,53 @@ func TestRedeliveredMeanwhile(t *testing.T) {
 	})
 }
 
-// TestRedeliveredWithoutKey: go-micro's own client gives a message no key, but an
-// id, which tells a redelivery and not a second publication. Its grpc client gives
-// not even that.
+// TestRedeliveredWithoutKey: a message that go-micro's own client published is known
+// by nothing, and handled as often as it comes.
 func TestRedeliveredWithoutKey(t *testing.T) {
 	eachTransport(t, func(t *testing.T, m *mailer) {
 		m.publisher = fixture.NewClient(t, fixture.MUCP, nil, client.Broker(m.queue))
-		for i := range 2 {
-			m.publish(orders, "")
-			for range 3 {
-				must(t, m.deliver(orders))
-			}
-			m.want(orders, i+1)
+		m.publish(orders, "")
+		for range 3 {
+			must(t, m.deliver(orders))
 		}
+		m.want(orders, 3)
 	})
+}
+
+// TestOwnerLosesItsStore in the middle of a message: nobody knows how far it came,
+// and the other instance handles the message again as soon as its lease has ended.
+func TestOwnerLosesItsStore(t *testing.T) {
+	eachTransport(t, func(t *testing.T, m *mailer) {
+		begun, end := make(chan struct{}), make(chan struct{})
+		m.handle = func(context.Context) error {
+			close(begun)
+			<-end
+			return errors.New("cut short")
+		}
+		m.publish(orders, "order-1")
+		var first sync.WaitGroup
+		first.Go(func() {
+			if err := m.deliver(orders); err == nil {
+				t.Error("the broker was told that the message is handled, and nobody can know that")
+			}
+		})
+		<-begun
+		m.mu.Lock()
+		m.handle = nil
+		m.mu.Unlock()
+		must(t, m.stores[0].Close())
+		if err := m.deliver(orders); err != nil {
+			t.Errorf("the other instance answered %v", err)
+		}
+		m.want(orders, 2)
+		close(end)
+		first.Wait()
+		if err := m.deliver(orders); err == nil {
+			t.Error("without its store the first instance cannot know that the message is handled, and says so")
+		}
+		must(t, m.deliver(orders))
+		m.want(orders, 2)
+	}, idempotency.WithLease(500*time.Millisecond))
 }
 
 // TestPublishedTwice: under one key the second publication is the first; without

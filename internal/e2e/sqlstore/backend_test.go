@@ -178,7 +178,9 @@ func storeKey(name string) idempotency.StoreKey { return sha256.Sum256([]byte(na
 func claimFor(t testing.TB, name string) idempotency.Claim {
 	t.Helper()
 	c := idempotency.Claim{
-		Key: storeKey(name), Lease: time.Minute, Timeout: time.Minute, Retention: time.Hour,
+		Key: storeKey(name), Instance: "host-7:4711",
+		Scope: idempotency.Scope{Service: "sqlstore", Endpoint: "Wallet.Tip", Caller: "bob", Key: name},
+		Lease: time.Minute, Timeout: time.Minute, Retention: time.Hour,
 		ReleaseMemory: time.Hour, Wait: 30 * time.Second,
 	}
 	_, err := rand.Read(c.Owner[:])

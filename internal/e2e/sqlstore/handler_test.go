@@ -69,7 +69,9 @@ func testUnusedTransactionIsAnError(t *testing.T, b *backend) {
 func TestUnusedTransactionAtComplete(t *testing.T) {
 	p := startBackend(t, SQLite).newPlace(t)
 	s := p.store(t)
-	out := acquire(t, s, claimFor(t, "key"))
+	claim := claimFor(t, "key")
+	claim.Declared = true
+	out := acquire(t, s, claim)
 	reply := idempotency.Record{Content: idempotency.ContentJSON, Body: []byte("{}")}.Encode()
 	for range 2 {
 		err := out.Execution.Complete(t.Context(), reply)

@@ -49,9 +49,9 @@ func migrateAtOnce(t *testing.T, p *place) {
 	db := p.open(t)
 	must(t, Migrate(t.Context(), db)) // again does nothing
 	var version string
-	must(t, db.QueryRowContext(t.Context(), "SELECT value FROM oncemore_meta WHERE name = 'schema'").Scan(&version))
-	if version != "1" {
-		t.Errorf("version %s, want 1", version)
+	must(t, db.QueryRowContext(t.Context(), "SELECT value FROM oncemore_meta WHERE name = 'revision'").Scan(&version))
+	if version != "2" {
+		t.Errorf("version %s, want 2", version)
 	}
 }
 
@@ -121,12 +121,13 @@ func testNew(t *testing.T, b *backend) {
 	wantError("narrow pool", "the pool has 1 connection", narrow, WithMigrate())
 	must(t, storeOn(t, narrow, WithDetached(), WithDialect(b.dialect)).Close())
 
-	must(t, execIn(t, db, "UPDATE oncemore_meta SET value = '0' WHERE name = 'schema'"))
-	wantError("old tables", "of version 0 of 1; upgrade them", db)
+	must(t, execIn(t, db, "UPDATE oncemore_meta SET value = '1' WHERE name = 'revision'"))
+	wantError("old tables", "of version 1 of 2; upgrade them", db)
 	must(t, execIn(t, db, "UPDATE oncemore_meta SET value = '9' WHERE name = 'schema'"))
-	wantError("new tables", "of version 9, and this program knows 1; run a newer one", db)
+	wantError("new tables", "of version 9, and this program knows 2; run a newer one", db)
 	wantError("new tables, to be migrated", "run a newer one", db, WithMigrate())
 	must(t, execIn(t, db, "UPDATE oncemore_meta SET value = '1' WHERE name = 'schema'"))
+	must(t, execIn(t, db, "UPDATE oncemore_meta SET value = '2' WHERE name = 'revision'"))
 	must(t, execIn(t, db, "DELETE FROM oncemore_meta WHERE name = 'id'"))
 	wantError("no id", "has no id; run Migrate", db)
 

@@ -48,7 +48,7 @@ func (i *instance) call(
 ) (string, error) {
 	reply := &wrapperspb.StringValue{}
 	_, err := i.guard.Do(ctx, idempotency.Call{
-		Service: "sqlstore", Endpoint: "Wallet.Tip", Key: idempotency.Key{Value: key}, Attempt: attempt,
+		Service: "sqlstore", Endpoint: "Wallet.Tip", Key: idempotency.Key{Value: key}, Attempt: attempt, Declared: true,
 		Body: wrapperspb.String("body"), Reply: reply,
 	}, func(ctx context.Context) error {
 		reply.Value = key + " was executed"

@@ -1,7 +1,7 @@
 -- Times are microseconds since 1970. expires_at is the end of a row;
 -- sweep_at, which alone is indexed, is when to look whether it has ended, and
 -- does not change while a claim runs or completes.
-CREATE TABLE IF NOT EXISTS oncemore_record (
+CREATE TABLE IF NOT EXISTS {record} (
 	store_key   BLOB    NOT NULL PRIMARY KEY,
 	state       INTEGER NOT NULL,
 	owner       BLOB    NOT NULL,
@@ -15,4 +15,4 @@ CREATE TABLE IF NOT EXISTS oncemore_record (
 	record      BLOB
 );
 
-CREATE INDEX IF NOT EXISTS oncemore_record_sweep ON oncemore_record (sweep_at)
+CREATE INDEX IF NOT EXISTS {index} ON {unqualified} (sweep_at)

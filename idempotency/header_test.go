@@ -1,4 +1,4 @@
-package wrapper
+package idempotency
 
 import (
 	"testing"
@@ -20,12 +20,20 @@ func TestParseSent(t *testing.T) {
 		{"1960-01-01T00:00:00Z", issued, time.UnixMicro(0)},
 	}
 	for _, tt := range tests {
-		got, err := parseSent(tt.sent, tt.issued, now)
+		got, err := ParseSent(tt.sent, tt.issued, now)
 		if err != nil || got != tt.want.UnixMicro() {
-			t.Errorf("parseSent(%q, %v) = %v, %v, want %v", tt.sent, tt.issued, time.UnixMicro(got).UTC(), err, tt.want)
+			t.Errorf("ParseSent(%q, %v) = %v, %v, want %v", tt.sent, tt.issued, time.UnixMicro(got).UTC(), err, tt.want)
 		}
 	}
-	if _, err := parseSent("soon", issued, now); err == nil {
+	for sent, want := range map[string]int64{"": 0, "1960-01-01T00:00:00Z": 0, "2026-11-22T12:00:00.000001Z": now.UnixMicro() + 1} {
+		if got, err := ParseReleased(sent); err != nil || got != want {
+			t.Errorf("ParseReleased(%q) = %d, %v, want %d", sent, got, err, want)
+		}
+	}
+	if _, err := ParseReleased("soon"); err == nil {
+		t.Error("no error")
+	}
+	if _, err := ParseSent("soon", issued, now); err == nil {
 		t.Error("no error")
 	}
 }

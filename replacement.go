@@ -7,38 +7,38 @@ import (
 	"go-micro.dev/v4/client"
 )
 
-// witness tells whether a client is still reached through others that were
+// replacementDetector tells whether a client is still reached through others that were
 // wrapped around it. Wrappers embed the client they wrap, so that a question to
 // the outermost arrives at the innermost unless it is no longer there.
-type witness struct {
+type replacementDetector struct {
 	client.Client
-	asked atomic.Bool
+	reached atomic.Bool
 }
 
-func (w *witness) watch(c client.Client) client.Client {
-	w.Client = c
-	return w
+func (d *replacementDetector) watch(c client.Client) client.Client {
+	d.Client = c
+	return d
 }
 
 // String is the client's own.
-func (w *witness) String() string {
-	w.asked.Store(true)
-	return w.Client.String()
+func (d *replacementDetector) String() string {
+	d.reached.Store(true)
+	return d.Client.String()
 }
 
 // Options are the client's own.
-func (w *witness) Options() client.Options {
-	w.asked.Store(true)
-	return w.Client.Options()
+func (d *replacementDetector) Options() client.Options {
+	d.reached.Store(true)
+	return d.Client.Options()
 }
 
 // check returns ErrClientReplaced if the service's client no longer leads here.
 // Two questions are put, since a wrapper may answer either by itself.
-func (w *witness) check(o *micro.Options) error {
-	w.asked.Store(false)
+func (d *replacementDetector) check(o *micro.Options) error {
+	d.reached.Store(false)
 	_ = o.Client.String()
 	_ = o.Client.Options()
-	if !w.asked.Load() {
+	if !d.reached.Load() {
 		return ErrClientReplaced
 	}
 	return nil

@@ -1,0 +1,5 @@
+CREATE TABLE tips (
+	id      bigserial PRIMARY KEY,
+	student text   NOT NULL,
+	cents   bigint NOT NULL
+);

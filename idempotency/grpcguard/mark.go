@@ -1,0 +1,107 @@
+package grpcguard
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/oncemore-dev/oncemore/idempotency"
+)
+
+// markID is the id of the errors in which a server speaks for itself, and not for
+// its handler.
+const markID = "oncemore"
+
+// The marks of docs/wire.md.
+const (
+	markRefused = "refused" // nothing ran
+	markRunning = "running" // a duplicate is running
+	markUnknown = "unknown" // a duplicate ended nobody knows how
+	markRelayed = "relayed" // the handler ran, and passes on an error of somebody else's
+)
+
+// markOf is what a client may conclude from a reason of the guard's, and the code
+// that tells it to clients which know no marks.
+func markOf(reason error, httpStatus int32) (mark string, code codes.Code) {
+	//nolint:errorlint // reasons are the variables themselves
+	switch reason {
+	case idempotency.ErrUnavailable, idempotency.ErrRolledBack, idempotency.ErrDraining, idempotency.ErrCanceled,
+		idempotency.ErrSuperseded:
+		return markRefused, codes.Unavailable
+	case idempotency.ErrRunning, idempotency.ErrWaitTimeout, idempotency.ErrLeaseLost, idempotency.ErrCommitUnknown:
+		return markRunning, codes.Aborted
+	case idempotency.ErrOutcomeUnknown, idempotency.ErrCorrupt:
+		return markUnknown, codes.FailedPrecondition
+	}
+	return "", grpcCode(httpStatus)
+}
+
+// markText is a mark of the service, as a field of an error carries it.
+func markText(mark, service string, refused *idempotency.Error) string {
+	if mark == "" {
+		return http.StatusText(refused.Code)
+	}
+	text := mark + "; service=" + url.QueryEscape(service)
+	if refused.RetryAfter > 0 {
+		text += "; retry-after=" + refused.RetryAfter.String()
+	}
+	if refused.Released != 0 {
+		text += fieldReleased + idempotency.FormatIssued(time.UnixMicro(refused.Released))
+	}
+	return text
+}
+
+// fieldReleased is before the attempt whose release made one look late.
+const fieldReleased = "; released="
+
+// released returns what a client says when it comes again after it was refused for
+// its clock; empty if it was not.
+func (e *wireError) released() string {
+	if e.id != markID || !strings.HasPrefix(e.status, markRefused+";") {
+		return ""
+	}
+	_, rest, _ := strings.Cut(e.status, fieldReleased)
+	value, _, _ := strings.Cut(rest, ";")
+	return value
+}
+
+// relayed returns an error of another server's, which the handler passes on, as
+// this service's. The mark in it would speak for this one: what refused to run there
+// did run here.
+func (e *wireError) relayed(service string) wireError {
+	other := *e
+	mark, rest, _ := strings.Cut(e.status, ";")
+	noRetry := strings.Contains(rest+";", " no-retry;")
+	switch strings.TrimSpace(mark) {
+	case markRefused, markRunning, markUnknown, markRelayed:
+		other.status = markRelayed + "; service=" + url.QueryEscape(service)
+		if noRetry {
+			other.status += "; no-retry"
+		}
+	}
+	return other
+}
+
+// isUnsettled tells whether an error says that nothing was settled: by its mark, also
+// one that was passed on, or because it found the record of another call.
+func (e *wireError) isUnsettled() bool {
+	if e.id != markID {
+		return false
+	}
+	mark, _, _ := strings.Cut(e.status, ";")
+	switch strings.TrimSpace(mark) {
+	case markRefused, markRunning, markUnknown, markRelayed:
+		return true
+	}
+	return e.isMismatch()
+}
+
+// isMismatch tells whether a call found the record of another one under its key. The
+// handler that made it, or one further down, makes its calls in another order than in a
+// former run.
+func (e *wireError) isMismatch() bool {
+	return e.id == markID && e.code == http.StatusUnprocessableEntity
+}

@@ -1,0 +1,2 @@
+// Package cell names what the matrix varies, and which values cannot meet.
+package cell
