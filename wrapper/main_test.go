@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 		fixture.WithSetup("memory", inMemory()),
 		fixture.WithSetup("impatient", inMemory(idempotency.WithMaxWait(0))),
 		fixture.WithSetup("panicking", panicking),
-		fixture.WithSetup("mirrors", mirrors),
+		fixture.WithSetup("parrots", parrots),
 		fixture.WithSetup("hop", hop),
 		fixture.WithSetup("tls", secured),
 		fixture.WithSetup("gateway", gateway),
