@@ -64,7 +64,7 @@ func sameError(t *testing.T, got, want error) {
 	if got.Error() != want.Error() {
 		t.Errorf("text %s, bare %s", got, want)
 	}
-	_, isGot := got.(*merrors.Error)  
+	_, isGot := got.(*merrors.Error)
 	_, isWant := want.(*merrors.Error)
 	if isGot != isWant {
 		t.Errorf("it is a %T, bare a %T", got, want)

@@ -111,7 +111,7 @@ func otherWrapper(call func(next callNext, ctx context.Context, req client.Reque
 }
 
 // atOnce makes two calls, and takes the first answer.
-func atOnce(next callNext, ctx context.Context, req client.Request, rsp any, opts []client.CallOption) error {
+func atOnce(next callNext, ctx context.Context, req client.Request, rsp any, opts []client.CallOption) error { //nolint:revive // as in otherWrapper
 	type answer struct {
 		rsp *wrapperspb.StringValue
 		err error
