@@ -73,12 +73,13 @@ type seen struct {
 // entry is an attempt's part of the story. It is guarded by the call's mu.
 type entry struct {
 	Attempt
-	of      *attempt
-	began   time.Time
-	dials   *dialing
-	again   bool // the call had tried this address before
-	ended   bool // its outcome is known
-	counted bool // among those that the call may make
+	of        *attempt
+	began     time.Time
+	dials     *dialing
+	unreached bool // its dial took too long
+	again     bool // the call had tried this address before
+	ended     bool // its outcome is known
+	counted   bool // among those that the call may make
 }
 
 func (e *entry) end(class retryfunc.Class) {
@@ -285,20 +286,31 @@ func (a *attempt) prepareToSend(
 	return req, d, nil
 }
 
+// dress reads the caller's request, and so only while the caller waits.
 func (a *attempt) dress(i int, over transport, req client.Request, node *registry.Node) (client.Request, *dialing, bool) {
 	s := a.call
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.over {
+	s.reading.RLock()
+	defer s.reading.RUnlock()
+	ended, repeatable := s.state()
+	if ended {
 		return req, nil, false // and it may not be sent
 	}
 	d := s.client.newDialing(over, a)
-	req, asks := s.outgoing(over, req, node, d)
+	req, asks := s.outgoing(over, req, node, d, repeatable)
 	if !asks && over == overMucp {
 		d = nil
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	a.dialing, s.attempts[i].dials = d, d
 	return req, d, asks
+}
+
+// state tells whether the call is over, and whether it may run twice.
+func (s *call) state() (over, repeatable bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.over, s.traits.repeatable()
 }
 
 // maySend tells whether the attempt may be sent now. A call that must not run
@@ -467,6 +479,7 @@ func (a *attempt) ended(i int, class retryfunc.Class, got *reply, err error) err
 // fail enters how an attempt ended, an answer included. The call must be locked.
 func (a *attempt) fail(e *entry, class retryfunc.Class, err error) {
 	a.dialTimedOut = class == retryfunc.NotSent && timeWasUp(err)
+	e.unreached = a.dialTimedOut
 	e.end(class)
 	event := eventOf(class, err, a.dialTimedOut)
 	if a.passedOver {

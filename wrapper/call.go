@@ -62,6 +62,7 @@ type call struct {
 // attempt may outlive the call: go-micro returns when a context ends, and never
 // waits.
 type shared struct {
+	reading    sync.RWMutex // held while the caller's request is read
 	mu         sync.Mutex
 	over       bool // no attempt may be sent any more, and no reply delivered
 	traits     callTraits
@@ -204,7 +205,7 @@ func (s *call) runBeside(a *attempt, first, share time.Duration) {
 		ctx = s.besideContext()
 	}
 	if s.cuts(share) {
-		ctx, a.cancel = context.WithCancel(ctx) //nolint:gosec // called when it has ended
+		ctx, a.cancel = context.WithCancel(ctx)
 	}
 	if s.begun == nil {
 		s.begun = s.begunRoom[:0]
@@ -337,7 +338,8 @@ func (s *call) outOfTime() error { return s.client.transport.timedOut(s.ctx.Err(
 func (s *call) overdue(a *attempt) (next bool) {
 	v := s.view(a)
 	late := !a.late.IsZero() && !time.Now().Before(a.late)
-	if !v.entered || v.shared && s.overrides.attemptTimeout == 0 || !late && !(v.dialing.pending() && s.nodes.Untried()) {
+	dials := v.dialing.pending() && s.nodes.Untried()
+	if !v.entered || v.shared && s.overrides.attemptTimeout == 0 || !late && !dials {
 		return s.waitOn(a)
 	}
 	i, shown := s.shown(a)
@@ -395,14 +397,15 @@ func (s *call) judge(a *attempt) (next, final bool) {
 	case v.passedOver || !v.entered && s.ctx.Err() != nil: // there is no attempt to judge
 		s.failed = cmp.Or(s.failed, a.err)
 		return false, s.settled()
-	case !v.entered && s.ctx.Err() != nil:
-		s.failed = a.err // nothing was attempted that there is to judge
-		return false, s.running == 0
 	case !v.entered && (v.nothingNew || s.classify(a.err, s.evidence()) == retryfunc.NoNode):
 		return s.lookAgain(a.err)
 	}
 	s.learnRelease(a.err)
-	d := s.decide(a)
+	return s.follow(a, s.decide(a))
+}
+
+// follow does what was decided about an attempt that failed.
+func (s *call) follow(a *attempt, d retryfunc.Decision) (next, final bool) {
 	switch {
 	case d.Reason == retryfunc.ReasonRunning:
 		return false, false

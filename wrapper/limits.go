@@ -21,11 +21,14 @@ const (
 	leastShare        = 10 * time.Millisecond
 	leastUnknownShare = 100 * time.Millisecond
 
-	// A dial may take a third of what the call has left, within these bounds,
-	// and all of it where there is nowhere else to go. The upper one leaves time
-	// for one lost SYN, which Linux sends again after a second.
+	// A dial may take a third of what the call has left, within these bounds, until
+	// another begins beside it. The upper one leaves time for one lost SYN, which
+	// Linux sends again after a second.
 	leastDial = 250 * time.Millisecond
 	mostDial  = 1500 * time.Millisecond
+
+	// slowDialMemory is how long no dial is given up where that was in vain.
+	slowDialMemory = 10 * time.Second
 
 	// freeDials bounds the refused dials that are not counted.
 	freeDials = 32
@@ -123,15 +126,6 @@ func isNested(ctx context.Context) bool {
 	return remote
 }
 
-// dialShare is how long a dial may take. elsewhere says that there is another
-// node to go to.
-func dialShare(left time.Duration, elsewhere bool) time.Duration {
-	if !elsewhere {
-		return left
-	}
-	return min(max(left/3, leastDial), mostDial, max(left/2, 1))
-}
-
 // dialWait is how long the attempt about to start may dial before another is begun
 // beside it; 0: for good. Whoever is connected first sends, so that hosts which
 // all take long to dial are reached as by the bare client.
@@ -141,7 +135,7 @@ func (s *call) dialWait() time.Duration {
 		return 0
 	}
 	left := s.left()
-	wait := dialShare(left, true)
+	wait := min(max(left/3, leastDial), mostDial, left/2)
 	if wait >= left {
 		return 0
 	}
@@ -154,19 +148,44 @@ func (s *call) dialLimit(left time.Duration, d *dialing) time.Duration {
 	if d != nil && d.over != overHTTP {
 		return left
 	}
-	return dialShare(left, s.nodes.Elsewhere())
+	return s.cutShare(left, s.nodes.Elsewhere())
 }
 
 // cutsDials is when a dial is given up for good, because nothing would keep the
 // client from sending afterwards; 0: never.
 func (s *call) cutsDials(over transport, left time.Duration) time.Duration {
-	s.mu.Lock()
-	repeatable := s.traits.repeatable()
-	s.mu.Unlock()
-	if over != overHTTP || repeatable {
+	if _, repeatable := s.state(); over != overHTTP || repeatable {
 		return 0
 	}
-	return dialShare(left, s.nodes.Elsewhere())
+	return s.cutShare(left, s.nodes.Elsewhere())
+}
+
+// cutShare is after how long a dial is given up that cannot go on beside another:
+// half of what the call has left, and all of it where there is nowhere else to go.
+// Where that was in vain of late, since all hosts take long to connect to, none is
+// given up.
+func (s *call) cutShare(left time.Duration, elsewhere bool) time.Duration {
+	if !elsewhere || s.endpoint.dialsSlowly(time.Now()) {
+		return left
+	}
+	return min(max(left/2, 1), mostDial)
+}
+
+// learnDials remembers that dials were given up in vain, for as long as answers go
+// on to take as long. The call must be locked.
+func (s *call) learnDials(err error) {
+	timedOut, slow := false, false
+	for _, e := range s.attempts {
+		if err != nil && e.Class != retryfunc.NotSent {
+			return
+		}
+		timedOut = timedOut || e.unreached
+		slow = slow || e.Class == retryfunc.None && e.Duration > leastDial
+	}
+	now := time.Now()
+	if err != nil && timedOut || slow && s.endpoint.dialsSlowly(now) {
+		s.endpoint.slowDial.Store(now.UnixNano())
+	}
 }
 
 // countOnce enters a failed attempt, or one that is overdue, once. It tells whether

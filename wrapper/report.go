@@ -164,14 +164,25 @@ func (s *call) conclude(err error) {
 	s.mu.Lock()
 	s.over, s.concluded = true, true
 	s.abandonRunning(err)
+	s.learnDials(err)
 	if err == nil {
 		s.blameInternal()
 	}
-	done, answered := s.traits.done, s.isAnswered()
+	done := s.traits.done
 	s.mu.Unlock()
-	if done != nil {
-		s.endKey(done, answered, err)
+	if err == nil && s.running > 0 {
+		s.awaitReaders()
 	}
+	if done != nil {
+		s.endKey(done, s.answer, err)
+	}
+}
+
+// awaitReaders returns when no attempt reads the caller's request any more, which
+// is the caller's to write to again.
+func (s *call) awaitReaders() {
+	s.reading.Lock()
+	defer s.reading.Unlock()
 }
 
 // tell tells the story to whoever asked for it.
@@ -224,7 +235,7 @@ func (s *call) abandonRunning(err error) {
 
 func (s *call) abandon(e *entry, class retryfunc.Class, event breaker.Event) {
 	if e.dials.giveUp() && class != retryfunc.Canceled {
-		class, event = retryfunc.NotSent, breaker.Unreachable
+		class, event, e.unreached = retryfunc.NotSent, breaker.Unreachable, true
 	}
 	if e.dials != nil && e.dials.cancel != nil {
 		e.dials.cancel(context.Canceled)
@@ -269,10 +280,8 @@ func (s *call) shown(a *attempt) (int, retryfunc.Attempt) {
 		if a.dialing.pending() {
 			shown.Class = retryfunc.NotSent
 		}
-	case !e.ended: // go-micro returned when the context ended
-		ev := s.evidence()
-		a.err = a.dialing.testify(&ev, a.err, false)
-		a.fail(e, s.classify(a.err, ev), a.err)
+	case !e.ended: // it was not waited for
+		a.leave(e)
 		shown.Class, shown.Duration = e.Class, e.Duration
 	case e.Class == retryfunc.None:
 		ev := s.evidence()
@@ -286,6 +295,22 @@ func (s *call) shown(a *attempt) (int, retryfunc.Attempt) {
 	return a.entry, shown
 }
 
+// leave ends an exchange in the story that runs on: go-micro returned when the
+// context ended, or a wrapper inside ours gave it up. That wrapper's error, and its
+// patience, say nothing of a peer that has not answered. The call must be locked.
+func (a *attempt) leave(e *entry) {
+	s := a.call
+	ev := s.evidence()
+	a.err = a.dialing.testify(&ev, a.err, false)
+	switch class := s.classify(a.err, ev); class {
+	case retryfunc.NotSent, retryfunc.Broken, retryfunc.Timeout, retryfunc.Canceled:
+		a.fail(e, class, a.err)
+	default:
+		e.end(retryfunc.Timeout)
+		s.report(e, breaker.Outrun)
+	}
+}
+
 // classOfOthers is class, unless a wrapper inside ours has sent the request before
 // within the same attempt, so that it may have run. The call must be locked.
 func (s *call) classOfOthers(a *attempt, class retryfunc.Class) retryfunc.Class {
@@ -295,6 +320,8 @@ func (s *call) classOfOthers(a *attempt, class retryfunc.Class) retryfunc.Class 
 		case e.of != a || i == a.entry || e.ended && e.Class != retryfunc.None && !mayHaveRun(e.Class):
 		case !e.ended:
 			return retryfunc.Timeout
+		case e.Class == retryfunc.None && a.err == nil:
+			return retryfunc.Timeout // it calls yet
 		case e.Class == retryfunc.None:
 			ev := s.evidence()
 			ev.Answered = true

@@ -37,8 +37,11 @@ func (o *outgoing) Body() any {
 type unsendable chan struct{}
 
 // outgoing returns the request for a wire, and whether the wire will ask d before
-// it sends. The call must be locked, so that its caller is there.
-func (s *call) outgoing(over transport, req client.Request, node *registry.Node, d *dialing) (client.Request, bool) {
+// it sends. Only of a call that may run twice can one attempt be answered before
+// another has encoded the body.
+func (s *call) outgoing(
+	over transport, req client.Request, node *registry.Node, d *dialing, repeatable bool,
+) (client.Request, bool) {
 	if over == overMucp && node.Metadata["protocol"] != "" {
 		if body, ok := s.client.encode(req); ok {
 			d.body.Data = body
@@ -47,8 +50,8 @@ func (s *call) outgoing(over transport, req client.Request, node *registry.Node,
 		}
 	}
 	asks := d != nil && d.over == overGRPC
-	if over == "" || !s.traits.repeatable() {
-		return req, asks // no other attempt is answered before this one has encoded it
+	if over == "" || !repeatable {
+		return req, asks
 	}
 	switch body := req.Body().(type) {
 	case proto.Message:
@@ -71,9 +74,9 @@ type lockedJSON struct {
 
 // MarshalJSON encodes the body, unless the call is over.
 func (b *lockedJSON) MarshalJSON() ([]byte, error) {
-	b.call.mu.Lock()
-	defer b.call.mu.Unlock()
-	if b.call.over {
+	b.call.reading.RLock()
+	defer b.call.reading.RUnlock()
+	if ended, _ := b.call.state(); ended {
 		return nil, errCallEnded(b.call.ctx)
 	}
 	return json.Marshal(b.body)

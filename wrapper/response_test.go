@@ -30,30 +30,30 @@ import (
 	"github.com/oncemore-dev/oncemore/wrapper"
 )
 
-// Mirror answers what it was asked, so that a test chooses the reply.
-type Mirror struct{}
+// Parrot answers what it was asked, so that a test chooses the reply.
+type Parrot struct{}
 
 // Frame answers the very bytes.
-func (Mirror) Frame(_ context.Context, req, rsp *frame.Frame) error {
+func (Parrot) Frame(_ context.Context, req, rsp *frame.Frame) error {
 	rsp.Data = bytes.Clone(req.Data)
 	return nil
 }
 
 // JSON answers what it was asked in JSON, whatever frames it.
-func (Mirror) JSON(_ context.Context, req, rsp *json.RawMessage) error {
+func (Parrot) JSON(_ context.Context, req, rsp *json.RawMessage) error {
 	*rsp = bytes.Clone(*req)
 	return nil
 }
 
 // Proto answers a message.
-func (Mirror) Proto(_ context.Context, req, rsp *wrapperspb.StringValue) error {
+func (Parrot) Proto(_ context.Context, req, rsp *wrapperspb.StringValue) error {
 	rsp.Value = req.GetValue()
 	return nil
 }
 
-// mirrors are instances that have a Mirror.
-func mirrors(i fixture.Instance) ([]server.Option, error) {
-	i.Handle(new(Mirror))
+// parrots are instances that have a Parrot.
+func parrots(i fixture.Instance) ([]server.Option, error) {
+	i.Handle(new(Parrot))
 	return nil, nil
 }
 
@@ -122,7 +122,7 @@ type exchangeCase struct {
 	name        string
 	transport   string // empty: either
 	contentType string
-	reply       any // what the Mirror is sent: a *frame.Frame, a *json.RawMessage or a message
+	reply       any // what the Parrot is sent: a *frame.Frame, a *json.RawMessage or a message
 	response    func() any
 	options     []client.Option
 	noProtocol  bool
@@ -219,8 +219,8 @@ func exchangeCases() []exchangeCase {
 // another, on both transports.
 func TestResponses(t *testing.T) {
 	eachTransport(t, func(t *testing.T, transport string) {
-		alive := fixture.Start(t, fixture.Config{Transport: transport, Setup: "mirrors"})
-		frozen := fixture.Start(t, fixture.Config{Transport: transport, Setup: "mirrors"})
+		alive := fixture.Start(t, fixture.Config{Transport: transport, Setup: "parrots"})
+		frozen := fixture.Start(t, fixture.Config{Transport: transport, Setup: "parrots"})
 		frozen.Freeze()
 		dead := fixture.RefusedAddress(t)
 		for _, tt := range exchangeCases() {
@@ -286,12 +286,12 @@ type outcome struct{ response, err string }
 
 func (tt exchangeCase) run(t *testing.T, c client.Client) outcome {
 	t.Helper()
-	endpoint := "Mirror.Frame"
+	endpoint := "Parrot.Frame"
 	switch tt.reply.(type) {
 	case *json.RawMessage:
-		endpoint = "Mirror.JSON"
+		endpoint = "Parrot.JSON"
 	case *wrapperspb.StringValue:
-		endpoint = "Mirror.Proto"
+		endpoint = "Parrot.Proto"
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -335,8 +335,8 @@ func describeError(err error) string {
 // bare.
 func TestResponseThatCannotBeHadTwice(t *testing.T) {
 	eachTransport(t, func(t *testing.T, transport string) {
-		alive := fixture.Start(t, fixture.Config{Transport: transport, Setup: "mirrors"})
-		frozen := fixture.Start(t, fixture.Config{Transport: transport, Setup: "mirrors"})
+		alive := fixture.Start(t, fixture.Config{Transport: transport, Setup: "parrots"})
+		frozen := fixture.Start(t, fixture.Config{Transport: transport, Setup: "parrots"})
 		frozen.Freeze()
 		var sent atomic.Int32
 		look := func(next client.CallFunc) client.CallFunc {
@@ -350,7 +350,7 @@ func TestResponseThatCannotBeHadTwice(t *testing.T) {
 		c := wrap(t, within{stock, look}, callInParts(t)...)
 		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		defer cancel()
-		req := c.NewRequest("mirror", "Mirror.Frame", &frame.Frame{Data: []byte(`{"Name":"Ann"}`)}, client.WithContentType("application/json"))
+		req := c.NewRequest("mirror", "Parrot.Frame", &frame.Frame{Data: []byte(`{"Name":"Ann"}`)}, client.WithContentType("application/json"))
 		err := c.Call(ctx, req, &envelope{Data: new(user)})
 		if e := merrors.FromError(err); err == nil || e.Code != 408 {
 			t.Errorf("error %v, want the deadline's", err)

@@ -39,7 +39,7 @@ func (s *call) opened() client.Stream {
 // apply to streams.
 func (a *attempt) applyToStream(o *client.CallOptions) {
 	s := a.call
-	dial := dialShare(s.left(), !a.last)
+	dial := s.cutShare(s.left(), !a.last)
 	if o.DialTimeout <= 0 || o.DialTimeout > dial {
 		o.DialTimeout = dial
 	}

@@ -38,7 +38,9 @@ type endpoint struct {
 	known   atomic.Bool // whether the rest is
 	safety  atomic.Uint32
 	trusted atomic.Bool
-	absent  atomic.Int64 // when a call last waited in vain for an instance, in Unix nanoseconds
+	// In Unix nanoseconds:
+	slowDial atomic.Int64 // when dials were last given up in vain
+	absent   atomic.Int64 // when a call last waited in vain for an instance
 }
 
 // learn remembers what one call has learnt for the guess of the next.
@@ -248,11 +250,6 @@ func (s *call) carriesKey() bool {
 	return s.traits.keyTaken && (!s.traits.resolved || s.traits.safety != retryfunc.SafetySafe)
 }
 
-// isAnswered tells whether the call ended with an answer. The call must be locked.
-func (s *call) isAnswered() bool {
-	return len(s.attempts) > 0 && s.attempts[len(s.attempts)-1].Class == retryfunc.Application
-}
-
 // endKey tells the key whether the callee has a record of the call: if that is not
 // known, the same call may be made again under the same key.
 func (s *call) endKey(done func(ambiguous bool), answered bool, err error) {
@@ -276,6 +273,11 @@ func isUnrecorded(err error) bool {
 	default:
 		return false
 	}
+}
+
+// dialsSlowly tells whether dials were given up in vain of late.
+func (e *endpoint) dialsSlowly(now time.Time) bool {
+	return now.Sub(time.Unix(0, e.slowDial.Load())) < slowDialMemory
 }
 
 // absentFor tells whether a call has waited in vain for an instance only just.
