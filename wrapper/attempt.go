@@ -233,9 +233,7 @@ func (a *attempt) stop() {
 	if a.cancel != nil {
 		a.cancel()
 	}
-	if d := a.call.view(a).dialing; d != nil && d.cancel != nil {
-		d.cancel(errOutrun)
-	}
+	a.call.view(a).dialing.stop(errOutrun)
 }
 
 // expire ends the attempt's share.

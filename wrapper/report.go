@@ -237,9 +237,7 @@ func (s *call) abandon(e *entry, class retryfunc.Class, event breaker.Event) {
 	if e.dials.giveUp() && class != retryfunc.Canceled {
 		class, event, e.unreached = retryfunc.NotSent, breaker.Unreachable, true
 	}
-	if e.dials != nil && e.dials.cancel != nil {
-		e.dials.cancel(context.Canceled)
-	}
+	e.dials.stop(context.Canceled)
 	e.end(class)
 	s.report(e, event)
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -131,8 +132,9 @@ type dialing struct {
 	asked   atomic.Bool // the client looks for a connection, and will say when it has one
 	late    atomic.Bool // it was given up because it took too long
 
-	cancel context.CancelCauseFunc // of the attempt
 	state  atomic.Uint32
+	mu     sync.Mutex
+	cancel context.CancelCauseFunc // of the attempt, and for the call, which may end before it; nil before it can be
 	grpc   grpcAnswer
 
 	request outgoing // what is sent, where it is not the caller's own request
@@ -193,7 +195,27 @@ func (d *dialing) giveUp() bool {
 func (d *dialing) expire() {
 	if d.giveUp() {
 		d.late.Store(true)
-		d.cancel(errDialTimeout)
+		d.stop(errDialTimeout)
+	}
+}
+
+// stoppable returns the context of an attempt that stop ends.
+func (d *dialing) stoppable(ctx context.Context) context.Context {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	ctx, d.cancel = context.WithCancelCause(ctx)
+	return ctx
+}
+
+// stop ends the attempt, if there is a dial to be watched.
+func (d *dialing) stop(cause error) {
+	if d == nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.cancel != nil {
+		d.cancel(cause)
 	}
 }
 
@@ -232,14 +254,14 @@ func (d *dialing) watch(
 	} else {
 		ctx = httptrace.WithClientTrace(ctx, d.trace())
 	}
-	ctx, d.cancel = context.WithCancelCause(ctx)
+	ctx = d.stoppable(ctx)
 	if limit <= 0 {
-		return ctx, func() { d.cancel(context.Canceled) }
+		return ctx, func() { d.stop(context.Canceled) }
 	}
 	timer := time.AfterFunc(limit, d.expire)
 	return ctx, func() {
 		timer.Stop()
-		d.cancel(context.Canceled)
+		d.stop(context.Canceled)
 	}
 }
 
