@@ -223,7 +223,7 @@ func (a *attempt) stop() {
 		a.cancel()
 	}
 	if d := a.call.view(a).dialing; d != nil && d.cancel != nil {
-		d.cancel(errOutrun)
+		d.cancel()
 	}
 }
 

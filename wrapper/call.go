@@ -42,13 +42,11 @@ type call struct {
 	first     attempt
 	begun     []*attempt // those that were begun beside the loop
 	begunRoom [1]*attempt
-	running   int                // how many of them have not ended
-	latest    *attempt           // the one begun last, while it runs
-	wake      chan struct{}      // an attempt has ended
-	endBeside context.CancelFunc // ends the attempts that were begun beside others
-	beside    context.Context    //nolint:containedctx // theirs
-	failed    error              // of the last attempt that failed
-	answer    bool               // it is what a handler answered
+	running   int           // how many of them have not ended
+	latest    *attempt      // the one begun last, while it runs
+	wake      chan struct{} // an attempt has ended
+	failed    error         // of the last attempt that failed
+	answer    bool          // it is what a handler answered
 
 	concluded bool // the call has its end
 
@@ -197,10 +195,7 @@ func (s *call) runBeside(a *attempt, first, share time.Duration) {
 		s.client.shares.add(a, now.Add(first))
 	}
 	ctx := s.ctx
-	if s.running > 0 && !s.streaming { // a stream keeps its context
-		ctx = s.besideContext()
-	}
-	if s.cuts(share) {
+	if s.cuts(share) || s.cancelsLosers() {
 		ctx, a.cancel = context.WithCancel(ctx) //nolint:gosec // called when it has ended
 	}
 	if s.begun == nil {
@@ -211,12 +206,11 @@ func (s *call) runBeside(a *attempt, first, share time.Duration) {
 	go a.sendBeside(ctx)
 }
 
-// besideContext is that of attempts beside others, which end with the call.
-func (s *call) besideContext() context.Context {
-	if s.beside == nil {
-		s.beside, s.endBeside = context.WithCancel(s.ctx)
-	}
-	return s.beside
+// cancelsLosers tells whether the attempt about to start may have to be ended when
+// another is answered: the caller's own deadline may be far. A stream keeps its
+// context, and mucp, which is the last to look at one, the first attempt's.
+func (s *call) cancelsLosers() bool {
+	return s.cancel == nil && !s.streaming && (s.running > 0 || s.client.transport != overMucp)
 }
 
 // await returns the next attempt that ended, the latest one if it has had its
@@ -520,9 +514,6 @@ func (s *call) stop() {
 		if !a.done || a.stream == nil { // what opened goes on
 			a.stop()
 		}
-	}
-	if s.endBeside != nil {
-		s.endBeside()
 	}
 	if s.cancel != nil {
 		s.cancel()

@@ -130,7 +130,7 @@ type dialing struct {
 	asked   atomic.Bool // the client looks for a connection, and will say when it has one
 	late    atomic.Bool // it was given up because it took too long
 
-	cancel context.CancelCauseFunc // of the attempt
+	cancel context.CancelFunc // of a stream's opening; else nil
 	state  atomic.Uint32
 	grpc   grpcAnswer
 }
@@ -180,10 +180,10 @@ func (d *dialing) giveUp() bool {
 }
 
 // expire ends an attempt whose dial has taken too long.
-func (d *dialing) expire() {
+func (d *dialing) expire(cancel context.CancelCauseFunc) {
 	if d.giveUp() {
 		d.late.Store(true)
-		d.cancel(errDialTimeout)
+		cancel(errDialTimeout)
 	}
 }
 
@@ -210,7 +210,7 @@ func (d *dialing) testify(ev *retryfunc.Evidence, err error, returned bool) erro
 
 // watch has the client say when it has a connection, and ends an attempt that has
 // none after limit (0: never). Call the function it returns when the attempt has
-// ended; a stream that has opened keeps the context.
+// ended.
 func (d *dialing) watch(
 	ctx context.Context, o *client.CallOptions, limit time.Duration,
 ) (context.Context, func()) {
@@ -222,14 +222,14 @@ func (d *dialing) watch(
 	} else {
 		ctx = httptrace.WithClientTrace(ctx, d.trace())
 	}
-	ctx, d.cancel = context.WithCancelCause(ctx)
 	if limit <= 0 {
-		return ctx, func() { d.cancel(context.Canceled) }
+		return ctx, func() {}
 	}
-	timer := time.AfterFunc(limit, d.expire)
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(limit, func() { d.expire(cancel) })
 	return ctx, func() {
 		timer.Stop()
-		d.cancel(context.Canceled)
+		cancel(context.Canceled)
 	}
 }
 
