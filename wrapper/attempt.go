@@ -21,10 +21,10 @@ import (
 // there once, unless a wrapper inside ours sends it again.
 type attempt struct {
 	call    *call
-	onlyNew bool // it may go only where the call has not been
-	last    bool // no other may follow it
-	picked  string
+	onlyNew bool   // it may go only where the call has not been
+	last    bool   // no other may follow it
 	address string // where a stream goes whose caller gave addresses
+	rsp     any    // its own, or the caller's
 
 	expired atomic.Bool // it has had its share, or its dial has
 
@@ -51,16 +51,19 @@ type space struct {
 	wrappers [1]client.CallWrapper
 	selects  [1]selector.SelectOption
 	reply    reply
+	dial     dialing
 	inUse    bool
 }
 
 // seen is what an attempt has seen, for its loop to read.
 type seen struct {
 	entered      bool
-	entry        int // its place in the story
+	entry        int // its place in the story; the last one, should a wrapper inside ours call more than once
+	picked       string
 	keyNeeded    bool
 	nothingNew   bool // there is no node that the call has not tried
 	dialTimedOut bool
+	shared       bool // it writes to the caller's own response
 	dialing      *dialing
 	sending      bool // it may have sent the request
 	repeated     bool // it was followed by another that may
@@ -70,6 +73,7 @@ type seen struct {
 // entry is an attempt's part of the story. It is guarded by the call's mu.
 type entry struct {
 	Attempt
+	of        *attempt
 	began     time.Time
 	dials     *dialing
 	unreached bool // its dial took too long
@@ -97,11 +101,12 @@ func errCallEnded(ctx context.Context) error {
 // send makes the attempt: go-micro's own client, once, without its retries.
 func (a *attempt) send(ctx context.Context) (err error) {
 	s := a.call
-	opts := appendTo(a.options[:0], s.options, a.apply)
+	opts := appendTo(s.options, append(a.options[:0], a.apply))
+	a.wrappers[0], a.selects[0] = a.wrap, a.choose
 	if s.streaming {
 		err = a.open(ctx, opts)
 	} else {
-		err = s.client.Client.Call(ctx, s.req, s.rsp, opts...)
+		err = s.client.Client.Call(ctx, s.req, a.rsp, opts...)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -114,9 +119,9 @@ func (a *attempt) send(ctx context.Context) (err error) {
 	return err
 }
 
-// apply puts the attempt into the options of the inner client. Others may apply
-// it to a copy of theirs, so it may run more than once. It never appends to a
-// slice that it does not own.
+// apply puts the attempt into the options of the inner client. A wrapper inside
+// ours may call more than once, and at the same time. It never appends to a slice
+// that it does not own.
 func (a *attempt) apply(o *client.CallOptions) {
 	s := a.call
 	if t := targetOf(o); t != nil { // a wrapper of ours, inside of this one
@@ -127,18 +132,18 @@ func (a *attempt) apply(o *client.CallOptions) {
 	if s.streaming {
 		a.applyToStream(o)
 	} else {
-		o.CallWrappers = appendTo(a.wrappers[:0], o.CallWrappers, a.wrap)
+		o.CallWrappers = appendTo(o.CallWrappers, a.wrappers[:])
 	}
-	o.SelectOptions = appendTo(a.selects[:0], o.SelectOptions, a.choose)
+	o.SelectOptions = appendTo(o.SelectOptions, a.selects[:])
 }
 
-// appendTo returns old and one more, in room if that is enough, and never in what
-// is behind old. Whoever appends to it has to copy it.
-func appendTo[T any](room, old []T, more T) []T {
+// appendTo returns old and more, never in what is behind old, and more itself
+// where there is no old. Whoever appends to it has to copy it.
+func appendTo[T any](old, more []T) []T {
 	if len(old) == 0 {
-		return append(room, more)
+		return slices.Clip(more)
 	}
-	return slices.Clip(append(slices.Clip(old), more))
+	return slices.Clip(append(slices.Clip(old), more...))
 }
 
 func neverRetry(context.Context, client.Request, int, error) (bool, error) { return false, nil }
@@ -170,11 +175,17 @@ func (a *attempt) pick(services []*registry.Service, inner selector.Strategy) (*
 	if err != nil {
 		return nil, err
 	}
-	a.picked = node.Address
+	a.notePick(node)
 	if s.streaming {
 		_, err = a.begin(s.ctx, node)
 	}
 	return node, err
+}
+
+func (a *attempt) notePick(node *registry.Node) {
+	a.call.mu.Lock()
+	defer a.call.mu.Unlock()
+	a.picked = node.Address
 }
 
 // prepare settles what the first node decides for the whole call, and tells
@@ -222,9 +233,7 @@ func (a *attempt) stop() {
 	if a.cancel != nil {
 		a.cancel()
 	}
-	if d := a.call.view(a).dialing; d != nil && d.cancel != nil {
-		d.cancel()
-	}
+	a.call.view(a).dialing.stop(errOutrun)
 }
 
 // expire ends the attempt's share.
@@ -244,8 +253,7 @@ func (a *attempt) exchange(
 		return err
 	}
 	over := wireOf(next)
-	got := a.room()
-	got.receive(s.client, over, req, node, rsp)
+	got := a.receive(over, req, node, rsp)
 	req, d, err := a.prepareToSend(i, over, req, node)
 	if err != nil {
 		return err
@@ -285,7 +293,7 @@ func (a *attempt) dress(i int, over transport, req client.Request, node *registr
 	if ended {
 		return req, nil, false // and it may not be sent
 	}
-	d := s.client.newDialing(over, a.maySend)
+	d := s.client.newDialing(over, a)
 	req, asks := s.outgoing(over, req, node, d, repeatable)
 	if !asks && over == overMucp {
 		d = nil
@@ -325,7 +333,20 @@ func (a *attempt) maySend() bool {
 	return true
 }
 
-// room is for a reply. A wrapper inside ours may send the request more than once.
+// receive makes room for a reply. A wrapper inside ours may send the request more
+// than once.
+func (a *attempt) receive(over transport, req client.Request, node *registry.Node, rsp any) *reply {
+	s := a.call
+	got := a.room()
+	got.receive(s.client, over, req, node, rsp)
+	if got.shared && sameMemory(rsp, s.rsp) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		a.shared = true
+	}
+	return got
+}
+
 func (a *attempt) room() *reply {
 	s := a.call
 	s.mu.Lock()
@@ -344,7 +365,7 @@ func (a *attempt) place(node *registry.Node, addresses []string) *registry.Node 
 	if slices.Contains(addresses, node.Address) {
 		return s.among(addresses, node)
 	}
-	if a.picked != "" && a.picked == node.Address || node.Id == "" { // or it is a proxy
+	if picked := s.view(a).picked; picked != "" && picked == node.Address || node.Id == "" { // or it is a proxy
 		return node
 	}
 	s.consider()
@@ -366,19 +387,27 @@ func (s *call) among(addresses []string, like *registry.Node) *registry.Node {
 
 // consider finds out which nodes there are, where our strategy was passed over.
 func (s *call) consider() {
-	if s.nodes.Services() == nil {
-		_, _ = s.selectBy(func(services []*registry.Service) (*registry.Node, error) {
-			s.nodes.Consider(services)
-			return nil, selector.ErrNoneAvailable
-		}) // a selector that ignores strategies tells nothing
+	if s.nodes.Services() != nil || !s.considered.CompareAndSwap(false, true) {
+		return
+	}
+	next, err := s.selectBy(func(services []*registry.Service) (*registry.Node, error) {
+		s.nodes.Consider(services)
+		return nil, selector.ErrNoneAvailable
+	})
+	if err == nil {
+		_, _ = next() // a selector that ignores strategies tells nothing, and its node is not gone to
 	}
 }
 
 // reselect asks the client's selector itself; nil: it has nothing better.
 func (s *call) reselect() *registry.Node {
-	node, err := s.selectBy(func(services []*registry.Service) (*registry.Node, error) {
+	next, err := s.selectBy(func(services []*registry.Service) (*registry.Node, error) {
 		return s.nodes.Pick(services, nil, false)
 	})
+	if err != nil {
+		return nil
+	}
+	node, err := s.nodes.FilterNext(next)()
 	if err != nil {
 		return nil
 	}
@@ -386,16 +415,12 @@ func (s *call) reselect() *registry.Node {
 }
 
 // selectBy selects by a strategy of ours, as the client would.
-func (s *call) selectBy(pick func([]*registry.Service) (*registry.Node, error)) (*registry.Node, error) {
+func (s *call) selectBy(pick func([]*registry.Service) (*registry.Node, error)) (selector.Next, error) {
 	opts := append(s.client.transport.selectOptions(), s.overrides.SelectOptions...)
 	opts = append(opts, selector.WithStrategy(func(services []*registry.Service) selector.Next {
 		return func() (*registry.Node, error) { return pick(services) }
 	}))
-	next, err := s.client.Client.Options().Selector.Select(s.req.Service(), opts...)
-	if err != nil {
-		return nil, err
-	}
-	return s.nodes.FilterNext(next)()
+	return s.client.Client.Options().Selector.Select(s.req.Service(), opts...)
 }
 
 // begin enters the attempt on node into the call's story. The error says why it
@@ -405,7 +430,7 @@ func (a *attempt) begin(ctx context.Context, node *registry.Node) (int, error) {
 	if ctx.Err() != nil {
 		return 0, errCallEnded(ctx)
 	}
-	if a.picked == "" { // no strategy was asked
+	if s.view(a).picked == "" { // no strategy was asked
 		if _, err := a.prepare(s.nodes.Services()); err != nil {
 			return 0, err
 		}
@@ -419,7 +444,7 @@ func (a *attempt) begin(ctx context.Context, node *registry.Node) (int, error) {
 	again := slices.ContainsFunc(s.attempts, func(e entry) bool { return e.Address == node.Address })
 	a.entered, a.entry = true, len(s.attempts)
 	s.attempts = append(s.attempts, entry{
-		Attempt: Attempt{Number: len(s.attempts) + 1, Address: node.Address}, began: time.Now(), dials: a.dialing, again: again,
+		Attempt: Attempt{Number: len(s.attempts) + 1, Address: node.Address}, of: a, began: time.Now(), dials: a.dialing, again: again,
 	})
 	s.endpoint.seen.Store(true)
 	return a.entry, nil
@@ -480,7 +505,7 @@ func (s *call) classify(err error, ev retryfunc.Evidence) retryfunc.Class {
 // own server side answers (still running, store down) says nothing of the node,
 // and an internal error nothing yet: the request may be to blame.
 func eventOf(class retryfunc.Class, err error, dialTimedOut bool) breaker.Event {
-	if _, marked := retryfunc.ParseMark(err); marked {
+	if mark, marked := retryfunc.ParseMark(err); marked && mark.Kind != retryfunc.MarkUnsettled {
 		return breaker.Ignored
 	}
 	switch class {

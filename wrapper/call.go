@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go-micro.dev/v4/client"
@@ -42,13 +43,16 @@ type call struct {
 	first     attempt
 	begun     []*attempt // those that were begun beside the loop
 	begunRoom [1]*attempt
-	running   int           // how many of them have not ended
-	latest    *attempt      // the one begun last, while it runs
-	wake      chan struct{} // an attempt has ended
-	failed    error         // of the last attempt that failed
-	answer    bool          // it is what a handler answered
+	running   int                // how many of them have not ended
+	latest    *attempt           // the one begun last, while it runs
+	wake      chan struct{}      // an attempt has ended
+	endBeside context.CancelFunc // ends the attempts that were begun beside others
+	beside    context.Context    //nolint:containedctx // theirs
+	failed    error              // of the last attempt that failed
+	answer    bool               // it is what a handler answered
 
-	concluded bool // the call has its end
+	concluded  bool        // the call has its end
+	considered atomic.Bool // a selector was asked, past our strategy, which nodes there are
 
 	nodes selectorx.Call // shared; it has a lock of its own
 	shared
@@ -142,6 +146,7 @@ func (s *call) loop() error {
 		case !a.done:
 			next = s.overdue(a)
 		case a.err == nil:
+			s.accept(a)
 			return nil
 		case errors.Is(a.err, errKeyNeeded):
 			if err := s.takeKey(); err != nil {
@@ -166,6 +171,7 @@ func (s *call) begin() {
 	}
 	a.call, a.onlyNew, a.last = s, !s.until.IsZero(), s.attemptsLeft() == 1
 	s.latest = a
+	a.rsp = s.rsp
 	share := s.share()
 	first := cmp.Or(share, longest)
 	if wait := s.dialWait(); wait > 0 && !s.cuts(share) {
@@ -195,22 +201,38 @@ func (s *call) runBeside(a *attempt, first, share time.Duration) {
 		s.client.shares.add(a, now.Add(first))
 	}
 	ctx := s.ctx
-	if s.cuts(share) || s.cancelsLosers() {
-		ctx, a.cancel = context.WithCancel(ctx) //nolint:gosec // called when it has ended
+	if s.running > 0 && !s.streaming { // a stream keeps its context
+		ctx = s.besideContext()
+	}
+	if s.cuts(share) {
+		ctx, a.cancel = context.WithCancel(ctx)
 	}
 	if s.begun == nil {
 		s.begun = s.begunRoom[:0]
 	}
 	s.begun = append(s.begun, a)
 	s.running++
+	if isolable(s.rsp) {
+		a.rsp = cmp.Or(another(s.rsp), s.rsp)
+	}
 	go a.sendBeside(ctx)
 }
 
-// cancelsLosers tells whether the attempt about to start may have to be ended when
-// another is answered: the caller's own deadline may be far. A stream keeps its
-// context, and mucp, which is the last to look at one, the first attempt's.
-func (s *call) cancelsLosers() bool {
-	return s.cancel == nil && !s.streaming && (s.running > 0 || s.client.transport != overMucp)
+// accept gives the caller the answer of an attempt. One that ran beside the loop
+// had a response of its own: wrappers inside of ours may write to it and read it
+// for as long as they like.
+func (s *call) accept(a *attempt) {
+	if isolable(s.rsp) && isolable(a.rsp) {
+		move(s.rsp, a.rsp)
+	}
+}
+
+// besideContext is that of attempts beside others, which end with the call.
+func (s *call) besideContext() context.Context {
+	if s.beside == nil {
+		s.beside, s.endBeside = context.WithCancel(s.ctx)
+	}
+	return s.beside
 }
 
 // await returns the next attempt that ended, the latest one if it has had its
@@ -316,7 +338,8 @@ func (s *call) outOfTime() error { return s.client.transport.timedOut(s.ctx.Err(
 func (s *call) overdue(a *attempt) (next bool) {
 	v := s.view(a)
 	late := !a.late.IsZero() && !time.Now().Before(a.late)
-	if !v.entered || !late && !(v.dialing.pending() && s.nodes.Untried()) {
+	dials := v.dialing.pending() && s.nodes.Untried()
+	if !v.entered || v.shared && s.overrides.attemptTimeout == 0 || !late && !dials {
 		return s.waitOn(a)
 	}
 	i, shown := s.shown(a)
@@ -378,7 +401,11 @@ func (s *call) judge(a *attempt) (next, final bool) {
 		return s.lookAgain(a.err)
 	}
 	s.learnRelease(a.err)
-	d := s.decide(a)
+	return s.follow(a, s.decide(a))
+}
+
+// follow does what was decided about an attempt that failed.
+func (s *call) follow(a *attempt, d retryfunc.Decision) (next, final bool) {
 	switch {
 	case d.Reason == retryfunc.ReasonRunning:
 		return false, false
@@ -510,10 +537,11 @@ func (s *call) stop() {
 	for _, a := range s.begun {
 		if !a.done {
 			s.client.shares.remove(a)
-		}
-		if !a.done || a.stream == nil { // what opened goes on
 			a.stop()
 		}
+	}
+	if s.endBeside != nil {
+		s.endBeside()
 	}
 	if s.cancel != nil {
 		s.cancel()

@@ -19,10 +19,11 @@ func TestMain(m *testing.M) {
 		fixture.WithSetup("memory", inMemory()),
 		fixture.WithSetup("impatient", inMemory(idempotency.WithMaxWait(0))),
 		fixture.WithSetup("panicking", panicking),
+		fixture.WithSetup("parrots", parrots),
 		fixture.WithSetup("hop", hop),
 		fixture.WithSetup("tls", secured),
 		fixture.WithSetup("gateway", gateway),
-		fixture.WithSetup("mirror", mirror),
+		fixture.WithSetup("crier", crier),
 		fixture.WithSetup("patient", inMemory(idempotency.WithMaxWait(500*time.Millisecond))),
 		fixture.WithLeakOptions(leak.GoMicro()...),
 		fixture.WithLeakOptions(leak.Hystrix()...))

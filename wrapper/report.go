@@ -237,6 +237,7 @@ func (s *call) abandon(e *entry, class retryfunc.Class, event breaker.Event) {
 	if e.dials.giveUp() && class != retryfunc.Canceled {
 		class, event, e.unreached = retryfunc.NotSent, breaker.Unreachable, true
 	}
+	e.dials.stop(context.Canceled)
 	e.end(class)
 	s.report(e, event)
 }
@@ -277,10 +278,8 @@ func (s *call) shown(a *attempt) (int, retryfunc.Attempt) {
 		if a.dialing.pending() {
 			shown.Class = retryfunc.NotSent
 		}
-	case !e.ended: // go-micro returned when the context ended
-		ev := s.evidence()
-		a.err = a.dialing.testify(&ev, a.err, false)
-		a.fail(e, s.classify(a.err, ev), a.err)
+	case !e.ended: // it was not waited for
+		a.leave(e)
 		shown.Class, shown.Duration = e.Class, e.Duration
 	case e.Class == retryfunc.None:
 		ev := s.evidence()
@@ -288,7 +287,54 @@ func (s *call) shown(a *attempt) (int, retryfunc.Attempt) {
 		e.Class = s.classify(a.err, ev)
 		shown.Class = e.Class
 	}
+	if !mayHaveRun(shown.Class) {
+		shown.Class = s.classOfOthers(a, shown.Class)
+	}
 	return a.entry, shown
+}
+
+// leave ends an exchange in the story that runs on: go-micro returned when the
+// context ended, or a wrapper inside ours gave it up. That wrapper's error, and its
+// patience, say nothing of a peer that has not answered. The call must be locked.
+func (a *attempt) leave(e *entry) {
+	s := a.call
+	ev := s.evidence()
+	a.err = a.dialing.testify(&ev, a.err, false)
+	switch class := s.classify(a.err, ev); class {
+	case retryfunc.NotSent, retryfunc.Broken, retryfunc.Timeout, retryfunc.Canceled:
+		a.fail(e, class, a.err)
+	default:
+		e.end(retryfunc.Timeout)
+		s.report(e, breaker.Outrun)
+	}
+}
+
+// classOfOthers is class, unless a wrapper inside ours has sent the request before
+// within the same attempt, so that it may have run. The call must be locked.
+func (s *call) classOfOthers(a *attempt, class retryfunc.Class) retryfunc.Class {
+	for i := range s.attempts {
+		e := &s.attempts[i]
+		switch {
+		case e.of != a || i == a.entry || e.ended && e.Class != retryfunc.None && !mayHaveRun(e.Class):
+		case !e.ended:
+			return retryfunc.Timeout
+		case e.Class == retryfunc.None && a.err == nil:
+			return retryfunc.Timeout // it calls yet
+		case e.Class == retryfunc.None:
+			ev := s.evidence()
+			ev.Answered = true
+			return s.classify(a.err, ev)
+		default:
+			return e.Class
+		}
+	}
+	return class
+}
+
+// mayHaveRun tells whether the handler may have been executed by an attempt that
+// failed so.
+func mayHaveRun(class retryfunc.Class) bool {
+	return class != retryfunc.NotSent && class != retryfunc.Refused && class != retryfunc.NoNode
 }
 
 // explain asks the policy about an attempt that failed with err, or is overdue.

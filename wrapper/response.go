@@ -3,12 +3,14 @@ package wrapper
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"reflect"
 	"strings"
 
 	"go-micro.dev/v4/client"
 	frame "go-micro.dev/v4/codec/bytes"
+	microjson "go-micro.dev/v4/codec/json"
 	microproto "go-micro.dev/v4/codec/proto"
 	merrors "go-micro.dev/v4/errors"
 	"go-micro.dev/v4/registry"
@@ -16,74 +18,164 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// reply is where one attempt receives its answer, apart from the caller's
+// reply is where one exchange receives its answer, apart from the caller's
 // response: a late one must not write to memory that the caller owns again.
+//
 // Where the wire would decode it, and how, is known, the answer is kept as it came
 // and decoded into the response itself, which may hold pointers or values of the
-// caller's to decode into.
+// caller's to decode into. Else it is received in a response that is like the
+// caller's, and what there is only one of is received as it would be bare.
 type reply struct {
 	rsp    any // the caller's
-	target any // the attempt's own
+	target any // the exchange's own
 	text   json.RawMessage
 	frame  frame.Frame
 	decode func(raw []byte, rsp any) error // nil: target is of rsp's type
+	shared bool                            // target is the caller's own
 }
 
 // receive makes the room for an answer that the given wire decodes; empty is a
-// wire that is not known. A response that is neither protobuf nor decoded from
-// JSON, and that the caller has filled in, cannot be had twice: it is the
-// attempt's own, as it would be bare.
+// wire that is not known.
 func (r *reply) receive(c *retryClient, over transport, req client.Request, node *registry.Node, rsp any) {
 	r.rsp, r.target = rsp, rsp
-	v := reflect.ValueOf(rsp)
-	if v.Kind() != reflect.Pointer || v.IsNil() {
+	if !isolable(rsp) {
+		r.shared = isShared(rsp)
 		return
 	}
-	if over == overMucp && node.Metadata["protocol"] != "" {
-		if r.decode = c.frameDecoder(req.ContentType(), rsp); r.decode != nil {
-			r.target = &r.frame
-			return
+	w := wireCodec{c, over, req.ContentType(), node.Metadata["protocol"] == ""}
+	var text bool
+	switch r.decode, text = w.decoder(rsp); {
+	case r.decode == nil:
+		if r.target = another(rsp); r.target == nil {
+			r.target, r.shared = rsp, true
 		}
-	}
-	if r.decode = jsonDecoder(over, req, node); r.decode != nil {
+	case text:
 		r.target = &r.text
-	} else if m, ok := rsp.(proto.Message); ok {
-		r.target = m.ProtoReflect().New().Interface()
-	} else if v.Elem().IsZero() {
-		r.target = reflect.New(v.Type().Elem()).Interface()
+	default:
+		r.target = &r.frame
 	}
 }
 
 // deliver moves the reply to the caller.
 func (r *reply) deliver() error {
 	switch {
+	case r.shared || r.target == nil:
+		return nil
+	case r.decode == nil:
+		move(r.rsp, r.target)
+		return nil
 	case r.target == &r.frame:
 		return r.decode(r.frame.Data, r.rsp)
-	case r.decode != nil:
-		if r.text == nil {
-			return nil
-		}
+	case r.text == nil:
+		return nil // the answer had no body
+	default:
 		return r.decode(r.text, r.rsp)
-	case r.target == nil || reflect.TypeOf(r.target).Kind() != reflect.Pointer:
+	}
+}
+
+// move makes a response what another of its kind is.
+func move(to, from any) {
+	if source, target := reflect.ValueOf(from), reflect.ValueOf(to); source.Kind() == reflect.Pointer && source.Pointer() != target.Pointer() {
+		target.Elem().Set(source.Elem())
+	}
+}
+
+// isolable tells whether rsp can be decoded apart and moved into place later:
+// it must be a pointer to something.
+func isolable(rsp any) bool {
+	v := reflect.ValueOf(rsp)
+	return v.Kind() == reflect.Pointer && !v.IsNil()
+}
+
+// isShared tells whether something that is no pointer can be written to.
+func isShared(rsp any) bool {
+	v := reflect.ValueOf(rsp)
+	return (v.Kind() == reflect.Map || v.Kind() == reflect.Slice) && !v.IsNil()
+}
+
+// sameMemory tells whether two responses that can be written to are one.
+func sameMemory(a, b any) bool {
+	v, w := reflect.ValueOf(a), reflect.ValueOf(b)
+	return v.Kind() == w.Kind() && (isShared(a) || isolable(a)) && v.UnsafePointer() == w.UnsafePointer()
+}
+
+// another returns a response that is like rsp and shares nothing with it, or nil
+// where none can be made: only protobuf messages can be copied.
+func another(rsp any) any {
+	if v := reflect.ValueOf(rsp).Elem(); v.IsZero() {
+		return reflect.New(v.Type()).Interface()
+	}
+	m, ok := rsp.(proto.Message)
+	if !ok {
 		return nil
 	}
-	if from, to := reflect.ValueOf(r.target), reflect.ValueOf(r.rsp); from.Pointer() != to.Pointer() {
-		to.Elem().Set(from.Elem())
+	empty := m.ProtoReflect().New().Interface()
+	switch {
+	case reflect.TypeOf(empty) != reflect.TypeOf(rsp): // it embeds a message
+		return nil
+	case proto.Size(m) > 0:
+		return proto.Clone(m)
+	default:
+		return empty
 	}
-	return nil
+}
+
+// wireCodec is what a wire decodes with.
+type wireCodec struct {
+	client      *retryClient
+	over        transport
+	contentType string
+	old         bool // the node announces no protocol, and mucp speaks one of the old ones
+}
+
+// decoder is how the wire would decode an answer into rsp, and whether the answer
+// is to be received as JSON text rather than as it came. It is nil where that is
+// not known, or where an empty response does as well.
+func (w wireCodec) decoder(rsp any) (decode func(raw []byte, rsp any) error, text bool) {
+	if _, ok := rsp.(*frame.Frame); ok && (w.over == overMucp || w.over == overGRPC) {
+		return copyFrame, false
+	}
+	switch w.over {
+	case overMucp:
+		if !w.old {
+			return w.frameDecoder(rsp), false
+		}
+		if w.contentType == "application/json" || w.contentType == "application/json-rpc" { // JSON-RPC
+			return decodeJSON(".codec"), true
+		}
+	case overHTTP:
+		if w.contentType == "application/json" {
+			return decodeJSON(""), true
+		}
+	case overGRPC:
+		if w.isJSON() && another(rsp) == nil && !w.customized() {
+			return grpcJSON, true
+		}
+	}
+	return nil, false
+}
+
+func (w wireCodec) isJSON() bool {
+	return w.contentType == "application/json" || w.contentType == "application/grpc+json"
+}
+
+// customized tells whether the client was given codecs with the grpc plugin's own
+// option. It keeps them in its context under a key that only its name tells.
+func (w wireCodec) customized() bool {
+	ctx := w.client.Client.Options().Context
+	return ctx != nil && strings.Contains(fmt.Sprint(ctx), "grpc.codecsKey")
 }
 
 // frameDecoder is how go-micro's own client would decode what it has received
 // into rsp, where one of its own codecs does; else nil.
-func (c *retryClient) frameDecoder(contentType string, rsp any) func([]byte, any) error {
-	made := c.codecFor(contentType)
-	if made == nil {
+func (w wireCodec) frameDecoder(rsp any) func([]byte, any) error {
+	made := w.client.codecFor(w.contentType)
+	switch _, message := rsp.(proto.Message); {
+	case made == nil:
 		return nil
-	}
-	if reflect.ValueOf(made).Pointer() == reflect.ValueOf(microproto.NewCodec).Pointer() {
-		if _, ok := rsp.(proto.Message); ok {
-			return unmarshalProto
-		}
+	case isFunc(made, microproto.NewCodec) && message:
+		return unmarshalProto
+	case !isFunc(made, microproto.NewCodec) && !isFunc(made, microjson.NewCodec) && !isFunc(made, frame.NewCodec):
 		return nil
 	}
 	return func(raw []byte, rsp any) error {
@@ -99,23 +191,14 @@ func unmarshalProto(raw []byte, rsp any) error {
 	return nil
 }
 
-// jsonDecoder is how the wire would decode the request's JSON answer; nil: it is
-// not known to answer in JSON. To nodes that announce no protocol, mucp speaks
-// JSON-RPC.
-func jsonDecoder(over transport, req client.Request, node *registry.Node) func([]byte, any) error {
-	if !strings.Contains(req.ContentType(), "json") {
-		return nil
-	}
-	switch {
-	case over == overMucp && node.Metadata["protocol"] == "":
-		return func(raw []byte, rsp any) error { return asClientError(".codec", json.Unmarshal(raw, rsp)) }
-	case over == overGRPC:
-		return grpcJSON
-	case over == overHTTP:
-		return func(raw []byte, rsp any) error { return asClientError("", json.Unmarshal(raw, rsp)) }
-	default:
-		return nil
-	}
+func copyFrame(raw []byte, rsp any) error {
+	f, _ := rsp.(*frame.Frame) // decoder has looked
+	f.Data = raw
+	return nil
+}
+
+func decodeJSON(part string) func([]byte, any) error {
+	return func(raw []byte, rsp any) error { return asClientError(part, json.Unmarshal(raw, rsp)) }
 }
 
 // readCloser is a connection of which only what was received is left.
@@ -133,7 +216,8 @@ func asClientError(part string, err error) error {
 }
 
 // grpcJSON decodes with the codec that go-micro's grpc client has registered,
-// which is configured in a place that nobody else can see.
+// which is configured in a place that nobody else can see. Its server registers
+// one, too, which decodes no differently but for numbers in an interface.
 func grpcJSON(raw []byte, rsp any) error {
 	registered := encoding.GetCodec("json")
 	if registered == nil {

@@ -10,6 +10,7 @@
 //	storm     hundreds of duplicates of each of many keys, at once
 //	crash     an instance dies at every step of an execution; a late attempt
 //	outage    the store dies or hangs while calls go on
+//	clients   other clients of go-micro, and wrappers that people have already
 //	trust     keys that must not meet; when a client may repeat a keyed write
 //	consul    instances come and go in a real registry
 //	messages  a broker delivers twice
