@@ -38,7 +38,8 @@ func TestAbout(t *testing.T) {
 func FuzzReadAbout(f *testing.F) {
 	f.Add("")
 	f.Add("\x01\x00\x05host1")
-	f.Add(string(appendAbout(nil, &idempotency.Claim{Instance: "i", Scope: idempotency.Scope{Key: "k"}}, time.UnixMilli(7))))
+	c := &idempotency.Claim{Instance: "i", Scope: idempotency.Scope{Key: "k"}}
+	f.Add(string(appendAbout(nil, c, time.UnixMilli(7))))
 	f.Fuzz(func(t *testing.T, about string) {
 		var e idempotency.Entry
 		readAbout(&e, about)

@@ -40,7 +40,9 @@ func (s *Store) begin(ctx context.Context, c *idempotency.Claim) (idempotency.Ou
 
 // claimAbsent claims a key that is absent, or finds that it is done. With
 // neither, ok is false.
-func (s *Store) claimAbsent(ctx context.Context, e *execution, claim value) (out idempotency.Outcome, ok bool, err error) {
+func (s *Store) claimAbsent(
+	ctx context.Context, e *execution, claim value,
+) (out idempotency.Outcome, ok bool, err error) {
 	var set *redis.StringCmd
 	name := e.name
 	acknowledged, err := s.send(ctx, name, func() redis.Cmder {
@@ -64,7 +66,9 @@ func (s *Store) claimAbsent(ctx context.Context, e *execution, claim value) (out
 }
 
 // claimPresent claims a key whatever its state.
-func (s *Store) claimPresent(ctx context.Context, e *execution, claim value, takeover bool) (out idempotency.Outcome, err error) {
+func (s *Store) claimPresent(
+	ctx context.Context, e *execution, claim value, takeover bool,
+) (out idempotency.Outcome, err error) {
 	wanted := "0"
 	if takeover {
 		wanted = "1"

@@ -52,7 +52,8 @@ func (s *Store) ForgetRecord(ctx context.Context, key idempotency.StoreKey) erro
 // PutRecord keeps a record for the retention, if the key is absent, with one
 // command.
 func (s *Store) PutRecord(
-	ctx context.Context, key idempotency.StoreKey, record []byte, fingerprint idempotency.Fingerprint, retention time.Duration,
+	ctx context.Context, key idempotency.StoreKey,
+	record []byte, fingerprint idempotency.Fingerprint, retention time.Duration,
 ) error {
 	v := newClaim(&idempotency.Claim{Key: key, Fingerprint: fingerprint, Retention: retention}, len(record))
 	v[stateAt] = stateDone

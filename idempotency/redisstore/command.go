@@ -99,7 +99,8 @@ func changedNothing(err error) bool {
 	if broken, ok := errors.AsType[*net.OpError](err); ok && broken.Op == "dial" {
 		return true
 	}
-	return errors.Is(err, redis.ErrClosed) || errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrPoolExhausted)
+	return errors.Is(err, redis.ErrClosed) ||
+		errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrPoolExhausted)
 }
 
 // isFull reports whether the server refuses to take anything more.

@@ -47,7 +47,8 @@ func (e *execution) Complete(ctx context.Context, record []byte) error {
 // Release gives the key up and wakes those who wait for it.
 func (e *execution) Release(ctx context.Context) error {
 	s := e.store
-	_, err := e.run(ctx, "release", s.scripts.release, []string{e.name}, e.owner[:], e.releaseMemory, s.channel(), e.key[:])
+	_, err := e.run(ctx, "release", s.scripts.release, []string{e.name},
+		e.owner[:], e.releaseMemory, s.channel(), e.key[:])
 	return err
 }
 

@@ -73,7 +73,8 @@ func (v value) entry(key idempotency.StoreKey, about string, expires, now time.T
 		Fingerprint: v.fingerprint(), ExpiresAt: expires,
 	}
 	readAbout(&e, about)
-	ended := expires.Add(-time.Duration(binary.BigEndian.Uint64(v[outliveAt:])) * time.Millisecond) //nolint:gosec // never negative
+	outlive := binary.BigEndian.Uint64(v[outliveAt:])
+	ended := expires.Add(-time.Duration(outlive) * time.Millisecond) //nolint:gosec // never negative
 	switch v.state() {
 	case stateDone:
 		e.State, e.Record, e.EndedAt = idempotency.Done, v.record(), ended

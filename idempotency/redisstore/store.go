@@ -88,7 +88,8 @@ func (s *Store) adopt(client redis.UniversalClient) error {
 		return fmt.Errorf("New(%T): must be given a *redis.Client or a *redis.ClusterClient", client)
 	}
 	if !honoursCtx {
-		return errors.New("the client must have ContextTimeoutEnabled, or a server that hangs holds calls beyond their deadlines")
+		return errors.New("the client must have ContextTimeoutEnabled, " +
+			"or a server that hangs holds calls beyond their deadlines")
 	}
 	if s.waits && readTimeout > 0 && s.replicaTimeout >= readTimeout {
 		return fmt.Errorf("WithReplicas(%d, %v): must wait for less than the client's ReadTimeout of %v",

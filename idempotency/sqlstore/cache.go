@@ -59,7 +59,8 @@ func (s *Store) cached(ctx context.Context, key idempotency.StoreKey) (idempoten
 
 // remember puts a record into the cache that is in the database.
 func (s *Store) remember(
-	ctx context.Context, key idempotency.StoreKey, record []byte, fingerprint idempotency.Fingerprint, retention time.Duration,
+	ctx context.Context, key idempotency.StoreKey,
+	record []byte, fingerprint idempotency.Fingerprint, retention time.Duration,
 ) {
 	if s.cache == nil || retention <= 0 {
 		return

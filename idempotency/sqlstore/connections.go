@@ -20,7 +20,8 @@ func newConnections(pool int) connections {
 	return make(connections, pool-1)
 }
 
-var errConnections = errors.New("sqlstore: executions hold all connections of the pool but the one that is left to others; " +
+var errConnections = errors.New("sqlstore: executions hold all connections of the pool but the one " +
+	"that is left to others; " +
 	"let it have more than there are executions at a time (sql.DB.SetMaxOpenConns)")
 
 // take waits for a connection's turn.

@@ -112,7 +112,8 @@ func (c *handedConn) Begin() (driver.Tx, error) {
 func (c *handedConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
 	t := c.t
 	if level := sql.IsolationLevel(o.Isolation); level > t.isolation {
-		return nil, fmt.Errorf("sqlstore: BeginTx with isolation level %v: the transaction of the record is %v", level, t.isolation)
+		return nil, fmt.Errorf("sqlstore: BeginTx with isolation level %v: the transaction of the record is %v",
+			level, t.isolation)
 	}
 	defer t.turn.Unlock()
 	switch err := t.enter(ctx, "SAVEPOINT"); {

@@ -128,7 +128,8 @@ func readMigrations(folder string) ([]migration, error) {
 	return list, nil
 }
 
-const createMeta = `CREATE TABLE IF NOT EXISTS {meta} (name VARCHAR(32) NOT NULL PRIMARY KEY, value VARCHAR(64) NOT NULL)`
+const createMeta = `CREATE TABLE IF NOT EXISTS {meta} (
+	name VARCHAR(32) NOT NULL PRIMARY KEY, value VARCHAR(64) NOT NULL)`
 
 func (t *tables) applyMigrations(ctx context.Context, conn *sql.Conn) error {
 	if _, err := conn.ExecContext(ctx, t.expand.Replace(createMeta)); err != nil {
@@ -181,7 +182,8 @@ func unlessBusy(ctx context.Context, change func(wait time.Duration) error) erro
 }
 
 func (t *tables) tooNew(needed int) error {
-	return fmt.Errorf("the tables are of version %d, and this program knows %d; run a newer one", needed, len(t.migrations))
+	return fmt.Errorf("the tables are of version %d, and this program knows %d; run a newer one",
+		needed, len(t.migrations))
 }
 
 // identify returns the identity of tables that this program can use.

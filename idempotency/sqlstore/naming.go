@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // defaultPrefix is what the names of a store's tables begin with.
@@ -57,6 +58,12 @@ func (n naming) place(id string) [sha256.Size]byte {
 // quoteWith quotes an identifier.
 func quoteWith(quote, name string) string {
 	return quote + strings.ReplaceAll(name, quote, quote+quote) + quote
+}
+
+// isSchema reports whether a text can name a schema.
+func isSchema(text string) bool {
+	const most = 64
+	return text != "" && len(text) <= most && utf8.ValidString(text) && !strings.Contains(text, "\x00")
 }
 
 // isPrefix reports whether a text can begin the names of tables on every database.

@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // Options are the settings of a [Store], made by the functions of type
@@ -107,7 +105,7 @@ func (o *Options) checkPlace() error {
 	switch {
 	case o.kind > SQLite:
 		return fmt.Errorf("sqlstore: WithDialect(%v): must be MySQL, PostgreSQL or SQLite", o.kind)
-	case o.schemaSet && (o.schema == "" || len(o.schema) > 64 || !utf8.ValidString(o.schema) || strings.Contains(o.schema, "\x00")):
+	case o.schemaSet && !isSchema(o.schema):
 		return fmt.Errorf("sqlstore: WithSchema(%q): must be the name of a schema, 1 to 64 bytes", o.schema)
 	case o.schemaSet && o.kind == SQLite:
 		return errNoSchema

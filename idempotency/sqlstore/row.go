@@ -45,7 +45,8 @@ func scanRow(from *sql.Row) (*row, error) {
 		return nil, nil //nolint:nilnil // no row is no error
 	case err != nil:
 		return nil, err
-	case r.state < running || r.state > released || r.fence < 0 || len(owner) != len(r.owner) || len(fingerprint) != len(r.print):
+	case r.state < running || r.state > released || r.fence < 0 ||
+		len(owner) != len(r.owner) || len(fingerprint) != len(r.print):
 		return nil, errDamaged
 	}
 	copy(r.owner[:], owner)

@@ -28,7 +28,8 @@ func (sqlite) rewrite(text string) string {
 
 func (sqlite) quote(name string) string { return quoteWith(`"`, name) }
 
-var errNoSchema = errors.New("sqlstore: WithSchema: SQLite has no schemas; open another file, or tell stores apart by WithTablePrefix")
+var errNoSchema = errors.New("sqlstore: WithSchema: SQLite has no schemas; " +
+	"open another file, or tell stores apart by WithTablePrefix")
 
 func (sqlite) schema(context.Context, *sql.DB, string) (string, error) { return "main", nil }
 
@@ -90,7 +91,8 @@ func (d sqlite) begin(ctx context.Context, s *session, o beginning) error {
 	}
 	s.restore = "PRAGMA busy_timeout = " + strconv.FormatInt(busy, 10)
 	// SQLite does not notice a cancelled context while it waits.
-	if _, err := s.conn.ExecContext(ctx, "PRAGMA busy_timeout = "+strconv.FormatInt(milliseconds(o.wait), 10)); err != nil {
+	bound := "PRAGMA busy_timeout = " + strconv.FormatInt(milliseconds(o.wait), 10)
+	if _, err := s.conn.ExecContext(ctx, bound); err != nil {
 		return err
 	}
 	err := s.beginTx(ctx, nil)

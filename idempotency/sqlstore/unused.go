@@ -23,8 +23,8 @@ func (u *unusedWarnings) warn(ctx context.Context, logger *slog.Logger, s *idemp
 	if !u.first([2]string{s.Service, s.Endpoint}) {
 		return
 	}
-	logger.LogAttrs(ctx, slog.LevelWarn, "sqlstore: a handler has not used its transaction, and is taken to write nothing: "+
-		"what it writes elsewhere is not undone with a failure; write through sqlstore.Tx(ctx), "+
+	logger.LogAttrs(ctx, slog.LevelWarn, "sqlstore: a handler has not used its transaction, and is taken to write "+
+		"nothing: what it writes elsewhere is not undone with a failure; write through sqlstore.Tx(ctx), "+
 		"or say sqlstore.NoWrites(ctx)", slog.String("service", s.Service), slog.String("endpoint", s.Endpoint))
 }
 

@@ -123,7 +123,8 @@ func testResolvedInFrontToo(t *testing.T, b *backend) {
 	e, err := s.Lookup(t.Context(), claim.Key)
 	must(t, err)
 	must(t, s.Resolve(t.Context(), idempotency.Resolution{
-		Key: claim.Key, Seen: e.Seen(), Owner: claimFor(t, "operator").Owner, Record: []byte("right"), Retention: claim.Retention,
+		Key: claim.Key, Seen: e.Seen(), Owner: claimFor(t, "operator").Owner,
+		Record: []byte("right"), Retention: claim.Retention,
 	}))
 	if done := wantState(t, s, claimFor(t, "key"), idempotency.Done); string(done.Record) != "right" {
 		t.Errorf("record %q, want %q", done.Record, "right")
@@ -165,11 +166,18 @@ func testWhereTheTablesAre(t *testing.T, b *backend) {
 	db := p.open(t)
 	a, other := storeOn(t, db, WithTablePrefix("shop_a_")), storeOn(t, db, WithTablePrefix("shop_B_"))
 	stores := []*opened{a, other, storeOn(t, db)}
-	if create := map[Dialect]string{MySQL: "CREATE DATABASE `else-where?`", PostgreSQL: `CREATE SCHEMA "else-where?"`}[b.dialect]; create != "" {
+	create := map[Dialect]string{
+		MySQL: "CREATE DATABASE `else-where?`", PostgreSQL: `CREATE SCHEMA "else-where?"`,
+	}[b.dialect]
+	if create != "" {
 		must(t, execIn(t, db, create))
-		stores = append(stores, storeOn(t, db, WithSchema("else-where?")), storeOn(t, db, WithSchema("else-where?"), WithTablePrefix("shop_")))
-	} else if _, err := New(t.Context(), db, WithSchema("main")); err == nil || !strings.Contains(err.Error(), "SQLite has no schemas") {
-		t.Errorf("a schema of SQLite: %v", err)
+		elsewhere := WithSchema("else-where?")
+		stores = append(stores, storeOn(t, db, elsewhere), storeOn(t, db, elsewhere, WithTablePrefix("shop_")))
+	} else {
+		_, err := New(t.Context(), db, WithSchema("main"))
+		if err == nil || !strings.Contains(err.Error(), "SQLite has no schemas") {
+			t.Errorf("a schema of SQLite: %v", err)
+		}
 	}
 	ids := make(map[string]bool)
 	for n, s := range stores {

@@ -200,7 +200,8 @@ func testPreparedThroughThePool(t *testing.T, b *backend) {
 			t.Errorf("%d rows are seen, want 3", n)
 		}
 		if b.dialect == PostgreSQL && err == nil { // an argument that only its driver knows
-			err = db.QueryRowContext(ctx, "SELECT COUNT(*) FROM business WHERE name = ANY($1)", []string{"prepared", "other"}).Scan(&n)
+			const inList = "SELECT COUNT(*) FROM business WHERE name = ANY($1)"
+			err = db.QueryRowContext(ctx, inList, []string{"prepared", "other"}).Scan(&n)
 			if n != 3 {
 				t.Errorf("%d rows are found in a list, want 3", n)
 			}

@@ -42,7 +42,8 @@ func restless(t *testing.T, b *backend) *place {
 	case MySQL:
 		for _, query := range []string{
 			"CREATE OR REPLACE ROLE writer", "GRANT ALL ON * TO writer", "CREATE OR REPLACE USER restless@'%'",
-			"GRANT writer TO restless@'%'", "SET DEFAULT ROLE writer FOR restless@'%'", "GRANT SELECT ON mysql.proc TO restless@'%'",
+			"GRANT writer TO restless@'%'", "SET DEFAULT ROLE writer FOR restless@'%'",
+			"GRANT SELECT ON mysql.proc TO restless@'%'",
 			"CREATE PROCEDURE restless() SQL SECURITY INVOKER SET ROLE NONE", "GRANT EXECUTE ON * TO restless@'%'",
 		} {
 			must(t, execIn(t, db, query))
@@ -70,7 +71,9 @@ func testSession(t *testing.T, b *backend) {
 	before := p.session(t, i.db)
 	poor := &idempotency.RecordedError{Code: 402, Detail: "not enough"}
 	for n, setting := range sessionSettings(b.dialect) {
-		for end, err := range map[string]error{"done": nil, "refused": poor, "released": idempotency.NotDone(errors.New("later"))} {
+		for end, err := range map[string]error{
+			"done": nil, "refused": poor, "released": idempotency.NotDone(errors.New("later")),
+		} {
 			t.Run(setting+"/"+end, func(t *testing.T) {
 				key := fmt.Sprintf("%s-%d", end, n)
 				runs := 0

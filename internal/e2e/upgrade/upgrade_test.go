@@ -55,7 +55,8 @@ func TestRollingUpgrade(t *testing.T) {
 	}
 }
 
-const sqliteOptions = "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_txlock=immediate"
+const sqliteOptions = "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)" +
+	"&_txlock=immediate"
 
 func sqlPlace(driver, dsn, mode string) *place {
 	open := func(t *testing.T) *sql.DB {
