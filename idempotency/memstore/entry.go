@@ -58,6 +58,34 @@ func (e *entry) expired(now int64) bool {
 	return e.until <= now
 }
 
+// held is the entry for a claim that finds it.
+func (e *entry) held(now int64) idempotency.Holding {
+	h := idempotency.Holding{
+		State: idempotency.Running, Owner: e.owner, Fence: e.fence, TakenOver: e.takenOver,
+		Attempt: e.attempt, Fingerprint: e.fingerprint,
+	}
+	switch {
+	case e.state == done:
+		h.State = idempotency.Done
+	case e.state == released:
+		h.State = idempotency.Released
+	case e.orphaned(now):
+		h.State = idempotency.Orphaned
+	}
+	return h
+}
+
+// answer is what a claim gets that does not acquire the key.
+func (e *entry) answer(s idempotency.State) idempotency.Outcome {
+	switch s { //nolint:exhaustive // the others show no more
+	case idempotency.Done:
+		return idempotency.Outcome{State: s, Record: e.record, Fingerprint: e.fingerprint}
+	case idempotency.Superseded:
+		return idempotency.Outcome{State: s, Attempt: e.attempt}
+	}
+	return idempotency.Outcome{State: s, Fingerprint: e.fingerprint}
+}
+
 func (e *entry) acquired() idempotency.Outcome {
 	return idempotency.Outcome{
 		State: idempotency.Acquired, Execution: e, Fence: e.fence, TakenOver: e.takenOver,

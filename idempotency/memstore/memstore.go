@@ -62,31 +62,28 @@ func (s *Store) Begin(_ context.Context, c idempotency.Claim) (idempotency.Outco
 func (s *Store) begin(at *shard, c *idempotency.Claim, now int64) (_ idempotency.Outcome, added *entry) {
 	s.sweep(at, now)
 	old := at.entries[c.Key]
-	switch {
-	case old == nil:
-	case old.expired(now):
+	if old != nil && old.expired(now) {
 		s.remove(at, old)
 		old = nil
-	case old.state == done:
-		return idempotency.Outcome{State: idempotency.Done, Record: old.record, Fingerprint: old.fingerprint}, nil
-	case old.state == released && c.Attempt < old.attempt:
-		return idempotency.Outcome{State: idempotency.Superseded, Attempt: old.attempt}, nil
-	case old.state == running && old.owner == c.Owner:
-		return old.acquired(), nil
-	case old.state == running && !old.orphaned(now):
-		return idempotency.Outcome{State: idempotency.Running, Fingerprint: old.fingerprint}, nil
-	case old.state == running && (!c.Takeover || !old.fingerprint.Matches(c.Fingerprint)):
-		return idempotency.Outcome{State: idempotency.Orphaned, Fingerprint: old.fingerprint}, nil
 	}
-	e := s.newEntry(at, c, now)
-	if old != nil { // in its place, for which there is room
-		e.fence, e.takenOver = old.fence+1, old.state == running
+	if old == nil {
+		e := s.newEntry(at, c, now)
+		s.insert(at, e)
+		return e.acquired(), e
+	}
+	found := old.held(now)
+	switch state, fence, takenOver := found.ClaimedBy(c); {
+	case state != idempotency.Acquired:
+		return old.answer(state), nil
+	case fence == old.fence: // the claim's own
+		return old.acquired(), nil
+	default: // in its place, for which there is room
+		e := s.newEntry(at, c, now)
+		e.fence, e.takenOver = fence, takenOver
 		s.remove(at, old)
 		s.insert(at, e)
 		return e.acquired(), nil
 	}
-	s.insert(at, e)
-	return e.acquired(), e
 }
 
 // Watch implements [idempotency.Watcher]. It never fails.

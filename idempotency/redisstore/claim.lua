@@ -1,6 +1,7 @@
 -- Begins what SET NX could not: KEYS[1] is, or was a moment ago, not absent.
 -- ARGV: the value of a first claim; ms until the key expires; '1' to take an
--- orphan over. Returns what was found or done, and the value that tells more.
+-- orphan over. Returns what was found or done, and the value that tells more. It
+-- decides as idempotency.Holding does.
 local claim, ttl, takeover = ARGV[1], ARGV[2], ARGV[3] == '1'
 local old = redis.call('GET', KEYS[1])
 

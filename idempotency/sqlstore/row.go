@@ -45,7 +45,7 @@ func scanRow(from *sql.Row) (*row, error) {
 		return nil, nil //nolint:nilnil // no row is no error
 	case err != nil:
 		return nil, err
-	case r.state < running || r.state > released || len(owner) != len(r.owner) || len(fingerprint) != len(r.print):
+	case r.state < running || r.state > released || r.fence < 0 || len(owner) != len(r.owner) || len(fingerprint) != len(r.print):
 		return nil, errDamaged
 	}
 	copy(r.owner[:], owner)
@@ -64,23 +64,29 @@ type next struct {
 // outcome decides what a claim gets that finds the row. A zero State says that
 // the row is free, and that the claim may replace it.
 func (r *row) outcome(c *claim) (idempotency.Outcome, next) {
-	switch {
-	case r.expiresAt <= r.now:
-		return idempotency.Outcome{}, next{fence: 1}
-	case r.state == done:
-		return idempotency.Outcome{State: idempotency.Done, Record: r.content(), Fingerprint: r.print}, next{}
-	case r.state == released && c.Attempt < r.attempt:
-		return idempotency.Outcome{State: idempotency.Superseded, Attempt: r.attempt}, next{}
-	case r.state == released:
-		return idempotency.Outcome{}, next{fence: r.fence + 1}
-	case r.owner == c.Owner: // the answer to an earlier claim was lost
-		return idempotency.Outcome{}, next{fence: r.fence, takenOver: r.takenOver}
-	case r.leaseUntil > r.now:
-		return idempotency.Outcome{State: idempotency.Running, Fingerprint: r.print}, next{}
-	case !c.Takeover || !r.print.Matches(c.Fingerprint):
-		return idempotency.Outcome{State: idempotency.Orphaned, Fingerprint: r.print}, next{}
+	h := r.held()
+	state, fence, takenOver := h.ClaimedBy(&c.Claim)
+	switch state { //nolint:exhaustive // the others show no more
+	case idempotency.Acquired:
+		return idempotency.Outcome{}, next{int64(fence), takenOver} //nolint:gosec // it was read out of an int64
+	case idempotency.Done:
+		return idempotency.Outcome{State: state, Record: r.content(), Fingerprint: r.print}, next{}
+	case idempotency.Superseded:
+		return idempotency.Outcome{State: state, Attempt: r.attempt}, next{}
 	}
-	return idempotency.Outcome{}, next{fence: r.fence + 1, takenOver: true}
+	return idempotency.Outcome{State: state, Fingerprint: r.print}, next{}
+}
+
+// held is the row for a claim that finds it.
+func (r *row) held() idempotency.Holding {
+	if r.expiresAt <= r.now {
+		return idempotency.Holding{State: idempotency.Absent}
+	}
+	state, _ := r.shownState()
+	return idempotency.Holding{
+		State: state, Owner: r.owner, Fence: uint64(r.fence), TakenOver: r.takenOver, //nolint:gosec // not negative
+		Attempt: r.attempt, Fingerprint: r.print,
+	}
 }
 
 // content is the record, never nil: a driver may read an empty one as NULL.
