@@ -33,10 +33,10 @@ func setting(set func(t *optionTarget, s *settings)) CallOption {
 }
 
 // WithPolicy sets which failed attempts are followed by another. The default is
-// retryfunc.Careful. It is asked by the caller's goroutine about attempts that
-// were made: about one that failed, and about one that has had its share of the
+// retryfunc.Careful. It is asked under no lock, while the caller waits, about
+// attempts that were made: about one that failed, and about one that has had its share of the
 // call's time without an answer, as a Timeout. It must be safe for concurrent
-// use.
+// use. On one call, client.WithRetry wins over it.
 func WithPolicy(policy client.RetryFunc) CallOption {
 	return setting(func(t *optionTarget, s *settings) {
 		if policy == nil {
@@ -48,7 +48,8 @@ func WithPolicy(policy client.RetryFunc) CallOption {
 
 // WithAttempts sets how often a call is tried at the most, the first try
 // included: 1 to 100, default DefaultAttempts. A refused dial is not counted
-// while an instance is left that this call has not tried.
+// while an instance is left that this call has not tried. On one call,
+// client.WithRetries wins over it.
 func WithAttempts(n int) CallOption {
 	return setting(func(t *optionTarget, s *settings) {
 		if n < 1 || n > maxAttempts {

@@ -42,6 +42,7 @@ type retryClient struct {
 	twice     bool           // the inner client is wrapped already
 	described retryfunc.Rule // what descriptions and verbs say of an endpoint
 	endpoints endpoints
+	names     ruleNames
 	requests  requestIDs
 	warned    warnings
 	shares    shares
@@ -52,6 +53,7 @@ func newRetryClient(inner client.Client, o ClientOptions) *retryClient {
 	return &retryClient{
 		Client: inner, ClientOptions: o, transport: transport(inner.String()), twice: twice,
 		described: retryfunc.First(retryfunc.ProtoRule(), retryfunc.HTTPRule()),
+		names:     ruleNames{pending: retryfunc.Inspect(o.safety).Names},
 	}
 }
 

@@ -28,15 +28,27 @@
 //   - a call whose endpoint is not known to be safe carries an idempotency key.
 //
 // A wrapper that is installed inside of this one runs once for each attempt, and
-// an error that it makes counts as that attempt's. It sees the caller's own
-// response, filled in by the attempt that was answered first. A response that is
-// nil or a map, or filled in by the caller and decoded by a codec that is not
-// go-micro's own, is passed through as it is.
+// an error that it makes counts as that attempt's. What it sends more than once
+// within an attempt counts as sent. Where attempts run beside one another, each
+// has a response of its own that is like the caller's, and the answer of the
+// first is moved into that.
+//
+// A response arrives as it does with the bare client, on whichever attempt. There
+// is only one of a response that the caller has filled in, unless it is a protobuf
+// message or decoded by go-micro's own codec for JSON or bytes: it is decoded into
+// as it would be bare, and no attempt is begun beside the one that may write to
+// it. That is also so of a map, and of a filled response whose decoder a call
+// wrapper hides.
 //
 // The functions that options take are called for the goroutine that makes the
 // call, which waits for them no longer than the call has time: a policy that
 // takes three seconds does not hold a call of a tenth of one, and runs on beside
-// it. What such a function panics with is raised in the caller's goroutine.
+// it. What such a function panics with is raised in the caller's goroutine; the
+// call has its end in WithCallEnd all the same, with ErrPanicked.
+//
+// An endpoint that no node of its service lists, though they list what they serve,
+// is warned of once with slog and with the nearest that exists: when a call to it
+// was answered with an error, and when it is named in the rule of WithSafety.
 //
 // # Servers
 //

@@ -120,8 +120,9 @@ func WithKeyGenerator(g idempotency.Generator) ClientOption {
 }
 
 // WithHook calls hook with every decision about an attempt: why it is followed
-// by another or why it is not. Hooks add up. The caller's goroutine waits for
-// it, and no longer than the call has time; it must be safe for concurrent use.
+// by another or why it is not. Hooks add up. The caller waits for it, no longer
+// than the call has time and a tenth of a second; it must be safe for concurrent
+// use.
 func WithHook(hook retryfunc.Hook) ClientOption {
 	return clientOption("WithHook", func(t *optionTarget, o *ClientOptions) {
 		if hook == nil {
@@ -132,8 +133,9 @@ func WithHook(hook retryfunc.Hook) ClientOption {
 }
 
 // WithCallEnd calls end once for every call and every opening of a stream, when
-// it has ended, however that was. Hooks add up. The caller waits for it; it must
-// return quickly and be safe for concurrent use.
+// it has ended, however that was: also with ErrPanicked, where a function of the
+// caller's has panicked. Hooks add up, and each has a story of its own. The caller
+// waits for it as for [WithHook]; it must be safe for concurrent use.
 func WithCallEnd(end func(context.Context, CallEnd)) ClientOption {
 	return clientOption("WithCallEnd", func(t *optionTarget, o *ClientOptions) {
 		if end == nil {

@@ -156,6 +156,7 @@ func (s *call) end(err error) error {
 	s.conclude(err)
 	defer s.tell(err) // whatever the hooks of the breaker do
 	s.reportNodes()
+	s.checkNames(err)
 	return err
 }
 

@@ -38,6 +38,7 @@ type endpoint struct {
 	known   atomic.Bool // whether the rest is
 	safety  atomic.Uint32
 	trusted atomic.Bool
+	checked atomic.Bool // whether anybody serves it, or it cannot be remembered
 	// In Unix nanoseconds:
 	slowDial atomic.Int64 // when dials were last given up in vain
 	absent   atomic.Int64 // when a call last waited in vain for an instance
@@ -81,6 +82,8 @@ func (e *endpoints) of(req client.Request) *endpoint {
 	found = new(endpoint)
 	if len(e.known) < maxEndpoints {
 		e.known[name] = found
+	} else {
+		found.checked.Store(true) // else it would be warned of again and again
 	}
 	return found
 }
