@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -218,7 +219,7 @@ func TestDialsBesideEachOtherSendOnce(t *testing.T) {
 		for range 50 {
 			group.Go(func() {
 				for i := begun.Add(1); i <= calls; i = begun.Add(1) {
-					ctx, cancel := context.WithTimeout(fixture.WithRequest(t.Context(), fmt.Sprint(i)), 900*time.Millisecond)
+					ctx, cancel := context.WithTimeout(fixture.WithRequest(t.Context(), strconv.Itoa(int(i))), 900*time.Millisecond)
 					var report wrapper.Report
 					if _, err := fixture.Call(ctx, c, fixture.Sleep, "10ms", wrapper.WithStory(&report)); err == nil {
 						answered.Add(1)
