@@ -21,7 +21,13 @@
 //     on another instance, where the policy would retry a timeout: the first
 //     answer counts. Nothing is thrown away before the call ends, unless
 //     WithAttemptTimeout says so;
-//   - a dial has a share of its own while there is another instance to dial;
+//   - a dial has a share of its own, a third of what the call has left and at
+//     most 1.5 s, after which another instance is dialled beside it. Nothing is
+//     sent meanwhile, so that is done for every call: whoever is connected first
+//     sends, and only one does of a call that must not run twice. Where nothing
+//     tells of the connection (streams of mucp, call wrappers of others, unsafe
+//     calls of the http client) the dial is given up instead, at half of the time,
+//     unless that was in vain in the last ten seconds;
 //   - an answer is received apart from the caller's response, and moved there
 //     only while the call is open, so that a late one never writes into memory
 //     the caller owns again;
