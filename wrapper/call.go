@@ -396,9 +396,6 @@ func (s *call) judge(a *attempt) (next, final bool) {
 	case v.passedOver || !v.entered && s.ctx.Err() != nil: // there is no attempt to judge
 		s.failed = cmp.Or(s.failed, a.err)
 		return false, s.settled()
-	case !v.entered && s.ctx.Err() != nil:
-		s.failed = a.err // nothing was attempted that there is to judge
-		return false, s.running == 0
 	case !v.entered && (v.nothingNew || s.classify(a.err, s.evidence()) == retryfunc.NoNode):
 		return s.lookAgain(a.err)
 	}
