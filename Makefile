@@ -18,7 +18,7 @@ CODE := $(filter-out tools/%,$(MODULES))
 
 # What depends on grpc's ways. The root requires the oldest that works, and is
 # tested with it; internal/e2e requires the newest.
-OVER_GRPC := $(addprefix github.com/oncemore-dev/oncemore/,internal/classify retryfunc wrapper)
+OVER_GRPC := $(addprefix github.com/oncemore-dev/oncemore/,idempotency/grpcguard internal/classify retryfunc wrapper)
 
 # What a caller may set: make run-hello PORT=9002 ARGS="--server grpc".
 REGISTRY ?=

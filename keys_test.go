@@ -3,6 +3,7 @@ package oncemore_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -332,6 +333,8 @@ func TestHandlersOwnRetry(t *testing.T) {
 		"too many": {merrors.New("bank", "too many", 429), 1},
 		"declined": {merrors.New("bank", "declined", 402), 1},
 		"conflict": {merrors.New("bank", "conflict", 409), 1},
+		"not done": {idempotency.NotDone(merrors.New("bank", "come back", 402)), 1},
+		"no code":  {fmt.Errorf("provider: %w", context.DeadlineExceeded), 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachTown(t, func(t *testing.T, at *town) {

@@ -16,9 +16,15 @@ import (
 func TestInstalledTwice(t *testing.T) {
 	pass := micro.WrapClient(func(c client.Client) client.Client { return &tracing{Client: c, name: "pass", order: new([]string)} })
 	for name, install := range map[string]func(s micro.Service, p, another *oncemore.Plugin){
-		"the same":             func(s micro.Service, p, _ *oncemore.Plugin) { s.Init(p.Options()...); s.Init(p.Options()...) },
-		"another":              func(s micro.Service, p, another *oncemore.Plugin) { s.Init(append(p.Options(), another.Options()...)...) },
-		"a wrapper in between": func(s micro.Service, p, _ *oncemore.Plugin) { s.Init(p.Options()...); s.Init(pass); s.Init(p.Options()...) },
+		"the same": func(s micro.Service, p, _ *oncemore.Plugin) { s.Init(p.Options()...); s.Init(p.Options()...) },
+		"another": func(s micro.Service, p, another *oncemore.Plugin) {
+			s.Init(append(p.Options(), another.Options()...)...)
+		},
+		"a wrapper in between": func(s micro.Service, p, _ *oncemore.Plugin) {
+			s.Init(p.Options()...)
+			s.Init(pass)
+			s.Init(p.Options()...)
+		},
 		"its wrapper beside it": func(s micro.Service, p, another *oncemore.Plugin) {
 			s.Init(micro.WrapClient(another.ClientWrapper()))
 			s.Init(p.Options()...)

@@ -138,22 +138,21 @@ func (r *request) stopped() error {
 }
 
 func (g *Guard) beginOnce(ctx context.Context, r *request) (Outcome, error) {
-	claim := r.claim
 	bounded := &r.pollCtx
 	if r.looked {
-		claim.Wait = g.waitLeft(ctx, r)
+		r.claim.Wait = g.waitLeft(ctx, r)
 		bounded = new(deadline)
 	}
 	r.looked = true
-	bounded.start(ctx, claim.Wait+g.storeTimeout, nil)
+	bounded.start(ctx, r.claim.Wait+g.storeTimeout, nil)
 	defer bounded.end(context.Canceled)
-	if claim.Wait > 0 { // a drain does not wait for those who wait
+	if r.claim.Wait > 0 { // a drain does not wait for those who wait
 		defer context.AfterFunc(g.work.stopping, func() { bounded.end(ErrDraining) })()
 	}
 	if !r.claimUncertain { // else the lease may have begun with the claim before
 		r.sent = time.Now()
 	}
-	out, err := g.store.Begin(bounded, claim)
+	out, err := g.store.Begin(bounded, g.claimOf(r))
 	if err == nil && !out.valid() {
 		err = NotApplied(fmt.Errorf("the store's outcome is invalid: %v", out.State))
 	}

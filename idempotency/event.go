@@ -111,7 +111,7 @@ func (g *Guard) show(ctx context.Context, hook Hook, e *Event) {
 
 // report tells an event of a request.
 func (g *Guard) report(ctx context.Context, r *request, e Event) {
-	e.Scope, e.StoreKey, e.Owner, e.Fence = r.scope, r.claim.Key, r.claim.Owner, r.fence
+	e.Scope, e.StoreKey, e.Owner, e.Fence = r.claim.Scope, r.claim.Key, r.claim.Owner, r.fence
 	g.tell(ctx, &e)
 }
 

@@ -182,3 +182,61 @@ func ExampleNotDone() {
 	// the bank opens at nine
 	// <nil>
 }
+
+// A payment that is declined is the last word, and keeps its row beside it where the
+// store is transactional.
+func ExampleFinalKeepWrites() {
+	store, err := memstore.New()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	guard, err := idempotency.New(store)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	declined := &idempotency.RecordedError{Code: 402, Detail: "declined by the provider"}
+	call := idempotency.Call{Service: "bank", Endpoint: "Wallet.Pay", Key: idempotency.Key{Value: "k"}}
+	for range 2 {
+		result, err := guard.Do(context.Background(), call, func(context.Context) error {
+			return idempotency.FinalKeepWrites(declined)
+		})
+		fmt.Println(err, result.Replayed)
+	}
+	// Output:
+	// declined by the provider false
+	// declined by the provider true
+}
+
+// What became of a request can be looked up, and settled by who knows better.
+func ExampleGuard_Resolve() {
+	store, err := memstore.New()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	guard, err := idempotency.New(store, idempotency.WithLogger(nil))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ctx, runs := context.Background(), 0
+	call := idempotency.Call{Service: "bank", Endpoint: "Wallet.Pay", Key: idempotency.Key{Value: "k"}}
+	pay := func() {
+		_, err := guard.Do(ctx, call, func(context.Context) error { runs++; return nil })
+		fmt.Println("runs:", runs, "error:", err)
+	}
+	pay()
+	entry, err := guard.Lookup(ctx, idempotency.Scope{Service: "bank", Endpoint: "Wallet.Pay", Key: "k"})
+	fmt.Println(entry.State, err)
+	fmt.Println(guard.Resolve(ctx, entry, idempotency.NotExecuted())) // the ledger has no such row
+	pay()
+	fmt.Println(errors.Is(guard.Resolve(ctx, entry, idempotency.NotExecuted()), idempotency.ErrChanged))
+	// Output:
+	// runs: 1 error: <nil>
+	// done <nil>
+	// <nil>
+	// runs: 2 error: <nil>
+	// true
+}

@@ -23,6 +23,7 @@ type run struct {
 
 	recovering bool // the recovery function has not returned
 	returned   bool // the handler has
+	released   bool // its error is not recorded
 	outOfTime  bool // the handler ended after its time
 	err        error
 }
@@ -31,11 +32,12 @@ type run struct {
 // ended.
 func (g *Guard) execute(
 	ctx context.Context, r *request, f *flight, out Outcome, handler func(context.Context) error,
-) (_ Result, err error) {
+) (result Result, err error) {
 	e := g.startRun(ctx, r, f, out)
 	defer func() {
 		e.ended(recover())
 		err = e.finish()
+		result.Released = e.released
 	}()
 	if e.lease.isOver() {
 		e.err = e.tooLate()
@@ -49,11 +51,11 @@ func (g *Guard) execute(
 func (g *Guard) startRun(ctx context.Context, r *request, f *flight, out Outcome) *run {
 	r.ran = true
 	e := &run{Guard: g, request: r, flight: f, out: out, caller: ctx, detached: context.WithoutCancel(ctx)}
-	e.info.parent = Key{Value: r.scope.Key, For: r.call.Key.For, Issued: r.call.Key.Issued}
+	e.info.parent = Key{Value: r.claim.Scope.Key, For: r.call.Key.For, Issued: r.call.Key.Issued}
 	if e.info.parent.For == "" {
-		e.info.parent.For = CallName(r.scope.Service, r.scope.Endpoint)
+		e.info.parent.For = CallName(r.claim.Scope.Service, r.claim.Scope.Endpoint)
 	}
-	e.info.caller, e.info.fence, e.calls.parent = r.scope.Caller, r.fence, &e.info
+	e.info.caller, e.info.fence, e.calls.parent = r.claim.Scope.Caller, r.fence, &e.info
 	e.handler.calls = &e.calls
 	e.ctx = e.handler.start(e.detached, g.executionTimeout, ErrExecutionTimeout)
 	if out.Execution != nil {
@@ -91,7 +93,7 @@ func (e *run) handle(handler func(context.Context) error) error {
 	r := e.request
 	e.recovering = true
 	done, err := e.takeover.recover(e.ctx, Orphan{
-		Scope: r.scope, Body: r.call.Body, Reply: r.call.Reply, Fence: r.fence,
+		Scope: r.claim.Scope, Body: r.call.Body, Reply: r.call.Reply, Fence: r.fence,
 	})
 	e.recovering = false
 	switch {
@@ -177,6 +179,7 @@ func (e *run) record() []byte {
 
 // release gives the key up. The followers then ask the store themselves.
 func (e *run) release() error {
+	e.released = true
 	err := e.tellStore(e.out.Execution.Release)
 	if err != nil && !errors.Is(err, ErrLost) {
 		e.storeFailed(e.detached, e.request, "release", err)
@@ -249,7 +252,7 @@ func (e *run) afterUnknownCommit(cause error) error {
 	e.storeFailed(e.detached, e.request, "commit", cause)
 	var out Outcome
 	err := e.tellStore(func(ctx context.Context) (err error) {
-		claim := e.request.claim
+		claim := e.claimOf(e.request)
 		claim.Owner, claim.Wait = e.newOwner(), e.storeTimeout
 		out, err = e.store.Begin(ctx, claim)
 		return err
@@ -286,12 +289,13 @@ func (e *run) tellRecord(record []byte) error {
 // executeUnrecorded runs the handler without a claim.
 func (g *Guard) executeUnrecorded(
 	ctx context.Context, r *request, f *flight, handler func(context.Context) error, cause error,
-) (_ Result, err error) {
+) (result Result, err error) {
 	g.report(ctx, r, Event{Kind: EventUnrecorded, Err: cause})
 	e := g.startRun(ctx, r, f, Outcome{State: Acquired})
 	defer func() {
 		e.ended(recover())
 		err = e.finishUnrecorded()
+		result.Released = e.released
 	}()
 	e.err = e.handle(handler)
 	e.returned = true
@@ -303,6 +307,7 @@ func (g *Guard) executeUnrecorded(
 func (e *run) finishUnrecorded() error {
 	e.endHandler()
 	if e.err != nil && e.verdict(e.err, false, e.outOfTime) == VerdictRelease {
+		e.released = true
 		if e.request.claimUncertain {
 			e.settleLater(e.caller, e.request, nil)
 		}

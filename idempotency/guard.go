@@ -116,6 +116,10 @@ type Call struct {
 type Result struct {
 	// Replayed: the answer was given before, to a duplicate of this call.
 	Replayed bool
+	// Released: the handler ran and ended with an error of which no record is kept. The
+	// next call with the key executes it again. Its caller should be told, who may
+	// itself be a handler and keep the error, or take a new key.
+	Released bool
 }
 
 // Do answers the call: it executes handler, or, if the key has been executed
@@ -180,8 +184,7 @@ func (r *request) stampNow() {
 // request is a call on its way.
 type request struct {
 	call           Call
-	scope          Scope
-	claim          Claim
+	claim          Claim     // with the scope, in any case
 	giveUp         time.Time // when waiting ends; set when it begins
 	sent           time.Time // when the last claim was
 	fence          uint64
@@ -209,19 +212,25 @@ func (g *Guard) newRequest(c Call) (*request, error) {
 		return nil, refusal(ErrExpired, nil)
 	}
 	fingerprint := g.fingerprint(c)
-	r := &request{call: c, scope: Scope{Service: c.Service, Endpoint: c.Endpoint, Caller: c.Caller, Key: value}}
-	r.claim = Claim{
-		Key: r.scope.StoreKey(), Owner: g.newOwner(), Fingerprint: fingerprint, Attempt: c.Attempt,
+	scope := Scope{Service: c.Service, Endpoint: c.Endpoint, Caller: c.Caller, Key: value}
+	r := &request{call: c, claim: Claim{
+		Key: scope.StoreKey(), Scope: scope, Owner: g.newOwner(), Fingerprint: fingerprint, Attempt: c.Attempt,
 		Lease: g.lease, Timeout: g.executionTimeout + g.storeTimeout, Retention: g.kept(), ReleaseMemory: g.releaseMemory,
 		Takeover: g.takeover.wanted(), Declared: c.Declared, Instance: g.instance,
-	}
-	if !g.hashedOnly {
-		r.claim.Scope = r.scope
-	}
+	}}
 	if r.claim.Attempt <= 0 {
 		r.stampNow()
 	}
 	return r, nil
+}
+
+// claimOf returns the claim of a request as the store may see it.
+func (g *Guard) claimOf(r *request) Claim {
+	claim := r.claim
+	if g.hashedOnly {
+		claim.Scope = Scope{}
+	}
+	return claim
 }
 
 func (c *core) newOwner() Owner {

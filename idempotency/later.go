@@ -52,7 +52,7 @@ func (g *Guard) settleLater(ctx context.Context, r *request, record []byte) {
 		defer g.work.leave()
 		defer g.settling.Add(-1)
 		err := g.retry(time.Now().Add(g.lease), func(ctx context.Context) error {
-			return g.settleClaim(ctx, r.claim, record)
+			return g.settleClaim(ctx, g.claimOf(r), record)
 		})
 		if err != nil {
 			g.report(context.WithoutCancel(ctx), r, Event{Kind: EventUnresolved, Record: record, Err: err})

@@ -22,7 +22,7 @@ func (g *Guard) recordReply(ctx context.Context, r *request) []byte {
 	}
 	if g.replies.of(reflect.TypeOf(r.call.Reply)).warned.CompareAndSwap(false, true) {
 		g.Logger().LogAttrs(ctx, slog.LevelWarn, "idempotency: executed, but the reply is not kept; its duplicates are answered 410",
-			slog.String("service", r.scope.Service), slog.String("endpoint", r.scope.Endpoint),
+			slog.String("service", r.claim.Scope.Service), slog.String("endpoint", r.claim.Scope.Endpoint),
 			slog.String("type", fmt.Sprintf("%T", r.call.Reply)), slog.Any("reason", err))
 	}
 	return Record{Content: ContentDropped, Body: []byte(err.Error())}.Encode()

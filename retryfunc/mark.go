@@ -11,7 +11,8 @@ import (
 	"go-micro.dev/v4/errors"
 )
 
-// MarkID is the Id of the errors that carry a [Mark].
+// MarkID is the Id of the errors that carry a [Mark], but for [MarkUnsettled], which goes
+// with the handler's own.
 const MarkID = "oncemore"
 
 // MarkKind says what a server did with a request it did not answer itself. The
@@ -32,6 +33,9 @@ const (
 	// MarkRelayed means that the handler ran, and answered with an error that it
 	// got from somebody else.
 	MarkRelayed
+	// MarkUnsettled means that the handler ran, and that no record is kept of how it
+	// ended: the same call, with the same key, executes again.
+	MarkUnsettled
 )
 
 // String returns the kind as it is written on the wire, such as "refused".
@@ -47,14 +51,16 @@ func (k MarkKind) String() string {
 		return "unknown"
 	case MarkRelayed:
 		return "relayed"
+	case MarkUnsettled:
+		return "unsettled"
 	default:
 		return "MarkKind(" + strconv.Itoa(int(k)) + ")"
 	}
 }
 
 // Mark is what an oncemore server says of itself in an error. It travels in the
-// Status field of a go-micro *errors.Error whose Id is [MarkID], the one field
-// that both transports carry and that nobody else needs:
+// Status field of a go-micro *errors.Error, the one field that both transports
+// carry and that nobody else needs:
 //
 //	refused; service=hello-srv; retry-after=250ms; no-retry
 type Mark struct {
@@ -82,7 +88,7 @@ func NewMarked(code int32, detail string, m Mark) *errors.Error {
 }
 
 func (m Mark) status(code int32) string {
-	if m.Kind == MarkNone || m.Kind > MarkRelayed {
+	if m.Kind == MarkNone || m.Kind > MarkUnsettled {
 		return http.StatusText(int(code))
 	}
 	var b strings.Builder
@@ -114,7 +120,7 @@ func ParseMark(err error) (Mark, bool) {
 }
 
 func markOf(e *errors.Error) (Mark, bool) {
-	if e == nil || e.Id != MarkID {
+	if e == nil || e.Id != MarkID && !strings.HasPrefix(e.Status, MarkUnsettled.String()+";") {
 		return Mark{}, false
 	}
 	m, err := parseStatus(e.Status)
@@ -138,7 +144,7 @@ func parseStatus(status string) (Mark, error) {
 }
 
 func kindNamed(name string) MarkKind {
-	for k := MarkRefused; k <= MarkRelayed; k++ {
+	for k := MarkRefused; k <= MarkUnsettled; k++ {
 		if k.String() == name {
 			return k
 		}

@@ -18,6 +18,7 @@ func TestMarkStatus(t *testing.T) {
 		{Mark{Kind: MarkRunning, Service: "go.micro.srv.hello"}, "running; service=go.micro.srv.hello"},
 		{Mark{Kind: MarkUnknown, Service: "a;b=c d", NoRetry: true}, "unknown; service=a%3Bb%3Dc+d; no-retry"},
 		{Mark{Kind: MarkRelayed}, "relayed"},
+		{Mark{Kind: MarkUnsettled, Service: "bank"}, "unsettled; service=bank"},
 		{
 			Mark{Kind: MarkRefused, Service: "bank", Released: time.Date(2026, 11, 22, 12, 0, 0, 1000, time.UTC)},
 			"refused; service=bank; released=2026-11-22T12:00:00.000001Z",
@@ -64,6 +65,24 @@ func TestParseMarkRefusesWhatItDoesNotKnow(t *testing.T) {
 	m, ok := ParseMark(marked(MarkID, "refused;service=x ; color=blue; no-retry"))
 	if want := (Mark{Kind: MarkRefused, Service: "x", NoRetry: true}); !ok || m != want {
 		t.Errorf("unknown field: %+v, %v, want %+v", m, ok, want)
+	}
+}
+
+// TestHandlersErrorIsMarked: that no record is kept is said beside the handler's own
+// error, which stays what it is, and is classified as without the mark.
+func TestHandlersErrorIsMarked(t *testing.T) {
+	want := Mark{Kind: MarkUnsettled, Service: "bank"}
+	for code, class := range map[int32]Class{500: Internal, 402: Application, 408: Timeout} {
+		err := NewMarked(code, "no", want)
+		err.Id = "till"
+		for _, e := range []error{err, errors.New(err.Error()), serverError(t, err.Error())} {
+			if got, ok := ParseMark(e); !ok || got != want {
+				t.Errorf("ParseMark(%v) = %+v, %v, want %+v", e, got, ok, want)
+			}
+			if got := Classify(e, Evidence{Client: "mucp", Service: "bank", Answered: true}); got != class {
+				t.Errorf("%v is %v, want %v", e, got, class)
+			}
+		}
 	}
 }
 

@@ -127,8 +127,8 @@ func (c *Call) UntriedAmong(services []*registry.Service) bool {
 	c.mu.Lock()
 	attempted, latest := c.tried, c.last
 	c.mu.Unlock()
-	var room [surveyRoom]mark
-	return c.survey(room[:0], services, attempted, latest).some(untried)
+	var room [rateRoom]mark
+	return c.rateNodes(room[:0], services, attempted, latest).some(maskUntried)
 }
 
 // Elsewhere tells whether there is a node that this call has not tried, ejected or

@@ -42,7 +42,7 @@ func over(t *testing.T, test func(t *testing.T, next func(c *Call, services []*r
 }
 
 func usableNodes(services []*registry.Service) int {
-	return judgeAll(nil, services, nil, "").count(usable)
+	return judgeAll(nil, services, nil, "").count(maskUsable)
 }
 
 // elsewhereOnce lets strategy loose only where it is given a part of the nodes.
@@ -65,7 +65,7 @@ func TestEveryNodeIsTriedBeforeAnyIsTriedAgain(t *testing.T) {
 		"nil service":         {nil, service("1", "n0", "n1"), nil},
 		"nil and empty nodes": {{Name: "hello", Nodes: []*registry.Node{nil, {Address: "n0"}, {Address: ""}, nil, {Address: "n1"}}}},
 		"a version with none": {service("1"), service("2", "n0", "n1")},
-		"more than the room":  {service("1", numbered(surveyRoom+7)...)},
+		"more than the room":  {service("1", numbered(rateRoom+7)...)},
 	}
 	over(t, func(t *testing.T, start func(*Call, []*registry.Service) selector.Next) {
 		t.Helper()
@@ -197,7 +197,7 @@ func TestCap(t *testing.T) {
 }
 
 func TestCapOfManyNodes(t *testing.T) {
-	const n = 4 * surveyRoom
+	const n = 4 * rateRoom
 	all := numbered(n)
 	e := newEjector()
 	e.trip(false, all[:n-1]...)

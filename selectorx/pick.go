@@ -105,8 +105,8 @@ func (c *Call) pickAgain() (*registry.Node, error) {
 	c.mu.Lock()
 	inner, services, attempted, latest := c.inner, c.services, c.tried, c.last
 	c.mu.Unlock()
-	var room [surveyRoom]mark
-	m := c.survey(room[:0], services, attempted, latest)
+	var room [rateRoom]mark
+	m := c.rateNodes(room[:0], services, attempted, latest)
 	node, err := c.choose(m, services, inner, len(attempted) == 0)
 	if err != nil {
 		return nil, err
@@ -127,8 +127,8 @@ func (c *Call) Substitute(nodes []*registry.Node) *registry.Node {
 	attempted, latest := c.tried, c.last
 	c.mu.Unlock()
 
-	var room [surveyRoom]mark
-	m := c.survey(room[:0], services, attempted, latest)
+	var room [rateRoom]mark
+	m := c.rateNodes(room[:0], services, attempted, latest)
 	node, err := c.choose(m, services, nil, len(attempted) == 0)
 	if err != nil {
 		return nil
@@ -140,13 +140,13 @@ func (c *Call) Substitute(nodes []*registry.Node) *registry.Node {
 // choose goes down the tiers until one has a node and inner takes it. A nil
 // inner takes any.
 func (c *Call) choose(m marks, services []*registry.Service, inner selector.Strategy, first bool) (*registry.Node, error) {
-	if first || !m.some(untried) {
+	if first || !m.some(maskUntried) {
 		if node := c.probe(m, services, inner); node != nil {
 			return node, nil
 		}
 	}
 	failure := selector.ErrNoneAvailable
-	for _, tier := range [...]mark{untried, knocked, notLast, admitted, usable} {
+	for _, tier := range [...]mark{maskUntried, maskRefusedUntried, maskNotLast, maskAdmitted, maskUsable} {
 		if !m.some(tier) {
 			continue
 		}

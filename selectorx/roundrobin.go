@@ -26,13 +26,13 @@ type roundRobin struct {
 
 func (r *roundRobin) strategy(services []*registry.Service) selector.Next {
 	return func() (*registry.Node, error) {
-		var room [surveyRoom]mark
+		var room [rateRoom]mark
 		m := judgeAll(room[:0], services, nil, "")
-		n := m.count(usable)
+		n := m.count(maskUsable)
 		if n == 0 {
 			return nil, selector.ErrNoneAvailable
 		}
-		return m.nth(services, usable, r.turn(nameOf(services), n)), nil
+		return m.nth(services, maskUsable, r.turn(nameOf(services), n)), nil
 	}
 }
 

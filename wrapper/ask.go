@@ -76,7 +76,7 @@ func (s *call) inform(hooks []func()) {
 // runAll runs functions in their order.
 func runAll(functions []func()) {
 	for _, f := range slices.Backward(functions) {
-		defer f() //nolint:revive // so that a panic in one does not keep the others from running
+		defer f()
 	}
 }
 
@@ -119,7 +119,7 @@ func (a *asked[T]) run(f func() T) {
 			a.panicked = recover()
 		}
 		if left := !a.turned.CompareAndSwap(false, true); left && a.panicked != nil {
-			slog.Error("oncemore: a function that its call no longer waited for panicked", //nolint:sloglint // there is no context to log with
+			slog.Error("oncemore: a function that its call no longer waited for panicked",
 				slog.Any("panic", a.panicked), slog.String("stack", string(debug.Stack())))
 		}
 		close(a.ended)

@@ -51,6 +51,7 @@ type space struct {
 	wrappers [1]client.CallWrapper
 	selects  [1]selector.SelectOption
 	reply    reply
+	dial     dialing
 	inUse    bool
 }
 
@@ -232,9 +233,7 @@ func (a *attempt) stop() {
 	if a.cancel != nil {
 		a.cancel()
 	}
-	if d := a.call.view(a).dialing; d != nil && d.cancel != nil {
-		d.cancel(errOutrun)
-	}
+	a.call.view(a).dialing.stop(errOutrun)
 }
 
 // expire ends the attempt's share.
@@ -294,7 +293,7 @@ func (a *attempt) dress(i int, over transport, req client.Request, node *registr
 	if ended {
 		return req, nil, false // and it may not be sent
 	}
-	d := s.client.newDialing(over, a.maySend)
+	d := s.client.newDialing(over, a)
 	req, asks := s.outgoing(over, req, node, d, repeatable)
 	if !asks && over == overMucp {
 		d = nil
@@ -431,7 +430,7 @@ func (a *attempt) begin(ctx context.Context, node *registry.Node) (int, error) {
 	if ctx.Err() != nil {
 		return 0, errCallEnded(ctx)
 	}
-	if a.picked == "" { // no strategy was asked
+	if s.view(a).picked == "" { // no strategy was asked
 		if _, err := a.prepare(s.nodes.Services()); err != nil {
 			return 0, err
 		}
@@ -506,7 +505,7 @@ func (s *call) classify(err error, ev retryfunc.Evidence) retryfunc.Class {
 // own server side answers (still running, store down) says nothing of the node,
 // and an internal error nothing yet: the request may be to blame.
 func eventOf(class retryfunc.Class, err error, dialTimedOut bool) breaker.Event {
-	if _, marked := retryfunc.ParseMark(err); marked {
+	if mark, marked := retryfunc.ParseMark(err); marked && mark.Kind != retryfunc.MarkUnsettled {
 		return breaker.Ignored
 	}
 	switch class {

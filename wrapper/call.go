@@ -205,7 +205,7 @@ func (s *call) runBeside(a *attempt, first, share time.Duration) {
 		ctx = s.besideContext()
 	}
 	if s.cuts(share) {
-		ctx, a.cancel = context.WithCancel(ctx) //nolint:gosec // called when it has ended
+		ctx, a.cancel = context.WithCancel(ctx)
 	}
 	if s.begun == nil {
 		s.begun = s.begunRoom[:0]
@@ -338,7 +338,8 @@ func (s *call) outOfTime() error { return s.client.transport.timedOut(s.ctx.Err(
 func (s *call) overdue(a *attempt) (next bool) {
 	v := s.view(a)
 	late := !a.late.IsZero() && !time.Now().Before(a.late)
-	if !v.entered || v.shared && s.overrides.attemptTimeout == 0 || !late && !(v.dialing.pending() && s.nodes.Untried()) {
+	dials := v.dialing.pending() && s.nodes.Untried()
+	if !v.entered || v.shared && s.overrides.attemptTimeout == 0 || !late && !dials {
 		return s.waitOn(a)
 	}
 	i, shown := s.shown(a)
@@ -400,7 +401,11 @@ func (s *call) judge(a *attempt) (next, final bool) {
 		return s.lookAgain(a.err)
 	}
 	s.learnRelease(a.err)
-	d := s.decide(a)
+	return s.follow(a, s.decide(a))
+}
+
+// follow does what was decided about an attempt that failed.
+func (s *call) follow(a *attempt, d retryfunc.Decision) (next, final bool) {
 	switch {
 	case d.Reason == retryfunc.ReasonRunning:
 		return false, false
@@ -532,8 +537,6 @@ func (s *call) stop() {
 	for _, a := range s.begun {
 		if !a.done {
 			s.client.shares.remove(a)
-		}
-		if !a.done || a.stream == nil { // what opened goes on
 			a.stop()
 		}
 	}

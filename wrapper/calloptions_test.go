@@ -384,7 +384,7 @@ func TestDecorators(t *testing.T) {
 func TestOptionsThatLookAtTheContext(t *testing.T) {
 	type key struct{}
 	configure := func(o *client.Options) {
-		o.CallOptions.Context = context.WithValue(context.Background(), key{}, "configured")
+		o.CallOptions.Context = context.WithValue(context.Background(), key{}, "configured") //nolint:fatcontext // of the options given
 	}
 	inner := client.NewClient(client.Selector(fixedSelector{services: nodes("a")}), configure)
 	c := wrap(t, wireClient{inner, new(recorder).wire})

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"go-micro.dev/v4/client"
-
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
@@ -141,7 +140,7 @@ func checkEnd(t *testing.T, seen *ends, service, endpoint string, err error, cla
 		t.Fatalf("%d ends, want 1: %v", len(all), all)
 	}
 	got := all[0]
-	if got.Err != err { //nolint:errorlint // the very error
+	if got.Err != err {
 		t.Errorf("the end's error: got %v, want the caller's, %v", got.Err, err)
 	}
 	if got.Service != service || got.Endpoint != endpoint {

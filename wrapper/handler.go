@@ -121,6 +121,9 @@ func (d *deduper) handle(ctx context.Context, req server.Request, rsp any, next 
 	if result.Replayed {
 		sayReplayed(ctx)
 	}
+	if result.Released {
+		return d.errors.unsettled(err)
+	}
 	return d.errors.answer(err)
 }
 

@@ -73,8 +73,48 @@ func TestHandlersErrorsAreNotTheGuards(t *testing.T) {
 			if first != nil && name == "panicked elsewhere" && strings.Contains(first.Error(), "secret") {
 				t.Errorf("the caller is told %v", first)
 			}
-			if mark, ok := retryfunc.ParseMark(first); ok && mark.Kind != retryfunc.MarkRelayed {
+			mark, ok := retryfunc.ParseMark(first)
+			if told := mark.Kind; ok && told != retryfunc.MarkRelayed && told != retryfunc.MarkUnsettled {
 				t.Errorf("the handler ran, and its caller was told %v", mark)
+			}
+			if mark.Kind == retryfunc.MarkUnsettled && tt.runs == 1 {
+				t.Errorf("the answer is kept, and its caller was told %v", mark)
+			}
+		})
+	}
+}
+
+// TestUnsettledIsTold: the caller learns that no record is kept of an error, where its
+// code does not say so. The error stays the handler's.
+func TestUnsettledIsTold(t *testing.T) {
+	unsettled := retryfunc.Mark{Kind: retryfunc.MarkUnsettled, Service: "hello-srv"}
+	elsewhere := retryfunc.NewMarked(402, "no", retryfunc.Mark{Kind: retryfunc.MarkUnsettled, Service: "bank"})
+	elsewhere.Id = "till"
+	for name, tt := range map[string]struct {
+		answer error
+		id     string
+		code   int32
+		want   retryfunc.Mark
+	}{
+		"not done":                 {idempotency.NotDone(merrors.New("till", "no", 402)), "till", 402, unsettled},
+		"timeout without a code":   {fmt.Errorf("charge: %w", context.DeadlineExceeded), "hello-srv", 500, unsettled},
+		"a callee's":               {elsewhere, "till", 402, unsettled},
+		"a callee's, final here":   {idempotency.Final(elsewhere), "till", 402, retryfunc.Mark{}},
+		"said by its code":         {merrors.New("till", "slow down", 429), "till", 429, retryfunc.Mark{}},
+		"kept":                     {merrors.New("till", "no", 402), "till", 402, retryfunc.Mark{}},
+		"a failure, which is kept": {errors.New("disk full"), "hello-srv", 500, retryfunc.Mark{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			handle := wrapHandler(t, func(context.Context, server.Request, any) error { return tt.answer })
+			req := request{endpoint: "Wallet.Tip", body: &hello.TipRequest{Student: "xuxu"}}
+			for range 2 {
+				err := handle(keyed(t.Context(), "k"), req, new(hello.TipReply))
+				if e := merrors.FromError(err); err == nil || e.Id != tt.id || e.Code != tt.code {
+					t.Errorf("answered %v, want the error of %s, %d", err, tt.id, tt.code)
+				}
+				if mark, _ := retryfunc.ParseMark(err); mark != tt.want {
+					t.Errorf("%v says %+v, want %+v", err, mark, tt.want)
+				}
 			}
 		})
 	}

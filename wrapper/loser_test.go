@@ -18,27 +18,27 @@ import (
 	"github.com/oncemore-dev/oncemore/wrapper"
 )
 
-// Mirror is a handler that answers what it was told.
-type Mirror struct{}
+// Crier is a handler that answers what it was told.
+type Crier struct{}
 
 // Said is a message that only JSON can carry.
 type Said struct{ Text string }
 
 // Say answers in protobuf.
-func (Mirror) Say(_ context.Context, req, rsp *wrapperspb.StringValue) error {
+func (Crier) Say(_ context.Context, req, rsp *wrapperspb.StringValue) error {
 	rsp.Value = req.GetValue()
 	return nil
 }
 
 // SayJSON answers in JSON.
-func (Mirror) SayJSON(_ context.Context, req, rsp *Said) error {
+func (Crier) SayJSON(_ context.Context, req, rsp *Said) error {
 	rsp.Text = req.Text
 	return nil
 }
 
-// mirror adds Mirror to an instance.
-func mirror(i fixture.Instance) ([]server.Option, error) {
-	i.Handle(Mirror{})
+// crier adds Crier to an instance.
+func crier(i fixture.Instance) ([]server.Option, error) {
+	i.Handle(Crier{})
 	return nil, nil
 }
 
@@ -58,7 +58,7 @@ func (m *protoMessage) value() any      { return &m.StringValue }
 type jsonMessage struct{ Said }
 
 func (m *jsonMessage) set(text string) { m.Text = text }
-func (m *jsonMessage) text() string    { return m.Said.Text }
+func (m *jsonMessage) text() string    { return m.Text }
 func (m *jsonMessage) value() any      { return &m.Said }
 
 // TestLosersTouchNothing: a caller's messages are its own again when the call has
@@ -69,12 +69,12 @@ func TestLosersTouchNothing(t *testing.T) {
 		name, endpoint, content string
 		message                 func() message
 	}{
-		{"protobuf", "Mirror.Say", "application/protobuf", func() message { return new(protoMessage) }},
-		{"JSON", "Mirror.SayJSON", "application/json", func() message { return new(jsonMessage) }},
+		{"protobuf", "Crier.Say", "application/protobuf", func() message { return new(protoMessage) }},
+		{"JSON", "Crier.SayJSON", "application/json", func() message { return new(jsonMessage) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			eachTransport(t, func(t *testing.T, transport string) {
-				c := mirrorFleet(t, transport, tt.endpoint)
+				c := crierFleet(t, transport, tt.endpoint)
 				var (
 					group sync.WaitGroup
 					more  atomic.Int32
@@ -114,11 +114,11 @@ func sayOnce(ctx context.Context, c client.Client, endpoint, content string, req
 	return c.Call(ctx, request, rsp.value(), wrapper.WithStory(report), wrapper.WithAttempts(20))
 }
 
-// mirrorFleet has an instance and, by another address that takes two seconds to
+// crierFleet has an instance and, by another address that takes two seconds to
 // connect to, another.
-func mirrorFleet(t *testing.T, transport, endpoint string) client.Client {
+func crierFleet(t *testing.T, transport, endpoint string) client.Client {
 	t.Helper()
-	config := fixture.Config{Transport: transport, Setup: "mirror"}
+	config := fixture.Config{Transport: transport, Setup: "crier"}
 	stock := []client.Option{client.Retries(0)}
 	if transport == fixture.MUCP {
 		stock = append(stock, client.PoolSize(0)) // each call dials

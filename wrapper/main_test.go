@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 		fixture.WithSetup("hop", hop),
 		fixture.WithSetup("tls", secured),
 		fixture.WithSetup("gateway", gateway),
-		fixture.WithSetup("mirror", mirror),
+		fixture.WithSetup("crier", crier),
 		fixture.WithSetup("patient", inMemory(idempotency.WithMaxWait(500*time.Millisecond))),
 		fixture.WithLeakOptions(leak.GoMicro()...),
 		fixture.WithLeakOptions(leak.Hystrix()...))

@@ -238,6 +238,7 @@ func (s *call) abandon(e *entry, class retryfunc.Class, event breaker.Event) {
 	if e.dials.giveUp() && class != retryfunc.Canceled {
 		class, event, e.unreached = retryfunc.NotSent, breaker.Unreachable, true
 	}
+	e.dials.stop(context.Canceled)
 	e.end(class)
 	s.report(e, event)
 }

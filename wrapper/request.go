@@ -44,7 +44,9 @@ func (s *call) outgoing(
 ) (client.Request, bool) {
 	if over == overMucp && node.Metadata["protocol"] != "" {
 		if body, ok := s.client.encode(req); ok {
-			return &outgoing{req, &frame.Frame{Data: body}, d}, true
+			d.body.Data = body
+			d.request = outgoing{req, &d.body, d}
+			return &d.request, true
 		}
 	}
 	asks := d != nil && d.over == overGRPC

@@ -64,8 +64,8 @@ func sameError(t *testing.T, got, want error) {
 	if got.Error() != want.Error() {
 		t.Errorf("text %s, bare %s", got, want)
 	}
-	_, isGot := got.(*merrors.Error)   //nolint:errorlint // as users do
-	_, isWant := want.(*merrors.Error) //nolint:errorlint // as users do
+	_, isGot := got.(*merrors.Error)
+	_, isWant := want.(*merrors.Error)
 	if isGot != isWant {
 		t.Errorf("it is a %T, bare a %T", got, want)
 	}
@@ -111,7 +111,7 @@ func TestSentinelsComeThrough(t *testing.T) {
 				return err
 			},
 		} {
-			if err := call(); err != errSentinel { //nolint:errorlint // identical, as bare
+			if err := call(); err != errSentinel {
 				t.Errorf("%s: error %#v", name, err)
 			}
 		}

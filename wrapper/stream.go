@@ -114,8 +114,8 @@ func (a *attempt) watchOpening(ctx context.Context) (context.Context, func(faile
 	if s.client.transport != overGRPC {
 		return ctx, func(bool) {}
 	}
-	d := s.client.newDialing(overGRPC, a.maySend)
-	ctx, d.cancel = context.WithCancelCause(ctx)
+	d := s.client.newDialing(overGRPC, a)
+	ctx = d.stoppable(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a.dialing = d
@@ -124,7 +124,7 @@ func (a *attempt) watchOpening(ctx context.Context) (context.Context, func(faile
 	}
 	return ctx, func(failed bool) {
 		if failed {
-			d.cancel(context.Canceled)
+			d.stop(context.Canceled)
 		}
 	}
 }

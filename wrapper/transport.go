@@ -9,10 +9,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"go-micro.dev/v4/client"
+	frame "go-micro.dev/v4/codec/bytes"
 	merrors "go-micro.dev/v4/errors"
 	"go-micro.dev/v4/registry"
 	"go-micro.dev/v4/selector"
@@ -126,13 +128,17 @@ func (c *retryClient) requestID(node *registry.Node) string {
 // was sent, and whether the peer answered. Of nil nothing is known.
 type dialing struct {
 	over    transport
-	maySend func() bool // asked when there is a connection
+	attempt *attempt    // asked whether it may be sent when there is a connection; nil: it may
 	asked   atomic.Bool // the client looks for a connection, and will say when it has one
 	late    atomic.Bool // it was given up because it took too long
 
-	cancel context.CancelCauseFunc // of the attempt
 	state  atomic.Uint32
+	mu     sync.Mutex
+	cancel context.CancelCauseFunc // of the attempt, and for the call, which may end before it; nil before it can be
 	grpc   grpcAnswer
+
+	request outgoing // what is sent, where it is not the caller's own request
+	body    frame.Frame
 }
 
 // The states of a dial.
@@ -143,16 +149,22 @@ const (
 	dialTooLate        // there was one after all, and http may have sent
 )
 
-// newDialing watches a dial over the wire given; nil where it is not known what
-// the wire will say of it. On grpc it says so to whoever passes its options on.
-func (c *retryClient) newDialing(over transport, maySend func() bool) *dialing {
+// newDialing watches a dial of an attempt over the wire given; nil where it is not
+// known what the wire will say of it. On grpc it says so to whoever passes its options on.
+func (c *retryClient) newDialing(over transport, a *attempt) *dialing {
 	if over == "" && c.transport == overGRPC {
 		over = overGRPC
 	}
 	if over == "" {
 		return nil
 	}
-	d := &dialing{over: over, maySend: maySend}
+	var d *dialing
+	if a != nil && a.dial.over == "" {
+		d = &a.dial // its first
+	} else {
+		d = new(dialing)
+	}
+	d.over, d.attempt = over, a
 	d.asked.Store(over == overMucp)
 	return d
 }
@@ -160,7 +172,7 @@ func (c *retryClient) newDialing(over transport, maySend func() bool) *dialing {
 // connected notes that there is a connection to send on. It is false where the
 // attempt must not be sent.
 func (d *dialing) connected() bool {
-	if d.state.Load() == dialPending && !d.maySend() {
+	if d.state.Load() == dialPending && d.attempt != nil && !d.attempt.maySend() {
 		d.state.CompareAndSwap(dialPending, dialGivenUp)
 	}
 	return d.state.CompareAndSwap(dialPending, dialDone) || d.state.Load() == dialDone
@@ -183,7 +195,27 @@ func (d *dialing) giveUp() bool {
 func (d *dialing) expire() {
 	if d.giveUp() {
 		d.late.Store(true)
-		d.cancel(errDialTimeout)
+		d.stop(errDialTimeout)
+	}
+}
+
+// stoppable returns the context of an attempt that stop ends.
+func (d *dialing) stoppable(ctx context.Context) context.Context {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	ctx, d.cancel = context.WithCancelCause(ctx)
+	return ctx
+}
+
+// stop ends the attempt, if there is a dial to be watched.
+func (d *dialing) stop(cause error) {
+	if d == nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.cancel != nil {
+		d.cancel(cause)
 	}
 }
 
@@ -222,14 +254,14 @@ func (d *dialing) watch(
 	} else {
 		ctx = httptrace.WithClientTrace(ctx, d.trace())
 	}
-	ctx, d.cancel = context.WithCancelCause(ctx)
+	ctx = d.stoppable(ctx)
 	if limit <= 0 {
-		return ctx, func() { d.cancel(context.Canceled) }
+		return ctx, func() { d.stop(context.Canceled) }
 	}
 	timer := time.AfterFunc(limit, d.expire)
 	return ctx, func() {
 		timer.Stop()
-		d.cancel(context.Canceled)
+		d.stop(context.Canceled)
 	}
 }
 

@@ -200,7 +200,7 @@ func TestPanicReachesTheCaller(t *testing.T) {
 		c := newWire(t, nodes("a", "b"), wire.wire, append([]wrapper.ClientOption{seen.option()}, opts...)...)
 		func() {
 			defer func() {
-				if got := recover(); got != boom { //nolint:errorlint // the very value
+				if got := recover(); got != boom {
 					t.Errorf("recovered %v, want %v", got, boom)
 				}
 			}()
@@ -219,7 +219,7 @@ func TestPanicReachesTheCaller(t *testing.T) {
 	}
 	for _, tt := range userFunctions {
 		t.Run(tt.name, func(t *testing.T) {
-			opts, callOpts := tt.install(t, once(func() { panic(boom) })) //nolint:forbidigo // that is the test
+			opts, callOpts := tt.install(t, once(func() { panic(boom) }))
 			want := wrapper.ErrPanicked
 			if tt.name == "call end" {
 				want = nil // the call had ended well
@@ -229,7 +229,7 @@ func TestPanicReachesTheCaller(t *testing.T) {
 	}
 	for _, tt := range breakerFunctions {
 		t.Run("breaker's "+tt.name, func(t *testing.T) {
-			set, err := breaker.New(breaker.WithThreshold(1), tt.option(once(func() { panic(boom) }))) //nolint:forbidigo // that is the test
+			set, err := breaker.New(breaker.WithThreshold(1), tt.option(once(func() { panic(boom) })))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -404,7 +404,7 @@ func TestPanicThatNobodyWaitsForIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := wrap(t, wireClient{inner, new(recorder).wire}, wrapper.WithSafety(ruleThat(func() {
 			time.Sleep(time.Minute)
-			panic("much too late") //nolint:forbidigo // that is the test
+			panic("much too late")
 		})))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()

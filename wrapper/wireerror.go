@@ -28,7 +28,9 @@ func (w wireErrors) encode(err error) *idempotency.RecordedError {
 // refused to run there did run here.
 func (w wireErrors) relayed(err error) *merrors.Error {
 	e := w.micro(err)
-	if mark, ok := retryfunc.ParseMark(e); ok {
+	if mark, ok := retryfunc.ParseMark(e); ok && mark.Kind == retryfunc.MarkUnsettled {
+		return &merrors.Error{Id: e.Id, Code: e.Code, Detail: e.Detail, Status: http.StatusText(int(e.Code))}
+	} else if ok {
 		return retryfunc.NewMarked(e.Code, e.Detail, retryfunc.Mark{
 			Kind: retryfunc.MarkRelayed, Service: w.service, NoRetry: mark.NoRetry,
 		})
@@ -93,9 +95,9 @@ func (wireErrors) ofHandler(err error) error {
 }
 
 // passOn leaves the error of a handler without a key as it is, except for marks
-// that are not this service's own.
+// that are not this service's own. That a callee keeps no record is true all the same.
 func (w wireErrors) passOn(err error) error {
-	if _, marked := retryfunc.ParseMark(err); marked {
+	if mark, marked := retryfunc.ParseMark(err); marked && mark.Kind != retryfunc.MarkUnsettled {
 		return w.relayed(err)
 	}
 	return err
@@ -128,6 +130,19 @@ func codeOf(status int) int32 {
 		return http.StatusInternalServerError
 	}
 	return int32(status)
+}
+
+// unsettled is answer for the error of a handler of which no record is kept. Where
+// neither its code nor a mark says so, one is added: a caller that is a handler, too,
+// would record the error for good, and one that tries again would take a new key.
+func (w wireErrors) unsettled(err error) error {
+	answer := w.micro(w.answer(err))
+	if isUnrecorded(answer) {
+		return answer
+	}
+	marked := retryfunc.NewMarked(answer.Code, answer.Detail, retryfunc.Mark{Kind: retryfunc.MarkUnsettled, Service: w.service})
+	marked.Id = answer.Id
+	return marked
 }
 
 // answer is what the caller gets for err, which a guard returned.
@@ -185,6 +200,8 @@ func markOf(e *idempotency.Error) retryfunc.MarkKind {
 		return retryfunc.MarkRunning
 	case idempotency.ErrOutcomeUnknown, idempotency.ErrCorrupt:
 		return retryfunc.MarkUnknown
+	case idempotency.ErrNotCommitted:
+		return retryfunc.MarkUnsettled
 	default:
 		return retryfunc.MarkNone
 	}

@@ -85,7 +85,7 @@ var otherWrappers = []struct {
 		if err := next(ctx, req, own, opts...); err != nil {
 			return err
 		}
-		proto.Merge(rsp.(proto.Message), own) //nolint:forcetypeassert // it is that of this test
+		proto.Merge(rsp.(proto.Message), own) //nolint:forcetypeassert,errcheck // it is that of this test
 		return nil
 	}), false, 1},
 	{"has an error of its own", otherWrapper(func(next callNext, ctx context.Context, req client.Request, rsp any, opts []client.CallOption) error {
@@ -111,7 +111,7 @@ func otherWrapper(call func(next callNext, ctx context.Context, req client.Reque
 }
 
 // atOnce makes two calls, and takes the first answer.
-func atOnce(next callNext, ctx context.Context, req client.Request, rsp any, opts []client.CallOption) error {
+func atOnce(next callNext, ctx context.Context, req client.Request, rsp any, opts []client.CallOption) error { //nolint:revive // as in otherWrapper
 	type answer struct {
 		rsp *wrapperspb.StringValue
 		err error
@@ -127,7 +127,7 @@ func atOnce(next callNext, ctx context.Context, req client.Request, rsp any, opt
 	for range 2 {
 		a := <-answers
 		if a.err == nil {
-			proto.Merge(rsp.(proto.Message), a.rsp) //nolint:forcetypeassert // it is that of this test
+			proto.Merge(rsp.(proto.Message), a.rsp) //nolint:forcetypeassert,errcheck // it is that of this test
 			return nil
 		}
 		failed = a.err

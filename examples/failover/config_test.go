@@ -71,6 +71,20 @@ func TestBadSettingsEndTheDriverAtOnce(t *testing.T) {
 	}
 }
 
+// TestArgumentsStartNothing: the driver takes none, and says so.
+func TestArgumentsStartNothing(t *testing.T) {
+	for argument, want := range map[string]int{"--help": 0, "-h": 0, "grpc": exitUsage} {
+		var out bytes.Buffer
+		err := run(t.Context(), &out, []string{argument}, env("INSTANCES=0")) // which would end it otherwise
+		if got := exitStatus(err); got != want {
+			t.Errorf("%s: exit status %d, want %d: %v", argument, got, want, err)
+		}
+		if want == 0 && !strings.Contains(out.String(), "INSTANCES") {
+			t.Errorf("%s: said %q, want the usage", argument, out.String())
+		}
+	}
+}
+
 func TestConsulIsOnlyNeededForItsRegistry(t *testing.T) {
 	if _, err := configFrom(env("CONSUL_BIN=/nonexistent/consul")); err != nil {
 		t.Error(err)

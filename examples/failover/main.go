@@ -22,6 +22,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/oncemore-dev/oncemore/examples/internal/setting"
@@ -36,7 +37,23 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// A second signal ends the driver at once; the kernel ends its children.
 	context.AfterFunc(ctx, stop)
-	os.Exit(exitStatus(start(ctx, os.Stdout, os.Getenv)))
+	os.Exit(exitStatus(run(ctx, os.Stdout, os.Args[1:], os.Getenv)))
+}
+
+const usage = `usage: failover, without arguments. These environment variables change it:
+  REGISTRY=memory|consul|mdns  TRANSPORT=mucp|grpc  INSTANCES=n  CALLS=n  RUNS=n
+  STORE=sqlite:PATH|redis://…|mysql://…|postgres://…|none:|memory:
+`
+
+func run(ctx context.Context, out io.Writer, args []string, getenv func(string) string) error {
+	if len(args) == 0 {
+		return start(ctx, out, getenv)
+	}
+	if slices.Contains([]string{"-h", "-help", "--help"}, args[0]) {
+		_, err := io.WriteString(out, usage)
+		return err
+	}
+	return &setting.Error{Name: "argument", Value: args[0], Allowed: "left out: the environment changes the settings"}
 }
 
 func start(ctx context.Context, out io.Writer, getenv func(string) string) error {

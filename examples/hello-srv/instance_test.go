@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -375,6 +376,20 @@ func stopDuringTip(t *testing.T, transport string, wait time.Duration) error {
 		t.Errorf("stopped with %v", err)
 	}
 	return <-answered
+}
+
+// TestHelpStartsNothing: who asks for help gets it, and neither a service nor a store.
+func TestHelpStartsNothing(t *testing.T) {
+	for _, argument := range []string{"--help", "-h"} {
+		file := filepath.Join(t.TempDir(), "hello.db")
+		cmd, output := command(t, []string{"STORE=sqlite:" + file}, argument)
+		if err := cmd.Run(); err != nil || !strings.Contains(output.String(), "--faults") {
+			t.Errorf("%s: ended with %v and %q, want a list of the flags", argument, err, output)
+		}
+		if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: the store was opened: %v", argument, err)
+		}
+	}
 }
 
 func TestStartRefusesBadSettings(t *testing.T) {

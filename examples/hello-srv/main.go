@@ -26,6 +26,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 
@@ -66,8 +67,13 @@ func run() (err error) {
 	if err != nil {
 		return err
 	}
-	service, flags := newService()
-
+	service, flags, err := newService()
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
 	book, store, err := storage.open(context.Background())
 	if err != nil {
 		return err
@@ -98,7 +104,7 @@ type flags struct {
 
 // newService parses the command line. What does not come from a flag is set
 // afterwards: --server replaces the server, and with it whatever it was told.
-func newService() (micro.Service, flags) {
+func newService() (micro.Service, flags, error) {
 	var parsed flags
 	service := micro.NewService(
 		micro.Server(server.NewServer(server.Wait(nil))), // a stopped instance finishes its calls
@@ -114,9 +120,9 @@ func newService() (micro.Service, flags) {
 			return nil
 		}),
 	)
-	flagcheck.Install(service)
-	service.Init()
-
+	if err := flagcheck.Init(service); err != nil {
+		return nil, parsed, err
+	}
 	service.Init(micro.Broker(broker.NewMemoryBroker())) // nothing is published: no port for it
 	if parsed.name == "" {
 		service.Init(micro.Name(serviceName))
@@ -128,5 +134,5 @@ func newService() (micro.Service, flags) {
 		// Tells whoever reads an answer which terminal it came from.
 		service.Init(micro.AddListenOption(server.Id(parsed.address)))
 	}
-	return service, parsed
+	return service, parsed, nil
 }

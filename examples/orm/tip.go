@@ -10,8 +10,8 @@ import (
 
 // Tip is what a call asks for.
 type Tip struct {
-	Student string
-	Cents   int64
+	Student string `db:"student"`
+	Cents   int64  `db:"cents"`
 }
 
 // errRefused is a rule that a tip breaks. What was written before it is undone.

@@ -40,6 +40,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"net"
@@ -83,6 +84,9 @@ func run() error {
 		return err
 	}
 	service, err := newService(c.nodes)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -26,8 +26,9 @@ func newService(nodes []string) (micro.Service, error) {
 			return nil
 		}),
 	)
-	flagcheck.Install(service)
-	service.Init()
+	if err := flagcheck.Init(service); err != nil {
+		return nil, err
+	}
 	service.Init(micro.Broker(broker.NewMemoryBroker())) // nothing is published: no port for it
 	if err := service.Client().Init(seeReplays); err != nil {
 		return nil, err

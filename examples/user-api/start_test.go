@@ -8,6 +8,20 @@ import (
 	"testing"
 )
 
+// TestHelpStartsNothing: who asks for help gets it, and no service.
+func TestHelpStartsNothing(t *testing.T) {
+	program := filepath.Join(buildPrograms(t), "user-api")
+	for _, argument := range []string{"--help", "-h"} {
+		// An address that cannot be listened on ends what should not have been started.
+		cmd := exec.CommandContext(t.Context(), program, argument)
+		cmd.Env = append(cmd.Environ(), "HELLO_NODES=127.0.0.1:1", "USER_API_ADDRESS=192.0.2.1:1")
+		output, err := cmd.CombinedOutput()
+		if err != nil || !strings.Contains(string(output), "--registry") {
+			t.Errorf("%s: ended with %v and %q, want a list of the flags", argument, err, output)
+		}
+	}
+}
+
 func TestStartRefusesBadSettings(t *testing.T) {
 	program := filepath.Join(buildPrograms(t), "user-api")
 	const nodes = "HELLO_NODES=127.0.0.1:1"

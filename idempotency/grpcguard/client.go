@@ -86,7 +86,15 @@ func isMismatch(err error) bool {
 
 // isAmbiguous tells whether the callee may have no record of a call that ended so.
 func isAmbiguous(err error) bool {
-	switch status.Code(err) {
+	if e, ok := detailOf(status.Convert(err)); ok && e.saysUnsettled() {
+		return true
+	}
+	return isAmbiguousCode(status.Code(err))
+}
+
+// isAmbiguousCode tells whether a code asks to come again, or says that nobody knows.
+func isAmbiguousCode(code codes.Code) bool {
+	switch code {
 	case codes.Canceled, codes.DeadlineExceeded, codes.Unavailable, codes.ResourceExhausted, codes.Aborted:
 		return true
 	default:

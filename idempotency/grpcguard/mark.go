@@ -21,6 +21,8 @@ const (
 	markRunning = "running" // a duplicate is running
 	markUnknown = "unknown" // a duplicate ended nobody knows how
 	markRelayed = "relayed" // the handler ran, and passes on an error of somebody else's
+	// The handler ran, and no record is kept of its error, which stays its own.
+	markUnsettled = "unsettled"
 )
 
 // markOf is what a client may conclude from a reason of the guard's, and the code
@@ -35,6 +37,8 @@ func markOf(reason error, httpStatus int32) (mark string, code codes.Code) {
 		return markRunning, codes.Aborted
 	case idempotency.ErrOutcomeUnknown, idempotency.ErrCorrupt:
 		return markUnknown, codes.FailedPrecondition
+	case idempotency.ErrNotCommitted:
+		return markUnsettled, codes.Internal
 	}
 	return "", grpcCode(httpStatus)
 }
@@ -73,6 +77,10 @@ func (e *wireError) released() string {
 // did run here.
 func (e *wireError) relayed(service string) wireError {
 	other := *e
+	if e.saysUnsettled() { // by the callee, and so far not by this service
+		other.status = http.StatusText(int(e.code))
+		return other
+	}
 	mark, rest, _ := strings.Cut(e.status, ";")
 	noRetry := strings.Contains(rest+";", " no-retry;")
 	switch strings.TrimSpace(mark) {
@@ -88,6 +96,9 @@ func (e *wireError) relayed(service string) wireError {
 // isUnsettled tells whether an error says that nothing was settled: by its mark, also
 // one that was passed on, or because it found the record of another call.
 func (e *wireError) isUnsettled() bool {
+	if e.saysUnsettled() {
+		return true
+	}
 	if e.id != markID {
 		return false
 	}
@@ -98,6 +109,9 @@ func (e *wireError) isUnsettled() bool {
 	}
 	return e.isMismatch()
 }
+
+// saysUnsettled tells whether the server that gave the error keeps no record of it.
+func (e *wireError) saysUnsettled() bool { return strings.HasPrefix(e.status, markUnsettled+";") }
 
 // isMismatch tells whether a call found the record of another one under its key. The
 // handler that made it, or one further down, makes its calls in another order than in a

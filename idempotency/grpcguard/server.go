@@ -223,6 +223,8 @@ func (x *exchange) do(ctx context.Context, call idempotency.Call) (any, error) {
 	switch {
 	case x.ran && (err == nil || errors.Is(err, errNotKept)):
 		return x.reply, nil
+	case result.Released:
+		return nil, x.unsettled(err)
 	case err != nil:
 		return nil, x.answer(err)
 	}

@@ -179,6 +179,44 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// TestUnsettledIsTold: a caller learns that no record is kept of an error, where its code
+// does not say so, and the error stays what it is. A handler that passes it on has no
+// answer either, and says so in its own name.
+func TestUnsettledIsTold(t *testing.T) {
+	detailed, err := status.New(codes.NotFound, "no").WithDetails(wrapperspb.String("detail"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		err  error
+		want string // in the status
+	}{
+		"marked not done":     {idempotency.NotDone(detailed.Err()), "unsettled; service=clinic"},
+		"timeout in its text": {fmt.Errorf("charge: %w", context.DeadlineExceeded), ""},
+		"final":               {detailed.Err(), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answer := func(context.Context, int32) (*grpc_health_v1.HealthCheckResponse, error) { return nil, test.err }
+			below := dial(t, serve(t, &health{check: answer}, newServer(t, newGuard(t)).Unary))
+			relays := &health{check: func(ctx context.Context, _ int32) (*grpc_health_v1.HealthCheckResponse, error) {
+				_, _, err := call(keyed(ctx, "k"), below, "db")
+				return nil, err
+			}}
+			above := dial(t, serve(t, relays, newServer(t, newGuard(t)).Unary))
+			for who, conn := range map[string]*grpc.ClientConn{"the callee": below, "who calls it": above} {
+				_, _, err := call(keyed(t.Context(), "k"), conn, "db")
+				text := status.Convert(err).Proto().String()
+				if got := strings.Contains(text, "unsettled; service=clinic"); got != (test.want != "") {
+					t.Errorf("%s answers %v, %s; want %q", who, err, text, test.want)
+				}
+				if test.want != "" && (status.Code(err) != codes.NotFound || !strings.Contains(text, "StringValue")) {
+					t.Errorf("%s answers %v, want the handler's own error with its detail", who, text)
+				}
+			}
+		})
+	}
+}
+
 func TestPanic(t *testing.T) {
 	h := &health{check: func(context.Context, int32) (*grpc_health_v1.HealthCheckResponse, error) { panic("secret") }}
 	conn := dial(t, serve(t, h, newServer(t, newGuard(t)).Unary))

@@ -3,6 +3,7 @@ package grpcguard
 import (
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 	"unicode/utf8"
 
@@ -62,10 +63,26 @@ func ofHandler(err error, service string) *handlerError {
 		e.wire = wireError{id: service, code: httpStatus(s.Code()), detail: s.Message(), status: s.Code().String()}
 		return e
 	}
-	if relayed := e.wire.relayed(service); e.wire.id == markID && relayed != e.wire {
-		e.status, e.edited = relayed.asStatus(s.Code()), true
+	if relayed := e.wire.relayed(service); relayed != e.wire && (e.wire.id == markID || e.wire.saysUnsettled()) {
+		e.status, e.edited = relayed.besideOf(s), true
 	}
 	return e
+}
+
+// unsettled is answer for the error of a handler of which no record is kept. Where
+// neither its code nor a mark says so, one is added: a caller that is a handler, too,
+// would record the error for good, and one that tries again would take a new key.
+func (s *Server) unsettled(err error) error {
+	answer := status.Convert(s.answer(err))
+	e, ok := detailOf(answer)
+	if isAmbiguousCode(answer.Code()) || ok && e.isUnsettled() {
+		return answer.Err()
+	}
+	if !ok {
+		e = wireError{id: s.service, code: httpStatus(answer.Code()), detail: answer.Message()}
+	}
+	e.status = markUnsettled + "; service=" + url.QueryEscape(s.service)
+	return e.besideOf(answer).Err()
 }
 
 // extraPrefix marks what this package keeps with a recorded error.

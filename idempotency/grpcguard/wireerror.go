@@ -32,11 +32,15 @@ const (
 // detailOf returns the first detail of a status that is an errors.Error.
 func detailOf(s *status.Status) (e wireError, ok bool) {
 	for _, detail := range s.Proto().GetDetails() {
-		if detail.GetTypeUrl()[strings.LastIndexByte(detail.GetTypeUrl(), '/')+1:] == "errors.Error" {
+		if isWireError(detail) {
 			return parseWireError(detail.GetValue())
 		}
 	}
 	return wireError{}, false
+}
+
+func isWireError(detail *anypb.Any) bool {
+	return detail.GetTypeUrl()[strings.LastIndexByte(detail.GetTypeUrl(), '/')+1:] == "errors.Error"
 }
 
 func parseWireError(raw []byte) (e wireError, ok bool) {
@@ -95,6 +99,20 @@ func (e *wireError) asDetail() *anypb.Any {
 // reads, and with a message that other clients read.
 func (e *wireError) asStatus(code codes.Code) *status.Status {
 	p := status.New(code, strings.ToValidUTF8(e.detail, "\uFFFD")).Proto()
+	p.Details = append(p.Details, e.asDetail())
+	return status.FromProto(p)
+}
+
+// besideOf returns a status with the error as its detail, in the place of another error
+// like it, and with all else that it has.
+func (e *wireError) besideOf(s *status.Status) *status.Status {
+	p := s.Proto() // a copy
+	for i, detail := range p.GetDetails() {
+		if isWireError(detail) {
+			p.Details[i] = e.asDetail()
+			return status.FromProto(p)
+		}
+	}
 	p.Details = append(p.Details, e.asDetail())
 	return status.FromProto(p)
 }

@@ -3,7 +3,6 @@ package memstore
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
 )
@@ -22,32 +21,30 @@ const (
 // its key as long as the shard's map leads to it, so that an owner is never
 // compared after the claim. All but the constant part is under the shard's lock.
 type entry struct {
-	store         *Store
-	key           idempotency.StoreKey
-	scope         idempotency.Scope
-	instance      string
-	claimed       int64
-	owner         idempotency.Owner
-	fingerprint   idempotency.Fingerprint
-	takenOver     bool
-	attempt       int64
-	fence         uint64
-	lease         time.Duration
-	retention     time.Duration
-	releaseMemory time.Duration
+	*terms
+	store       *Store
+	key         idempotency.StoreKey
+	owner       idempotency.Owner
+	fingerprint idempotency.Fingerprint
+	takenOver   bool
+	state       state  // not constant
+	caller      string // of the scope
+	callersKey  string // of the scope
+	attempt     int64
+	fence       uint64
+	claimed     int64
 
-	state          state
 	until          int64 // the end of the lease, or of the entry
-	ended          int64 // when it became done or released
 	record         []byte
 	before, behind *entry // in the queue of its state
 }
 
-func newEntry(s *Store, c *idempotency.Claim, now int64) *entry {
+// newEntry makes the entry of a claim, under the shard's lock.
+func (s *Store) newEntry(at *shard, c *idempotency.Claim, now int64) *entry {
 	return &entry{
-		store: s, key: c.Key, scope: c.Scope, instance: c.Instance, claimed: now, owner: c.Owner, fingerprint: c.Fingerprint, attempt: c.Attempt, fence: 1,
-		lease: c.Lease, retention: c.Retention, releaseMemory: c.ReleaseMemory,
-		until: now + int64(c.Lease),
+		terms: at.termsOf(c), store: s, key: c.Key, owner: c.Owner, fingerprint: c.Fingerprint,
+		caller: c.Scope.Caller, callersKey: c.Scope.Key, attempt: c.Attempt, fence: 1,
+		claimed: now, until: now + int64(c.Lease),
 	}
 }
 

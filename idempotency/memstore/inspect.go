@@ -120,17 +120,18 @@ func (s *Store) resolve(r *idempotency.Resolution) error {
 // resolvedBy returns an entry that takes the place of e, whose owner cannot reach
 // it any more.
 func (e *entry) resolvedBy(r *idempotency.Resolution) *entry {
+	settled := *e.terms
+	settled.retention, settled.releaseMemory = r.Retention, r.ReleaseMemory
 	return &entry{
-		store: e.store, key: e.key, scope: e.scope, instance: e.instance, claimed: e.claimed,
-		owner: r.Owner, fingerprint: e.fingerprint, attempt: e.attempt, fence: e.fence,
-		retention: r.Retention, releaseMemory: r.ReleaseMemory,
+		terms: &settled, store: e.store, key: e.key, owner: r.Owner, fingerprint: e.fingerprint,
+		caller: e.caller, callersKey: e.callersKey, attempt: e.attempt, fence: e.fence, claimed: e.claimed,
 	}
 }
 
 // show returns the entry as operators see it, without its record.
 func (e *entry) show(now int64) idempotency.Entry {
 	shown := idempotency.Entry{
-		Key: e.key, Scope: e.scope, Owner: e.owner, Fence: e.fence, Instance: e.instance, Attempt: e.attempt,
+		Key: e.key, Scope: e.scope(), Owner: e.owner, Fence: e.fence, Instance: e.instance, Attempt: e.attempt,
 		Fingerprint: e.fingerprint, ClaimedAt: e.store.timeAt(e.claimed), ExpiresAt: e.store.timeAt(e.until),
 	}
 	switch e.state {
@@ -142,11 +143,16 @@ func (e *entry) show(now int64) idempotency.Entry {
 		shown.LeaseUntil = shown.ExpiresAt
 		shown.ExpiresAt = shown.ExpiresAt.Add(e.retention)
 	case done:
-		shown.State, shown.EndedAt = idempotency.Done, e.store.timeAt(e.ended)
+		shown.State, shown.EndedAt = idempotency.Done, e.store.timeAt(e.until-int64(e.retention))
 	default:
-		shown.State, shown.EndedAt = idempotency.Released, e.store.timeAt(e.ended)
+		shown.State, shown.EndedAt = idempotency.Released, e.store.timeAt(e.until-int64(e.releaseMemory))
 	}
 	return shown
+}
+
+// scope returns the scope that the claim named.
+func (e *entry) scope() idempotency.Scope {
+	return idempotency.Scope{Service: e.service, Endpoint: e.endpoint, Caller: e.caller, Key: e.callersKey}
 }
 
 // timeAt returns the time at an age of the store.

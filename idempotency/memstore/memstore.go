@@ -78,7 +78,7 @@ func (s *Store) begin(at *shard, c *idempotency.Claim, now int64) (_ idempotency
 	case old.state == running && (!c.Takeover || !old.fingerprint.Matches(c.Fingerprint)):
 		return idempotency.Outcome{State: idempotency.Orphaned, Fingerprint: old.fingerprint}, nil
 	}
-	e := newEntry(s, c, now)
+	e := s.newEntry(at, c, now)
 	if old != nil { // in its place, for which there is room
 		e.fence, e.takenOver = old.fence+1, old.state == running
 		s.remove(at, old)
@@ -196,9 +196,8 @@ func (s *Store) remove(at *shard, e *entry) {
 // move changes an entry's state, to be kept for so long, and wakes those who
 // watch it.
 func (s *Store) move(at *shard, e *entry, to state, keep time.Duration) {
-	now := s.now()
 	at.order[e.state].drop(e)
-	e.state, e.ended, e.until = to, now, now+int64(keep)
+	e.state, e.until = to, s.now()+int64(keep)
 	at.order[to].push(e)
 	at.wake(e.key)
 }

@@ -24,8 +24,8 @@ type Option func(*Options)
 func WithMaxEntries(n int) Option { return func(o *Options) { o.maxEntries = int64(n) } }
 
 // WithMaxBytes bounds the size of all records, in bytes as they are encoded,
-// without the store's own overhead of some 350 bytes and the scope of each. A record that is
-// larger by itself is kept without its body, as beyond
+// without the store's own overhead: some 270 bytes for each, and its caller and
+// key. A record that is larger by itself is kept without its body, as beyond
 // [idempotency.WithMaxReply]. Default 256 MiB; at least 1.
 func WithMaxBytes(n int64) Option { return func(o *Options) { o.maxBytes = n } }
 

@@ -15,6 +15,9 @@ type shard struct {
 	entries map[idempotency.StoreKey]*entry
 	order   [states]queue // by state, oldest first
 	watches map[idempotency.StoreKey]map[chan struct{}]struct{}
+
+	terms       [recentTerms]*terms // of late
+	oldestTerms uint8               // which are replaced next
 }
 
 func (s *Store) shardOf(key idempotency.StoreKey) *shard {

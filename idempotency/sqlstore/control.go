@@ -5,22 +5,39 @@ import (
 	"unicode"
 )
 
-// controls reports whether a statement would end the transaction, by its first
-// words: what follows in the same text is not looked at.
+// ownSavepoint is what the names of the store's own savepoints begin with.
+const ownSavepoint = "ONCEMORE"
+
+// controls reports whether a statement would end the transaction, or a savepoint
+// that is not the handler's, by its first words: what follows in the same text is
+// not looked at.
 func controls(query string) bool {
 	first, rest := nextWord(query)
-	second, _ := nextWord(rest)
+	second, afterwards := nextWord(rest)
 	switch first {
 	case "BEGIN", "START", "COMMIT", "END", "ABORT":
 		return true
 	case "ROLLBACK":
-		return second != "TO"
+		return second != "TO" || namesOwnSavepoint(afterwards)
+	case "SAVEPOINT", "RELEASE":
+		return namesOwnSavepoint(rest)
 	case "PREPARE":
 		return second == "TRANSACTION"
 	case "SET":
 		return strings.Contains(strings.ToUpper(rest), "AUTOCOMMIT")
 	}
 	return false
+}
+
+// namesOwnSavepoint reports whether the name of a savepoint that is to follow is one
+// of the store's.
+func namesOwnSavepoint(rest string) bool {
+	word, afterwards := nextWord(rest)
+	if word == "SAVEPOINT" {
+		rest = afterwards
+	}
+	name, _ := nextWord(strings.TrimLeft(rest, " \t\r\n\"`"))
+	return strings.HasPrefix(name, ownSavepoint)
 }
 
 // reads reports whether a statement begins as one that only reads.

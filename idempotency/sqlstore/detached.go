@@ -120,16 +120,16 @@ func (l *lease) Release(ctx context.Context) error {
 	case err != nil:
 		return err
 	case r == nil:
-		return l.leaveWord(ctx)
+		return l.recordRelease(ctx)
 	case r.state == released && r.owner == c.Owner, r.expiresAt <= r.now:
 		return nil
 	}
 	return idempotency.ErrLost
 }
 
-// leaveWord remembers a release where there is no claim. A cancelled statement
+// recordRelease remembers a release where there is no claim. A cancelled statement
 // may reach the server late, and would otherwise make a claim that nobody has.
-func (l *lease) leaveWord(ctx context.Context) error {
+func (l *lease) recordRelease(ctx context.Context) error {
 	c := l.claim
 	if c.ReleaseMemory == 0 {
 		return nil

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/oncemore-dev/oncemore/idempotency"
 )
 
 // Dialect is the kind of database. The zero value means: ask the database.
@@ -94,6 +96,9 @@ type transacting interface {
 	// outcome of a commit that fails may be unknown.
 	commit(ctx context.Context, s *session) (over bool, err error)
 	rollback(ctx context.Context, s *session) (over bool, err error)
+	// held reports whether a transaction has claimed a key, and is in the way of
+	// those who claim it no longer than they wait.
+	held(ctx context.Context, s *Store, key idempotency.StoreKey) (bool, error)
 	// yield makes statements of the session wait for rows only briefly, where
 	// begin does not see to that.
 	yield(ctx context.Context, s *session) error

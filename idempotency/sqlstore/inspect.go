@@ -23,18 +23,38 @@ const inspectWait = 100 * time.Millisecond
 func (s *Store) Lookup(ctx context.Context, key idempotency.StoreKey) (idempotency.Entry, error) {
 	e, err := s.table().entry(ctx, key)
 	if err == nil && e.State != idempotency.Done && e.State != idempotency.Running {
-		err = s.undisturbed(ctx, key, func(t table) error {
-			e, err = t.entry(ctx, key)
-			return err
-		})
+		e, err = s.lookUnheld(ctx, key)
 	}
-	switch {
-	case classify(err) == contended:
-		return idempotency.Entry{Key: key, State: idempotency.Running}, nil
-	case err != nil:
+	if err != nil {
 		return idempotency.Entry{}, fmt.Errorf("sqlstore: look up %v: %w", key, err)
 	}
 	return e, nil
+}
+
+// lookUnheld looks at a key that a transaction may be about to claim.
+func (s *Store) lookUnheld(ctx context.Context, key idempotency.StoreKey) (idempotency.Entry, error) {
+	switch held, err := s.dialect.held(ctx, s, key); {
+	case err != nil:
+		return idempotency.Entry{}, err
+	case held:
+		return idempotency.Entry{Key: key, State: idempotency.Running}, nil
+	}
+	return s.table().entry(ctx, key) // it may just have been committed
+}
+
+// rowHeld reports whether a transaction has a key's row, or is about to insert one.
+func rowHeld(ctx context.Context, s *Store, key idempotency.StoreKey) (bool, error) {
+	err := s.withKey(ctx, key, func(t table) (keep bool, err error) {
+		if _, err := t.exec(ctx, &t.touch, key[:]); err != nil {
+			return false, err
+		}
+		_, err = t.add(ctx, newClaim(idempotency.Claim{Key: key}), running, 0, 0)
+		return false, err
+	})
+	if classify(err) == contended {
+		return true, nil
+	}
+	return false, err
 }
 
 // entry returns what the table shows of a key.
@@ -50,19 +70,15 @@ func (t table) entry(ctx context.Context, key idempotency.StoreKey) (idempotency
 	return e, damaged(key, err)
 }
 
-// undisturbed does something with a key that no transaction holds, in one of its
-// own, which is undone if it fails. The error is contended where one holds it.
-func (s *Store) undisturbed(ctx context.Context, key idempotency.StoreKey, do func(table) error) error {
+// withKey does something with a key in a transaction that claims it as an execution
+// does. It is undone unless it is to be kept. The error is contended where another
+// transaction holds the key.
+func (s *Store) withKey(ctx context.Context, key idempotency.StoreKey, do func(table) (keep bool, err error)) error {
 	ss, err := s.openSession(ctx, beginning{lock: s.lockName(key), wait: inspectWait, timeout: time.Minute})
 	if err != nil {
 		return err
 	}
-	t := s.tableIn(ss)
-	if err := t.seize(ctx, key); err != nil {
-		ss.rollback(ctx)
-		return err
-	}
-	if err := do(t); err != nil {
+	if keep, err := do(s.tableIn(ss)); err != nil || !keep {
 		ss.rollback(ctx)
 		return err
 	}
@@ -86,7 +102,12 @@ func (t table) seize(ctx context.Context, key idempotency.StoreKey) error {
 // Resolve implements [idempotency.Inspector]. It has the store's own cache forget
 // the key; caches of other processes keep a record that they have.
 func (s *Store) Resolve(ctx context.Context, r idempotency.Resolution) error {
-	err := s.undisturbed(ctx, r.Key, func(t table) error { return t.settleBy(ctx, &r) })
+	err := s.withKey(ctx, r.Key, func(t table) (bool, error) {
+		if err := t.seize(ctx, r.Key); err != nil {
+			return false, err
+		}
+		return true, t.settleBy(ctx, &r)
+	})
 	switch {
 	case classify(err) == contended:
 		return fmt.Errorf("%w: a transaction holds it", idempotency.ErrLive)
@@ -233,7 +254,7 @@ func (s *Store) selection(f *idempotency.Filter) *query {
 
 // stateCondition is how rows of a state are selected.
 func stateCondition(s idempotency.State) string {
-	switch s { //nolint:exhaustive // an entry has no other
+	switch s {
 	case idempotency.Done:
 		return "state = 2"
 	case idempotency.Released:

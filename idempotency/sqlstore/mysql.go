@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/oncemore-dev/oncemore/idempotency"
 )
 
 // mysql is MySQL and MariaDB. A second INSERT of a key must not be what makes a
@@ -200,6 +202,12 @@ func (mysql) settle(
 		return false, err
 	}
 	return t.finish(ctx, c, record)
+}
+
+// held asks for the lock without taking it.
+func (mysql) held(ctx context.Context, s *Store, key idempotency.StoreKey) (held bool, err error) {
+	err = s.db.QueryRowContext(ctx, "SELECT IS_USED_LOCK('"+s.lockName(key)+"') IS NOT NULL").Scan(&held)
+	return held, err
 }
 
 func (mysql) isolation() sql.IsolationLevel { return sql.LevelReadCommitted }

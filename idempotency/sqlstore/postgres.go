@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/oncemore-dev/oncemore/idempotency"
 )
 
 // postgres makes duplicates wait at the unique index: an INSERT waits for the
@@ -171,6 +173,10 @@ func savepointGone(err error) error {
 		return errors.Join(ErrTxEnded, err)
 	}
 	return err
+}
+
+func (postgres) held(ctx context.Context, s *Store, key idempotency.StoreKey) (bool, error) {
+	return rowHeld(ctx, s, key)
 }
 
 func (postgres) isolation() sql.IsolationLevel { return sql.LevelReadCommitted }

@@ -38,7 +38,7 @@ func (t *transaction) stream(
 		return nil, err
 	}
 	ctx, release := t.bound(ctx)
-	from, err := send(ctx) //nolint:rowserrcheck,sqlclosecheck // with r
+	from, err := send(ctx) //nolint:rowserrcheck // with r
 	if err != nil {
 		release()
 		return nil, t.notice(err)

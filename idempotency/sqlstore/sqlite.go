@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/oncemore-dev/oncemore/idempotency"
 )
 
 // sqlite has one write lock for all keys, which is taken by the first
@@ -138,6 +140,10 @@ func (s *session) atSavepoint(ctx context.Context, query string) error {
 		return errors.Join(ErrTxEnded, err)
 	}
 	return err
+}
+
+func (sqlite) held(ctx context.Context, s *Store, key idempotency.StoreKey) (bool, error) {
+	return rowHeld(ctx, s, key)
 }
 
 func (sqlite) isolation() sql.IsolationLevel { return sql.LevelSerializable }

@@ -119,6 +119,7 @@ type execution struct {
 
 	mu       sync.Mutex
 	session  *session // nil when it is over
+	undone   bool     // nothing of what the handler wrote is left
 	complete error    // the answer of Complete, once over
 	release  error    // the answer of Release, once over
 }
@@ -165,6 +166,7 @@ func (e *execution) Undo(ctx context.Context) error {
 	if err := errors.Join(e.handler.end(ctx), e.undo(ctx)); err != nil {
 		return e.fail(ctx, err)
 	}
+	e.undone = true
 	return nil
 }
 
@@ -273,7 +275,7 @@ func (e *execution) Complete(ctx context.Context, record []byte) error {
 // endHandler lets the handler do no more.
 func (e *execution) endHandler(ctx context.Context) error {
 	err := e.handler.end(ctx)
-	if e.handler.mixed {
+	if e.handler.mixed && !e.undone {
 		err = errors.Join(ErrTxMixed, err)
 	}
 	return err

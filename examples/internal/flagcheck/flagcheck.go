@@ -4,6 +4,7 @@
 package flagcheck
 
 import (
+	"flag"
 	"slices"
 
 	"github.com/urfave/cli/v2"
@@ -25,17 +26,19 @@ func Registries() []string { return []string{"consul", "mdns", "memory"} }
 // own, and the grpc plugin.
 func Transports() []string { return []string{"mucp", "grpc"} }
 
-// Install makes service.Init end the process with an error that names the
-// flag, the value and what is allowed if --registry, --server or --client has
-// a value that is not in the lists above. It also makes --registry=memory
-// known, which go-micro has but offers under no name. Call it before
-// service.Init, in a main function: go-micro's list of registries is global.
-func Install(service micro.Service) {
+// Init is service.Init for a main function. It ends the process with an error that
+// names the flag, the value and what is allowed if --registry, --server or
+// --client has a value that is not in the lists above, and returns flag.ErrHelp if
+// the command line asked for help, which has been given: the service is not to
+// start then, as go-micro would have it. It also makes --registry=memory known,
+// which go-micro has but offers under no name, in a list that is global.
+func Init(service micro.Service) error {
 	cmd.DefaultRegistries["memory"] = registry.NewMemoryRegistry
 
 	app := service.Options().Cmd.App()
-	next := app.Before
+	next, helped := app.Before, true
 	app.Before = func(c *cli.Context) error {
+		helped = false
 		if err := check(c.String); err != nil {
 			return cli.Exit(c.App.Name+": "+err.Error(), exitUsage)
 		}
@@ -44,6 +47,11 @@ func Install(service micro.Service) {
 		}
 		return next(c)
 	}
+	service.Init()
+	if helped {
+		return flag.ErrHelp
+	}
+	return nil
 }
 
 func check(flag func(string) string) error {

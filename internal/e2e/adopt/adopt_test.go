@@ -30,13 +30,16 @@ const (
 // folder in testdata. The proxy need not list the versions of go-micro's
 // plugins, of which go mod tidy could not find the newest.
 var required = map[string][]string{
-	"client":   {own},
-	"grpc":     {"github.com/go-micro/plugins/v4/client/grpc", "github.com/go-micro/plugins/v4/server/grpc"},
-	"consul":   {"github.com/go-micro/plugins/v4/registry/consul", "github.com/hashicorp/consul/api"},
-	"sqlite":   {"modernc.org/sqlite"},
-	"postgres": {"github.com/jackc/pgx/v5"},
-	"mysql":    {"github.com/go-sql-driver/mysql"},
-	"gin":      {"github.com/gin-gonic/gin"},
+	"service":   {"go-micro.dev/v4"},
+	"client":    {own},
+	"guards":    {own},
+	"plaingrpc": {"google.golang.org/grpc"},
+	"grpc":      {"github.com/go-micro/plugins/v4/client/grpc", "github.com/go-micro/plugins/v4/server/grpc"},
+	"consul":    {"github.com/go-micro/plugins/v4/registry/consul", "github.com/hashicorp/consul/api"},
+	"sqlite":    {"modernc.org/sqlite"},
+	"postgres":  {"github.com/jackc/pgx/v5"},
+	"mysql":     {"github.com/go-sql-driver/mysql"},
+	"gin":       {"github.com/gin-gonic/gin"},
 }
 
 // unasked are what the paths of modules begin with that must not be in
@@ -63,8 +66,9 @@ func TestAdopt(t *testing.T) {
 		{"grpc before", [][]string{{"service", "grpc"}, {"client"}}},
 		{"grpc after", [][]string{{"service", "client"}, {"grpc"}}},
 		{"grpc and Google's common types before", [][]string{{"service", "grpc", "genproto"}, {"client"}}},
+		{"plain grpc-go and net/http", [][]string{{"plaingrpc"}, {"guards"}}},
 		{"everything", [][]string{{
-			"service", "client", "memstore", "redisstore", "sqlstore", "sqlite", "postgres", "mysql", "grpc", "consul", "gin",
+			"service", "client", "guards", "memstore", "redisstore", "sqlstore", "sqlite", "postgres", "mysql", "grpc", "consul", "gin",
 		}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -47,7 +47,7 @@ func startWeb(t *testing.T) *web {
 	w.Server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		w.executions.Add(1)
 		if r.URL.Path == "/"+drop {
-			panic(http.ErrAbortHandler) //nolint:forbidigo // so net/http has it dropped
+			panic(http.ErrAbortHandler)
 		}
 		_, _ = io.Copy(rw, r.Body)
 	}))
@@ -63,7 +63,7 @@ func (w *web) address() string { return w.Listener.Addr().String() }
 // silent accepts connections and says nothing, as a frozen process does.
 func silent(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it ends with the test
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -182,7 +183,7 @@ func testWhereTheTablesAre(t *testing.T, b *backend) {
 		must(t, err)
 	}
 	for n, s := range stores {
-		if done := wantState(t, s, claimFor(t, "key"), idempotency.Done); string(done.Record) != fmt.Sprint(n) {
+		if done := wantState(t, s, claimFor(t, "key"), idempotency.Done); string(done.Record) != strconv.Itoa(n) {
 			t.Errorf("store %d has the record %q", n, done.Record)
 		}
 	}

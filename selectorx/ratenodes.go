@@ -19,15 +19,15 @@ const (
 
 // The tiers of choice: a node is left if none of the marks speaks against it.
 const (
-	untried  = unusable | ejected | refused | tried
-	knocked  = unusable | ejected | tried // to knock on a closed door once costs little
-	notLast  = unusable | ejected | refused | last
-	admitted = unusable | ejected | refused
-	usable   = unusable
+	maskUntried        = unusable | ejected | refused | tried
+	maskRefusedUntried = unusable | ejected | tried // to knock on a closed door once costs little
+	maskNotLast        = unusable | ejected | refused | last
+	maskAdmitted       = unusable | ejected | refused
+	maskUsable         = unusable
 )
 
-// surveyRoom is for how many nodes a survey lives on the stack.
-const surveyRoom = 64
+// rateRoom is for how many nodes their marks live on the stack.
+const rateRoom = 64
 
 // marks holds one mark per node, in the order of the services.
 type marks []mark
@@ -42,15 +42,15 @@ func (m marks) some(tier mark) bool {
 	return false
 }
 
-// survey appends to m what speaks against each node of services, after a call
+// rateNodes appends to m what speaks against each node of services, after a call
 // has tried some addresses, one of them last.
-func (c *Call) survey(m marks, services []*registry.Service, attempted []string, latest string) marks {
+func (c *Call) rateNodes(m marks, services []*registry.Service, attempted []string, latest string) marks {
 	m = judgeAll(m, services, attempted, latest)
 	if !c.balancer.anyOpen() {
 		return m
 	}
 	c.balancer.eject(m, services)
-	if !m.some(admitted) {
+	if !m.some(maskAdmitted) {
 		m.drop(ejected | refused)
 	}
 	return m
@@ -135,10 +135,10 @@ func (b *Balancer) limit(services []*registry.Service, n int) int {
 // distinct counts the addresses of services, at least up to enough: with few
 // nodes held, a look at the first few nodes will do.
 func distinct(services []*registry.Service, enough int) int {
-	if enough > surveyRoom {
+	if enough > rateRoom {
 		return distinctOfMany(services)
 	}
-	var room [surveyRoom]string
+	var room [rateRoom]string
 	seen := room[:0]
 	for _, service := range services {
 		for _, node := range nodesOf(service) {
