@@ -130,11 +130,11 @@ func TestRuleWithNamesThatNobodyServes(t *testing.T) {
 		want   [][]string
 	}{
 		{"all served", []string{"Bank.Balance", "bank/Bank.Transfer"}, nil},
-		{"with its service", []string{"bank/Bank.Balanse", "Bank.Transfer"}, [][]string{{"a rule lists", "service=bank", "endpoint=bank/Bank.Balanse", "nearest=Bank.Balance"}}},
+		{"with its service", []string{"bank/Bank.Balancc", "Bank.Transfer"}, [][]string{{"a rule lists", "service=bank", "endpoint=bank/Bank.Balancc", "nearest=Bank.Balance"}}},
 		{"far from everything", []string{"bank/Audit.Everything"}, [][]string{{"endpoint=bank/Audit.Everything", "nearest=Bank."}}},
 		{"a slip", []string{"Bank.Balnce"}, [][]string{{"endpoint=Bank.Balnce", "nearest=Bank.Balance"}}},
 		{"another letter", []string{"bank.transfer"}, [][]string{{"endpoint=bank.transfer", "nearest=Bank.Transfer"}}},
-		{"perhaps another service's", []string{"Audit.Everything", "shop/Bank.Balanse"}, nil},
+		{"perhaps another service's", []string{"Audit.Everything", "shop/Bank.Balancc"}, nil},
 		{"near one that is listed, too", []string{"Bank.Balance", "Bank.Balances"}, nil},
 		{"several", []string{"bank/Bank.A", "bank/Bank.B"}, [][]string{{"endpoint=bank/Bank.A"}, {"endpoint=bank/Bank.B"}}},
 	} {
