@@ -97,6 +97,7 @@ func (a *attempt) openingFailed(err error) error {
 	s := a.call
 	ev := s.evidence()
 	err = a.dialing.testify(&ev, err, false)
+	ev.Unsent = ev.Unsent || s.client.transport.onlyDialed(err)
 	class := s.classify(err, ev)
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -62,6 +62,14 @@ func (t transport) selectOptions() []selector.SelectOption {
 	return nil
 }
 
+// onlyDialed tells whether err is that of a stream which could not be opened for
+// want of a connection: the http client does no more than dial when it opens one,
+// and says so itself.
+func (t transport) onlyDialed(err error) bool {
+	e, ok := merrors.As(err)
+	return ok && t == overHTTP && e.Id == "go.micro.client" && strings.HasPrefix(e.Detail, "Error dialing: ")
+}
+
 // timedOut is what the client itself answers when its caller's context ends.
 func (t transport) timedOut(why error) error {
 	if t == overMucp {
