@@ -49,8 +49,9 @@
 // The functions that options take are called for the goroutine that makes the
 // call, which waits for them no longer than the call has time: a policy that
 // takes three seconds does not hold a call of a tenth of one, and runs on beside
-// it. What such a function panics with is raised in the caller's goroutine; the
-// call has its end in WithCallEnd all the same, with ErrPanicked.
+// it; it must not look at the request then, which is its caller's again. What such
+// a function panics with is raised in the caller's goroutine; the call has its end
+// in WithCallEnd all the same, with ErrPanicked.
 //
 // An endpoint that no node of its service lists, though they list what they serve,
 // is warned of once with slog and with the nearest that exists: when a call to it

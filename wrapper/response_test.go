@@ -372,3 +372,18 @@ func TestResponseThatCannotBeHadTwice(t *testing.T) {
 		}
 	})
 }
+
+// TestNoRequest, and no response, are errors of go-micro's grpc client.
+func TestNoRequest(t *testing.T) {
+	bare := fixture.NewClient(t, fixture.GRPC, nil)
+	c := wrap(t, bare)
+	want, got := bare.Call(t.Context(), nil, new(user)), c.Call(t.Context(), nil, new(user))
+	if want == nil || describeError(got) != describeError(want) {
+		t.Errorf("no request: got %v, bare %v", got, want)
+	}
+	req := fixture.NewRequest(c, fixture.Echo, "")
+	want, got = bare.Call(t.Context(), req, nil), c.Call(t.Context(), req, nil)
+	if want == nil || describeError(got) != describeError(want) {
+		t.Errorf("no response: got %v, bare %v", got, want)
+	}
+}
