@@ -173,6 +173,7 @@ func TestDeafHostCostsNobody(t *testing.T) {
 // they do bare. One call may be lost where the dial cannot go on beside another:
 // net/http sends as soon as it has a connection.
 func TestSlowDials(t *testing.T) {
+	t.Parallel()
 	for _, endpoint := range []string{get, post} {
 		for hosts := 1; hosts <= 3; hosts++ {
 			t.Run(fmt.Sprintf("%s, %d hosts", endpoint, hosts), func(t *testing.T) {
