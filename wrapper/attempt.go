@@ -265,7 +265,7 @@ func (a *attempt) exchange(
 	class := retryfunc.None
 	if err != nil {
 		ev := s.evidence()
-		err = d.testify(&ev, err, over != "" && ctx.Err() == nil)
+		err = d.testify(&ev, err, over.hasReturned(ctx))
 		class = s.classify(err, ev)
 	}
 	end()

@@ -89,6 +89,9 @@ var ErrWrappedTwice = errors.New("wrapper: wrapped by oncemore already: install 
 // allow. It returns nil, or the error that the inner client gave for the last of
 // them; see [WithReport] for what led to it.
 func (c *retryClient) Call(ctx context.Context, req client.Request, rsp any, opts ...client.CallOption) error {
+	if req == nil {
+		return c.Client.Call(ctx, req, rsp, opts...) // to fail as it does bare
+	}
 	s := &call{client: c, req: req, rsp: rsp}
 	defer s.close()
 	if err := s.open(ctx, opts); err != nil {

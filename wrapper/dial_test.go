@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -187,4 +188,66 @@ func use(ctx context.Context, c client.Client, endpoint string) error {
 		return err
 	}
 	return stream.Close()
+}
+
+// TestDialsBesideEachOtherSendOnce: two dials of a call that must not run twice
+// may end at the same time, and only one of them is used.
+func TestDialsBesideEachOtherSendOnce(t *testing.T) {
+	const calls = 300
+	eachTransport(t, func(t *testing.T, transport string) {
+		config, own := fixture.Config{Transport: transport}, []client.Option{client.PoolSize(0)}
+		if transport == fixture.MUCP {
+			config.Setup, own = "tls", append(own, client.Transport(tlsTransport{}))
+		}
+		var nodes []*fixture.Node
+		var addresses []string
+		for _, wait := range []time.Duration{0, 300 * time.Millisecond, 600 * time.Millisecond} {
+			n := fixture.Start(t, config)
+			p := tcpproxy.Start(t, n.Address())
+			p.Slow(wait)
+			nodes, addresses = append(nodes, n), append(addresses, p.Address())
+		}
+		budget, err := retryfunc.NewBudget(retryfunc.WithRatio(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := wrap(t, fixture.NewClient(t, transport, addresses, own...), wrapper.WithBudget(budget))
+		var (
+			group                sync.WaitGroup
+			begun, met, answered atomic.Int32
+		)
+		for range 50 {
+			group.Go(func() {
+				for i := begun.Add(1); i <= calls; i = begun.Add(1) {
+					ctx, cancel := context.WithTimeout(fixture.WithRequest(t.Context(), strconv.Itoa(int(i))), 900*time.Millisecond)
+					var report wrapper.Report
+					if _, err := fixture.Call(ctx, c, fixture.Sleep, "10ms", wrapper.WithStory(&report)); err == nil {
+						answered.Add(1)
+					}
+					cancel()
+					if len(report.Attempts) > 1 {
+						met.Add(1)
+					}
+				}
+			})
+		}
+		group.Wait()
+		if met.Load() == 0 || answered.Load() == 0 {
+			t.Errorf("%d calls were answered, and %d dialled more than once", answered.Load(), met.Load())
+		}
+		ran := make(map[string]int)
+		for _, n := range nodes {
+			for _, x := range n.Journal() {
+				ran[x.Request]++
+			}
+		}
+		for request, n := range ran {
+			if n > 1 {
+				t.Errorf("call %s ran %d times", request, n)
+			}
+		}
+		if got := len(ran); got < int(answered.Load()) {
+			t.Errorf("%d calls ran, and %d were answered", got, answered.Load())
+		}
+	})
 }

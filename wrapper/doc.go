@@ -21,7 +21,13 @@
 //     on another instance, where the policy would retry a timeout: the first
 //     answer counts. Nothing is thrown away before the call ends, unless
 //     WithAttemptTimeout says so;
-//   - a dial has a share of its own while there is another instance to dial;
+//   - a dial has a share of its own, a third of what the call has left and at
+//     most 1.5 s, after which another instance is dialled beside it. Nothing is
+//     sent meanwhile, so that is done for every call: whoever is connected first
+//     sends, and only one does of a call that must not run twice. Where nothing
+//     tells of the connection (streams of mucp, call wrappers of others, unsafe
+//     calls of the http client) the dial is given up instead, at half of the time,
+//     unless that was in vain in the last ten seconds;
 //   - an answer is received apart from the caller's response, and moved there
 //     only while the call is open, so that a late one never writes into memory
 //     the caller owns again;
@@ -43,8 +49,9 @@
 // The functions that options take are called for the goroutine that makes the
 // call, which waits for them no longer than the call has time: a policy that
 // takes three seconds does not hold a call of a tenth of one, and runs on beside
-// it. What such a function panics with is raised in the caller's goroutine; the
-// call has its end in WithCallEnd all the same, with ErrPanicked.
+// it; it must not look at the request then, which is its caller's again. What such
+// a function panics with is raised in the caller's goroutine; the call has its end
+// in WithCallEnd all the same, with ErrPanicked.
 //
 // An endpoint that no node of its service lists, though they list what they serve,
 // is warned of once with slog and with the nearest that exists: when a call to it

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"io"
 	"reflect"
-	"strings"
 
 	"go-micro.dev/v4/client"
 	"go-micro.dev/v4/codec"
@@ -58,8 +57,13 @@ func (s *call) outgoing(
 		if body.ProtoReflect().IsValid() {
 			return &outgoing{req, proto.Clone(body), nil}, asks
 		}
+	case *frame.Frame:
+		if body != nil {
+			return &outgoing{req, &frame.Frame{Data: bytes.Clone(body.Data)}, nil}, asks
+		}
 	default:
-		if strings.Contains(req.ContentType(), "json") {
+		w := wireCodec{s.client, over, req.ContentType(), node.Metadata["protocol"] == ""}
+		if w.marshalsJSON() {
 			return &outgoing{req, &lockedJSON{s, body}, nil}, asks
 		}
 	}

@@ -120,7 +120,7 @@ func another(rsp any) any {
 	}
 }
 
-// wireCodec is what a wire decodes with.
+// wireCodec is what a wire encodes and decodes with.
 type wireCodec struct {
 	client      *retryClient
 	over        transport
@@ -140,7 +140,7 @@ func (w wireCodec) decoder(rsp any) (decode func(raw []byte, rsp any) error, tex
 		if !w.old {
 			return w.frameDecoder(rsp), false
 		}
-		if w.contentType == "application/json" || w.contentType == "application/json-rpc" { // JSON-RPC
+		if w.isJSONRPC() {
 			return decodeJSON(".codec"), true
 		}
 	case overHTTP:
@@ -157,6 +157,24 @@ func (w wireCodec) decoder(rsp any) (decode func(raw []byte, rsp any) error, tex
 
 func (w wireCodec) isJSON() bool {
 	return w.contentType == "application/json" || w.contentType == "application/grpc+json"
+}
+
+// marshalsJSON tells whether the wire encodes a body, of whatever type, with
+// encoding/json: a codec of the user's own may look at its type.
+func (w wireCodec) marshalsJSON() bool {
+	switch w.over {
+	case overMucp:
+		return w.old && w.isJSONRPC()
+	case overHTTP:
+		return w.contentType == "application/json"
+	default:
+		return w.over == overGRPC && w.isJSON() && !w.customized()
+	}
+}
+
+// isJSONRPC tells whether mucp's old protocol is JSON-RPC.
+func (w wireCodec) isJSONRPC() bool {
+	return w.contentType == "application/json" || w.contentType == "application/json-rpc"
 }
 
 // customized tells whether the client was given codecs with the grpc plugin's own

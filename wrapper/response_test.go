@@ -104,7 +104,7 @@ func (s shouting) ReadBody(b any) error {
 }
 
 func (s shouting) Write(_ *codec.Message, b any) error {
-	raw, err := json.Marshal(b)
+	raw, err := s.Marshal(b)
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,16 @@ func (s shouting) Write(_ *codec.Message, b any) error {
 	return err
 }
 
-func (shouting) Marshal(v any) ([]byte, error)     { return json.Marshal(v) }
+// Marshal knows the types that the tests send, as a codec with generated code does.
+func (shouting) Marshal(v any) ([]byte, error) {
+	switch v.(type) {
+	case *json.RawMessage, *frame.Frame, proto.Message:
+		return json.Marshal(v)
+	default:
+		return nil, fmt.Errorf("a request of type %T", v)
+	}
+}
+
 func (shouting) Unmarshal(raw []byte, b any) error { return json.Unmarshal(bytes.ToUpper(raw), b) }
 func (shouting) Name() string                      { return "json" }
 func (shouting) String() string                    { return "shouting" }
@@ -362,4 +371,19 @@ func TestResponseThatCannotBeHadTwice(t *testing.T) {
 			t.Errorf("it did not wait: %v", ctx.Err())
 		}
 	})
+}
+
+// TestNoRequest, and no response, are errors of go-micro's grpc client.
+func TestNoRequest(t *testing.T) {
+	bare := fixture.NewClient(t, fixture.GRPC, nil)
+	c := wrap(t, bare)
+	want, got := bare.Call(t.Context(), nil, new(user)), c.Call(t.Context(), nil, new(user))
+	if want == nil || describeError(got) != describeError(want) {
+		t.Errorf("no request: got %v, bare %v", got, want)
+	}
+	req := fixture.NewRequest(c, fixture.Echo, "")
+	want, got = bare.Call(t.Context(), req, nil), c.Call(t.Context(), req, nil)
+	if want == nil || describeError(got) != describeError(want) {
+		t.Errorf("no response: got %v, bare %v", got, want)
+	}
 }

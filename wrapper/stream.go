@@ -46,7 +46,7 @@ func (a *attempt) applyToStream(o *client.CallOptions) {
 	if a.address != "" {
 		o.Address = []string{a.address}
 	}
-	if a.dialing != nil {
+	if a.dialing != nil && a.dialing.over == overGRPC {
 		o.Context = withGRPCOptions(o.Context, a.dialing)
 	}
 }
@@ -96,7 +96,7 @@ func (a *attempt) deliverStream(opened *watchedStream) bool {
 func (a *attempt) openingFailed(err error) error {
 	s := a.call
 	ev := s.evidence()
-	err = a.dialing.testify(&ev, err, false)
+	err = a.dialing.testify(&ev, err, s.client.transport == overHTTP) // which only dials
 	class := s.classify(err, ev)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,14 +107,16 @@ func (a *attempt) openingFailed(err error) error {
 	return err
 }
 
-// watchOpening has grpc say when it has a connection. The stream keeps the context;
+// watchOpening watches the dial: grpc says when it has a connection, and http does
+// nothing but dial, for as long as its context lasts. The stream keeps the context;
 // end(true) ends it.
 func (a *attempt) watchOpening(ctx context.Context) (context.Context, func(failed bool)) {
 	s := a.call
-	if s.client.transport != overGRPC {
+	over := s.client.transport
+	if over != overGRPC && over != overHTTP {
 		return ctx, func(bool) {}
 	}
-	d := s.client.newDialing(overGRPC, a)
+	d := s.client.newDialing(over, a)
 	ctx = d.stoppable(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -122,7 +124,13 @@ func (a *attempt) watchOpening(ctx context.Context) (context.Context, func(faile
 	if a.entered {
 		s.attempts[a.entry].dials = d
 	}
+	stopTimer := func() bool { return true }
+	if over == overHTTP {
+		d.asked.Store(true)
+		stopTimer = time.AfterFunc(s.cutShare(s.left(), !a.last), d.expire).Stop
+	}
 	return ctx, func(failed bool) {
+		stopTimer()
 		if failed {
 			d.stop(context.Canceled)
 		}

@@ -191,6 +191,10 @@ func (d *dialing) giveUp() bool {
 	return d.state.CompareAndSwap(dialPending, dialGivenUp) || d.state.Load() == dialGivenUp
 }
 
+// abandon ends a dial that nobody waits for, and tells whether nothing will be
+// sent. Of net/http, which may have a connection just now, that is not known.
+func (d *dialing) abandon() bool { return d.giveUp() && d.over != overHTTP }
+
 // expire ends an attempt whose dial has taken too long.
 func (d *dialing) expire() {
 	if d.giveUp() {
@@ -234,10 +238,15 @@ func (d *dialing) testify(ev *retryfunc.Evidence, err error, returned bool) erro
 		}
 	}
 	if d != nil && d.late.Load() {
-		ev.Unsent = true
 		return errDialTimeout
 	}
 	return err
+}
+
+// hasReturned tells whether the wire has done with an attempt when its client
+// returns: those of mucp and grpc leave it alone when its context ends.
+func (t transport) hasReturned(ctx context.Context) bool {
+	return t == overHTTP || t != "" && ctx.Err() == nil
 }
 
 // watch has the client say when it has a connection, and ends an attempt that has

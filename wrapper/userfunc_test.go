@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"go-micro.dev/v4/client"
+	merrors "go-micro.dev/v4/errors"
 
 	"github.com/oncemore-dev/oncemore/breaker"
 	"github.com/oncemore-dev/oncemore/retryfunc"
@@ -456,4 +457,33 @@ func TestPolicyIsAskedAboutWhatHappened(t *testing.T) {
 	if want := wire.addresses()[:4]; !slices.Equal(told, want) {
 		t.Errorf("asked about attempts on %v, want %v", told, want)
 	}
+}
+
+// TestKeyGeneratorOfAMessage may be slow and may panic, as that of a call.
+func TestKeyGeneratorOfAMessage(t *testing.T) {
+	boom := errors.New("boom")
+	inner := stock(nil)
+	synctest.Test(t, func(t *testing.T) {
+		slow := wrap(t, inner, wrapper.WithKeyGenerator(func() (string, error) {
+			time.Sleep(3 * time.Second)
+			return "late", nil
+		}), wrapper.WithBreaker(newSet(t)))
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		began := time.Now()
+		err := slow.Publish(ctx, slow.NewMessage("topic", nil))
+		if e := merrors.FromError(err); err == nil || e.Code != 408 || time.Since(began) != 100*time.Millisecond {
+			t.Errorf("error %v after %v, want a 408 after 100 ms", err, time.Since(began))
+		}
+		time.Sleep(time.Minute)
+		panicking := wrap(t, inner, wrapper.WithKeyGenerator(func() (string, error) { panic(boom) }), wrapper.WithBreaker(newSet(t)))
+		defer func() {
+			if got := recover(); got != boom {
+				t.Errorf("recovered %v, want %v", got, boom)
+			}
+		}()
+		later, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_ = panicking.Publish(later, panicking.NewMessage("topic", nil))
+	})
 }

@@ -289,3 +289,20 @@ func TestHTTPDeadline(t *testing.T) {
 		t.Errorf("the call ended before its caller's time: %v", ctx.Err())
 	}
 }
+
+// TestHTTPStreamOpensElsewhere: a dial that is refused opens no stream, and
+// another instance does.
+func TestHTTPStreamOpensElsewhere(t *testing.T) {
+	alive := startWeb(t)
+	c := wrap(t, newHTTPClient(jsonType, fixture.RefusedAddress(t), alive.address()))
+	for range 10 {
+		var story wrapper.Report
+		stream, err := c.Stream(t.Context(), c.NewRequest("web", mirror, nil, client.StreamingRequest()), wrapper.WithStory(&story))
+		if err != nil {
+			t.Fatalf("error %v: %s", err, story.Story())
+		}
+		if err := stream.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
