@@ -68,6 +68,7 @@ type seen struct {
 	sending      bool // it may have sent the request
 	repeated     bool // it was followed by another that may
 	passedOver   bool // it has a connection, and another has sent
+	dialled      bool // dial is in use
 }
 
 // entry is an attempt's part of the story. It is guarded by the call's mu.

@@ -352,7 +352,9 @@ func (s *call) overdue(a *attempt) (next bool) {
 	if s.admit(&d, false); !d.Retry {
 		return s.waitOn(a)
 	}
-	s.permit(a)
+	if shown.Class != retryfunc.NotSent { // else it may have a connection since, and is sent in this one's stead
+		s.permit(a)
+	}
 	d.Delay, d.Reason = 0, retryfunc.ReasonOverdue
 	if late && s.overrides.attemptTimeout > 0 {
 		d.Reason = retryfunc.ReasonGranted
