@@ -114,7 +114,7 @@ func sayOnce(ctx context.Context, c client.Client, endpoint, content string, req
 	return c.Call(ctx, request, rsp.value(), wrapper.WithStory(report), wrapper.WithAttempts(20))
 }
 
-// crierFleet has an instance and, by another address that takes two seconds to
+// crierFleet has an instance and, by another address that takes four seconds to
 // connect to, another.
 func crierFleet(t *testing.T, transport, endpoint string) client.Client {
 	t.Helper()
@@ -124,7 +124,7 @@ func crierFleet(t *testing.T, transport, endpoint string) client.Client {
 		stock = append(stock, client.PoolSize(0)) // each call dials
 	}
 	slow := tcpproxy.Start(t, fixture.Start(t, config).Address())
-	slow.Slow(2 * time.Second)
+	slow.Slow(4 * time.Second)
 	addresses := []string{slow.Address(), fixture.Start(t, config).Address()}
 	rule, err := retryfunc.Endpoints(map[string]retryfunc.Safety{endpoint: retryfunc.SafetySafe})
 	if err != nil {
