@@ -91,11 +91,11 @@ func (d sqlite) begin(ctx context.Context, s *session, o beginning) error {
 	}
 	s.restore = "PRAGMA busy_timeout = " + strconv.FormatInt(busy, 10)
 	// SQLite does not notice a cancelled context while it waits.
-	bound := "PRAGMA busy_timeout = " + strconv.FormatInt(milliseconds(o.wait), 10)
-	if _, err := s.conn.ExecContext(ctx, bound); err != nil {
+	_, err := s.conn.ExecContext(ctx, "PRAGMA busy_timeout = "+strconv.FormatInt(milliseconds(o.wait), 10))
+	if err != nil {
 		return err
 	}
-	err := s.beginTx(ctx, nil)
+	err = s.beginTx(ctx, nil)
 	if classify(err) == contended {
 		return errors.Join(err, d.restore(ctx, s))
 	}
