@@ -251,3 +251,48 @@ func TestDialsBesideEachOtherSendOnce(t *testing.T) {
 		}
 	})
 }
+
+// TestConnectsWhileThePolicyThinks: what is decided about an attempt that was not
+// sent lets no other be sent, should it be sent before the decision is made.
+func TestConnectsWhileThePolicyThinks(t *testing.T) {
+	eachTransport(t, func(t *testing.T, transport string) {
+		config, own := fixture.Config{Transport: transport}, []client.Option{client.PoolSize(0)}
+		if transport == fixture.MUCP {
+			config.Setup, own = "tls", append(own, client.Transport(tlsTransport{}))
+		}
+		var nodes []*fixture.Node
+		var addresses []string
+		for range 2 {
+			n := fixture.Start(t, config)
+			p := tcpproxy.Start(t, n.Address())
+			p.Slow(1200 * time.Millisecond)
+			nodes, addresses = append(nodes, n), append(addresses, p.Address())
+		}
+		ran := func() int {
+			return nodes[0].Executions(fixture.Sleep) + nodes[1].Executions(fixture.Sleep)
+		}
+		asked := make(chan retryfunc.Class, 1)
+		policy := func(ctx context.Context, _ client.Request, _ int, _ error) (bool, error) {
+			a, _ := retryfunc.AttemptFrom(ctx)
+			select {
+			case asked <- a.Class:
+				for ran() == 0 && ctx.Err() == nil {
+					time.Sleep(time.Millisecond)
+				}
+			default: // only the first time
+			}
+			return a.Class == retryfunc.NotSent, nil
+		}
+		c := wrap(t, fixture.NewClient(t, transport, addresses, own...), wrapper.WithPolicy(policy))
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		var report wrapper.Report
+		_, err := fixture.Call(ctx, c, fixture.Sleep, "1500ms", wrapper.WithStory(&report))
+		if class := <-asked; class != retryfunc.NotSent {
+			t.Errorf("the policy was asked about a %v", class)
+		}
+		if n := ran(); n != 1 || len(report.Attempts) < 2 {
+			t.Errorf("the call ran %d times: %v: %s", n, err, report.Story())
+		}
+	})
+}
