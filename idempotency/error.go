@@ -9,12 +9,21 @@ import (
 // reasonError is a reason with the status that tells a client.
 type reasonError struct {
 	code       int
+	mark       string // see [Error.Mark]
 	retryAfter time.Duration
 	text       string
 	settles    bool // asking again brings the same answer
 }
 
 func (e *reasonError) Error() string { return e.text }
+
+// The marks of docs/wire.md.
+const (
+	markRefused   = "refused"
+	markRunning   = "running"
+	markUnknown   = "unknown"
+	markUnsettled = "unsettled"
+)
 
 // retrySoon is the advice to those who found a duplicate running, or nothing
 // that would run theirs.
@@ -26,51 +35,51 @@ var (
 	// ErrMismatch: the key was used with another request. To a handler whose own call
 	// is answered so it settles nothing: what it asked for was not done, and may be
 	// once it makes its calls in the order of its first run, or names its steps.
-	ErrMismatch error = &reasonError{422, 0, "this idempotency key was used with another request; " +
+	ErrMismatch error = &reasonError{422, "", 0, "this idempotency key was used with another request; " +
 		"mint a new key for a new request, and where several calls share one, name each with idempotency.WithStep", false}
 	// ErrRunning: a duplicate is running, and waiting was not allowed.
-	ErrRunning error = &reasonError{409, retrySoon, "a request with this idempotency key is still running; ask again", false}
+	ErrRunning error = &reasonError{409, markRunning, retrySoon, "a request with this idempotency key is still running; ask again", false}
 	// ErrWaitTimeout: a duplicate is running, and the wait for it ended.
-	ErrWaitTimeout error = &reasonError{408, retrySoon, "a request with this idempotency key is still running after the longest wait; ask again", false}
+	ErrWaitTimeout error = &reasonError{408, markRunning, retrySoon, "a request with this idempotency key is still running after the longest wait; ask again", false}
 	// ErrOutcomeUnknown: the execution ended without a record; whether its
 	// work was done is not known.
-	ErrOutcomeUnknown error = &reasonError{409, 0, "the outcome of the request with this idempotency key is unknown; it must be looked up before it is repeated", false}
+	ErrOutcomeUnknown error = &reasonError{409, markUnknown, 0, "the outcome of the request with this idempotency key is unknown; it must be looked up before it is repeated", false}
 	// ErrLeaseLost: the execution lost its lease, and its answer was not
 	// recorded. It is also the cause with which a handler's context is
 	// cancelled.
-	ErrLeaseLost error = &reasonError{409, retrySoon, "the execution lost its lease; ask again for the outcome", false}
+	ErrLeaseLost error = &reasonError{409, markRunning, retrySoon, "the execution lost its lease; ask again for the outcome", false}
 	// ErrExecutionTimeout is the cause with which a handler's context ends
 	// when the execution has taken too long.
-	ErrExecutionTimeout error = &reasonError{500, 0, "the execution took longer than its timeout", false}
+	ErrExecutionTimeout error = &reasonError{500, "", 0, "the execution took longer than its timeout", false}
 	// ErrExpired: the key is older than the memory of it.
-	ErrExpired error = &reasonError{412, 0, "this idempotency key is older than the retention of its record; look the outcome up, then use a new key", true}
+	ErrExpired error = &reasonError{412, "", 0, "this idempotency key is older than the retention of its record; look the outcome up, then use a new key", true}
 	// ErrSuperseded: by the clock of its sender this attempt was sent before one
 	// that has been executed and released. Whoever sent it may be gone.
-	ErrSuperseded error = &reasonError{409, 0, "a later attempt of this request has run and changed nothing; this one is late, unless it is sent again", false}
+	ErrSuperseded error = &reasonError{409, markRefused, 0, "a later attempt of this request has run and changed nothing; this one is late, unless it is sent again", false}
 	// ErrUnavailable: the store did not answer, and nothing was executed.
-	ErrUnavailable error = &reasonError{503, retrySoon, "the idempotency store is unavailable; nothing was executed", false}
+	ErrUnavailable error = &reasonError{503, markRefused, retrySoon, "the idempotency store is unavailable; nothing was executed", false}
 	// ErrRolledBack: the transaction was rolled back, and nothing has happened.
-	ErrRolledBack error = &reasonError{503, retrySoon, "the transaction was rolled back; nothing has happened", false}
+	ErrRolledBack error = &reasonError{503, markRefused, retrySoon, "the transaction was rolled back; nothing has happened", false}
 	// ErrNotCommitted: the transaction could not be committed, and could not the
 	// next time, as with a constraint that is checked at the commit. Nothing has
 	// happened. It is answered as the handler's own failure.
-	ErrNotCommitted error = &reasonError{500, 0, "the transaction cannot be committed; nothing has happened", false}
+	ErrNotCommitted error = &reasonError{500, markUnsettled, 0, "the transaction cannot be committed; nothing has happened", false}
 	// ErrCommitUnknown: the connection broke during the commit, and the store
 	// could not be asked for the outcome.
-	ErrCommitUnknown error = &reasonError{500, retrySoon, "the outcome of the commit is unknown; ask again", false}
+	ErrCommitUnknown error = &reasonError{500, markRunning, retrySoon, "the outcome of the commit is unknown; ask again", false}
 	// ErrCanceled: the caller left before anything was executed.
-	ErrCanceled error = &reasonError{408, 0, "the caller left before anything was executed", false}
+	ErrCanceled error = &reasonError{408, markRefused, 0, "the caller left before anything was executed", false}
 	// ErrDraining: this process is stopping and executes nothing new.
-	ErrDraining error = &reasonError{503, retrySoon, "this instance is stopping; nothing was executed", false}
+	ErrDraining error = &reasonError{503, markRefused, retrySoon, "this instance is stopping; nothing was executed", false}
 	// ErrNoReply: the call was executed once, but its reply was not kept, because
 	// it is too large or does not come back equal from a record.
-	ErrNoReply error = &reasonError{410, 0, "the request was executed, but its reply was not kept", true}
+	ErrNoReply error = &reasonError{410, "", 0, "the request was executed, but its reply was not kept", true}
 	// ErrNotExecuted is what [Entry.Replay] says of a key that is free.
-	ErrNotExecuted error = &reasonError{404, 0, "no execution of a request with this idempotency key is known", true}
+	ErrNotExecuted error = &reasonError{404, "", 0, "no execution of a request with this idempotency key is known", true}
 	// ErrForeignKey: the key was made for another call and leaked into this one.
-	ErrForeignKey error = &reasonError{400, 0, "this idempotency key was made for another call", true}
+	ErrForeignKey error = &reasonError{400, "", 0, "this idempotency key was made for another call", true}
 	// ErrCorrupt: the record in the store is damaged.
-	ErrCorrupt error = &reasonError{500, 0, "the record of the request with this idempotency key is damaged; look the outcome up", false}
+	ErrCorrupt error = &reasonError{500, markUnknown, 0, "the record of the request with this idempotency key is damaged; look the outcome up", false}
 )
 
 // Error is an answer that [Guard] gives in the handler's place.
@@ -111,6 +120,19 @@ func (e *Error) Unwrap() []error {
 
 // StatusCode returns Code.
 func (e *Error) StatusCode() int { return e.Code }
+
+// Mark is what a caller may conclude from the reason, in the word that a server
+// puts on the wire: refused (nothing ran), running (a duplicate does), unknown (one
+// ended nobody knows how) or unsettled (the handler ran, and nothing is kept of it).
+// It is empty where the code alone tells: of a mismatch or an old key nothing ran,
+// and nothing would the next time.
+func (e *Error) Mark() string {
+	known, ok := errors.AsType[*reasonError](e.Reason)
+	if !ok {
+		return ""
+	}
+	return known.mark
+}
 
 // Unsettled reports whether the answer says nothing about the outcome of the
 // request: it was refused, or a duplicate still runs, or ended nobody knows how.

@@ -129,7 +129,7 @@ func markOf(e *errors.Error) (Mark, bool) {
 
 func parseStatus(status string) (Mark, error) {
 	name, rest, more := strings.Cut(status, ";")
-	m := Mark{Kind: kindNamed(strings.TrimSpace(name))}
+	m := Mark{Kind: MarkNamed(strings.TrimSpace(name))}
 	if m.Kind == MarkNone {
 		return Mark{}, fmt.Errorf("retryfunc: unknown mark %q", name)
 	}
@@ -143,7 +143,8 @@ func parseStatus(status string) (Mark, error) {
 	return m, nil
 }
 
-func kindNamed(name string) MarkKind {
+// MarkNamed returns the kind that is written so on the wire; MarkNone if none is.
+func MarkNamed(name string) MarkKind {
 	for k := MarkRefused; k <= MarkUnsettled; k++ {
 		if k.String() == name {
 			return k

@@ -52,7 +52,7 @@ func (s *call) hasAnswer() bool {
 
 func (s *call) warning(message, name string, served []string) func() {
 	ctx, service := s.ctx, s.req.Service()
-	nearest := nearestOf(served, strings.TrimPrefix(name, service+"/"))
+	nearest := nearestName(strings.TrimPrefix(name, service+"/"), served)
 	return func() {
 		slog.WarnContext(ctx, message, slog.String("service", service), slog.String("endpoint", name),
 			slog.String("nearest", nearest))
@@ -80,7 +80,7 @@ func (n *ruleNames) unserved(service string, served []string) (wrong []string) {
 			return false
 		case serves(served, endpoint):
 			return true
-		case !qualified && !isSlip(nearestOf(served, name), name, listed):
+		case !qualified && !isSlip(nearestName(name, served), name, listed):
 			return false
 		}
 		wrong = append(wrong, name)
@@ -92,7 +92,7 @@ func (n *ruleNames) unserved(service string, served []string) (wrong []string) {
 // isSlip tells whether name is nearly the nearest that is served, and that one is
 // not listed itself.
 func isSlip(nearest, name string, listed []string) bool {
-	return distance(nearest, name) <= 2 && len(name) > 4 && !slices.Contains(listed, nearest)
+	return editDistance(nearest, name) <= 2 && len(name) > 4 && !slices.Contains(listed, nearest)
 }
 
 // servedIn are the endpoints that the nodes of service list. Behind a proxy they
@@ -116,31 +116,4 @@ func serves(served []string, endpoint string) bool {
 	return slices.ContainsFunc(served, func(name string) bool {
 		return name == endpoint || name == dotted || strings.HasSuffix(dotted, "."+name)
 	})
-}
-
-// nearestOf is the name that takes the fewest changes.
-func nearestOf(served []string, name string) string {
-	return slices.MinFunc(served, func(a, b string) int { return distance(a, name) - distance(b, name) })
-}
-
-// distance is how many bytes must be put in, left out or replaced to make one name
-// of the other (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replaced := diagonal
-			if a[i] != b[j] {
-				replaced++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replaced, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -180,29 +180,9 @@ func (w wireErrors) panicked() error {
 // marked tells the caller's side what became of the call. The cause stays here:
 // it may name hosts or users.
 func (w wireErrors) marked(e *idempotency.Error) error {
-	mark := retryfunc.Mark{Kind: markOf(e), Service: w.service, RetryAfter: e.RetryAfter}
+	mark := retryfunc.Mark{Kind: retryfunc.MarkNamed(e.Mark()), Service: w.service, RetryAfter: e.RetryAfter}
 	if e.Released != 0 {
 		mark.Released = time.UnixMicro(e.Released)
 	}
 	return retryfunc.NewMarked(codeOf(e.Code), e.Reason.Error(), mark)
-}
-
-// markOf says what a caller may conclude, by the reason alone: its cause may be
-// one too. A mismatch or an old key is no mark: nothing ran, and nothing would
-// the next time.
-func markOf(e *idempotency.Error) retryfunc.MarkKind {
-	//nolint:errorlint // reasons are the variables themselves
-	switch e.Reason {
-	case idempotency.ErrUnavailable, idempotency.ErrRolledBack, idempotency.ErrDraining,
-		idempotency.ErrCanceled, idempotency.ErrSuperseded:
-		return retryfunc.MarkRefused
-	case idempotency.ErrRunning, idempotency.ErrWaitTimeout, idempotency.ErrLeaseLost, idempotency.ErrCommitUnknown:
-		return retryfunc.MarkRunning
-	case idempotency.ErrOutcomeUnknown, idempotency.ErrCorrupt:
-		return retryfunc.MarkUnknown
-	case idempotency.ErrNotCommitted:
-		return retryfunc.MarkUnsettled
-	default:
-		return retryfunc.MarkNone
-	}
 }

@@ -25,26 +25,25 @@ const (
 	markUnsettled = "unsettled"
 )
 
-// markOf is what a client may conclude from a reason of the guard's, and the code
-// that tells it to clients which know no marks.
-func markOf(reason error, httpStatus int32) (mark string, code codes.Code) {
-	//nolint:errorlint // reasons are the variables themselves
-	switch reason {
-	case idempotency.ErrUnavailable, idempotency.ErrRolledBack, idempotency.ErrDraining, idempotency.ErrCanceled,
-		idempotency.ErrSuperseded:
-		return markRefused, codes.Unavailable
-	case idempotency.ErrRunning, idempotency.ErrWaitTimeout, idempotency.ErrLeaseLost, idempotency.ErrCommitUnknown:
-		return markRunning, codes.Aborted
-	case idempotency.ErrOutcomeUnknown, idempotency.ErrCorrupt:
-		return markUnknown, codes.FailedPrecondition
-	case idempotency.ErrNotCommitted:
-		return markUnsettled, codes.Internal
+// codeOf is the code that tells clients which know no marks what one says.
+func codeOf(refused *idempotency.Error) codes.Code {
+	switch refused.Mark() {
+	case markRefused:
+		return codes.Unavailable
+	case markRunning:
+		return codes.Aborted
+	case markUnknown:
+		return codes.FailedPrecondition
+	case markUnsettled:
+		return codes.Internal
+	default:
+		return grpcCode(int32(refused.Code)) //nolint:gosec // a status has three digits
 	}
-	return "", grpcCode(httpStatus)
 }
 
-// markText is a mark of the service, as a field of an error carries it.
-func markText(mark, service string, refused *idempotency.Error) string {
+// markText is the mark of a refusal, as a field of the service's error carries it.
+func markText(service string, refused *idempotency.Error) string {
+	mark := refused.Mark()
 	if mark == "" {
 		return http.StatusText(refused.Code)
 	}

@@ -136,11 +136,10 @@ func (s *Server) answer(err error) error {
 		return decode(recorded).Err()
 	}
 	if refused, ok := errors.AsType[*idempotency.Error](err); ok {
-		mark, code := markOf(refused.Reason, int32(refused.Code)) //nolint:gosec // a status has three digits
 		return (&wireError{
 			id: markID, code: int32(refused.Code), //nolint:gosec // a status has three digits
-			detail: refused.Reason.Error(), status: markText(mark, s.service, refused),
-		}).asStatus(code).Err()
+			detail: refused.Reason.Error(), status: markText(s.service, refused),
+		}).asStatus(codeOf(refused)).Err()
 	}
 	if errors.Is(err, idempotency.ErrInvalidKey) {
 		return badKey(err.Error())
