@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/oncemore-dev/oncemore/idempotency"
 	"github.com/oncemore-dev/oncemore/idempotency/httpkey"
+	"github.com/oncemore-dev/oncemore/internal/logtest"
 )
 
 // Bank is a callee. It is exported because go-micro names endpoints after the
@@ -230,10 +230,7 @@ func TestConcurrentCallsUnderOneKey(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachTown(t, func(t *testing.T, at *town) {
-				out := new(logged)
-				before := slog.Default()
-				slog.SetDefault(slog.New(slog.NewTextHandler(out, nil)))
-				t.Cleanup(func() { slog.SetDefault(before) })
+				out := logtest.Default(t)
 				bank, c := at.openBank(), at.wrapped()
 				var all sync.WaitGroup // so that each call begins before any ends
 				all.Add(3)
@@ -243,8 +240,8 @@ func TestConcurrentCallsUnderOneKey(t *testing.T) {
 					must(t, fanOut(3, func(i int) error { return pay(tt.step(ctx, i), c, "x") }))
 				}
 				bank.want(t, "six calls, three keys", "x", "x", "x")
-				if n := out.count("run at the same time"); n != tt.warnings {
-					t.Errorf("%d warnings, want %d: %s", n, tt.warnings, &out.text)
+				if n := out.Count("run at the same time"); n != tt.warnings {
+					t.Errorf("%d warnings, want %d: %s", n, tt.warnings, out)
 				}
 			})
 		})

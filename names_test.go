@@ -1,10 +1,8 @@
 package oncemore_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +16,7 @@ import (
 
 	"github.com/oncemore-dev/oncemore"
 	"github.com/oncemore-dev/oncemore/idempotency"
+	"github.com/oncemore-dev/oncemore/internal/logtest"
 	"github.com/oncemore-dev/oncemore/retryfunc"
 	"github.com/oncemore-dev/oncemore/wrapper"
 )
@@ -149,29 +148,6 @@ func TestOptionsThatCannotBeRight(t *testing.T) {
 	}
 }
 
-// logged is a log that many write into.
-type logged struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logged) count(text string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.text.String(), text)
-}
-
-// into is where a plugin logs.
-func into(l *logged) idempotency.Option {
-	return idempotency.WithLogger(slog.New(slog.NewTextHandler(l, nil)))
-}
-
 // TestServiceOfAnotherName is called by its clients with keys that it takes for other
 // services': they count for nothing, and that is told, or they do, if it is said to be
 // its name, too.
@@ -187,8 +163,8 @@ func TestServiceOfAnotherName(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachTown(t, func(t *testing.T, at *town) {
-				bank, out := new(Bank), new(logged)
-				p, err := oncemore.New(oncemore.WithStore(memory(t), idempotency.WithHook(at.events.hook), into(out)), oncemore.WithServer(tt.opts...))
+				bank, out := new(Bank), new(logtest.Text)
+				p, err := oncemore.New(oncemore.WithStore(memory(t), idempotency.WithHook(at.events.hook), idempotency.WithLogger(out.Logger())), oncemore.WithServer(tt.opts...))
 				must(t, err)
 				at.run("bank", p, func(s micro.Service) { must(t, micro.RegisterHandler(s.Server(), bank)) })
 				at.alsoKnownAs("bank", "tips")
@@ -213,8 +189,8 @@ func TestServiceOfAnotherName(t *testing.T) {
 				if name == "an alias" {
 					warnings = 0
 				}
-				if n := out.count("WithAlias"); n != warnings {
-					t.Errorf("%d warnings, want %d: %s", n, warnings, &out.text)
+				if n := out.Count("WithAlias"); n != warnings {
+					t.Errorf("%d warnings, want %d: %s", n, warnings, out)
 				}
 			})
 		})
@@ -235,8 +211,8 @@ func (at *town) alsoKnownAs(service, other string) {
 // TestHandlerWrapperOfAnotherName was silent once, and paid three times.
 func TestHandlerWrapperOfAnotherName(t *testing.T) {
 	eachTown(t, func(t *testing.T, at *town) {
-		bank, out := new(Bank), new(logged)
-		p, err := oncemore.New(oncemore.WithStore(memory(t), idempotency.WithHook(at.events.hook), into(out)))
+		bank, out := new(Bank), new(logtest.Text)
+		p, err := oncemore.New(oncemore.WithStore(memory(t), idempotency.WithHook(at.events.hook), idempotency.WithLogger(out.Logger())))
 		must(t, err)
 		handlers, err := p.HandlerWrapper("banks")
 		must(t, err)
@@ -252,8 +228,8 @@ func TestHandlerWrapperOfAnotherName(t *testing.T) {
 		if n := len(at.events.of(idempotency.EventIgnored)); n != 3 {
 			t.Errorf("%d events of ignored keys, want 3", n)
 		}
-		if n := out.count("made_for=bank/Bank.Pay service=banks"); n != 1 {
-			t.Errorf("%d warnings, want 1: %s", n, &out.text)
+		if n := out.Count("made_for=bank/Bank.Pay service=banks"); n != 1 {
+			t.Errorf("%d warnings, want 1: %s", n, out)
 		}
 	})
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/oncemore-dev/oncemore/idempotency"
 	"github.com/oncemore-dev/oncemore/idempotency/storetest"
+	"github.com/oncemore-dev/oncemore/internal/logtest"
 )
 
 // logTo makes a guard log to w, which is written to by one goroutine at a time.
@@ -115,7 +115,7 @@ func TestWhatIsLogged(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var text lockedBuilder
+				var text logtest.Text
 				before := slog.Default()
 				slog.SetDefault(slog.New(slog.NewTextHandler(&text, nil)))
 				defer slog.SetDefault(before)
@@ -151,7 +151,7 @@ func TestWhatIsLogged(t *testing.T) {
 // TestReplyIsNeverLogged, nor what an execution that could not be stored answered.
 func TestReplyIsNeverLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var text lockedBuilder
+		var text logtest.Text
 		faulty := storetest.Faulty(newStore(t), script(storetest.OpComplete, storetest.Fault{Before: errCut}))
 		guard, seen := newGuard(t, faulty, logTo(&text))
 		call, reply := tip("k")
@@ -239,7 +239,7 @@ func TestOutageDoesNotFillTheLog(t *testing.T) {
 // repetition.
 func TestEveryStuckKeyIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var text lockedBuilder
+		var text logtest.Text
 		faulty := storetest.Faulty(newStore(t), script(storetest.OpComplete, storetest.Fault{Before: errCut}))
 		guard, _ := newGuard(t, faulty, logTo(&text))
 		for i := range 100 {
@@ -253,24 +253,6 @@ func TestEveryStuckKeyIsLogged(t *testing.T) {
 			t.Errorf("%d of 100 stuck keys are logged", n)
 		}
 	})
-}
-
-// lockedBuilder is a builder for many goroutines.
-type lockedBuilder struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (b *lockedBuilder) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *lockedBuilder) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }
 
 // TestHooksAdd to the log and to one another, and one that panics takes nothing

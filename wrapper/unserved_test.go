@@ -2,7 +2,6 @@ package wrapper_test
 
 import (
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -12,28 +11,19 @@ import (
 	"go-micro.dev/v4/registry"
 
 	"github.com/oncemore-dev/oncemore/internal/fixture"
+	"github.com/oncemore-dev/oncemore/internal/logtest"
 	"github.com/oncemore-dev/oncemore/retryfunc"
 	"github.com/oncemore-dev/oncemore/wrapper"
 )
 
-// captureLog returns what is logged with slog until the test ends.
-func captureLog(t *testing.T) *lockedBuffer {
-	t.Helper()
-	var log lockedBuffer
-	before := slog.Default()
-	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
-	t.Cleanup(func() { slog.SetDefault(before) })
-	return &log
-}
-
 // warnings are the lines about endpoints that no node lists.
-func warnings(log *lockedBuffer) []string {
+func warnings(log *logtest.Text) []string {
 	return slices.DeleteFunc(strings.Split(log.String(), "\n"), func(line string) bool {
 		return !strings.Contains(line, "no node lists")
 	})
 }
 
-func wantWarnings(t *testing.T, log *lockedBuffer, want ...[]string) {
+func wantWarnings(t *testing.T, log *logtest.Text, want ...[]string) {
 	t.Helper()
 	got := warnings(log)
 	if len(got) != len(want) {
@@ -63,7 +53,7 @@ func listing(name string, endpoints []string, addresses ...string) []*registry.S
 // the nearest that there is.
 func TestCalledEndpointThatNobodyServes(t *testing.T) {
 	eachTransport(t, func(t *testing.T, transport string) {
-		log := captureLog(t)
+		log := logtest.Default(t)
 		node := fixture.Start(t, fixture.Config{Transport: transport})
 		services := listing(fixture.DefaultService, []string{fixture.Echo, fixture.Sleep, fixture.Fail}, node.Address())
 		c := wrap(t, fixture.NewClient(t, transport, nil, client.Selector(fixedSelector{services: services})))
@@ -86,7 +76,7 @@ func TestCalledEndpointThatNobodyServes(t *testing.T) {
 
 // TestServedThoughUnlisted: what answers well is served, whatever nodes list.
 func TestServedThoughUnlisted(t *testing.T) {
-	log := captureLog(t)
+	log := logtest.Default(t)
 	wire := &recorder{answers: []error{nil, errTimeout}}
 	c := newWire(t, listing("bank", []string{"Bank.Other"}, "a"), wire.wire)
 	for range 3 {
@@ -110,7 +100,7 @@ func TestNothingToCompareWith(t *testing.T) {
 		"no answer":      {listing("bank", []string{"Bank.Other"}, "a"), errBroken, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			log := captureLog(t)
+			log := logtest.Default(t)
 			c := newWire(t, tt.services, (&recorder{answers: []error{tt.answer}}).wire)
 			if _, _, err := call(t.Context(), c, write, tt.opts...); err == nil {
 				t.Error("no error")
@@ -139,7 +129,7 @@ func TestRuleWithNamesThatNobodyServes(t *testing.T) {
 		{"several", []string{"bank/Bank.A", "bank/Bank.B"}, [][]string{{"endpoint=bank/Bank.A"}, {"endpoint=bank/Bank.B"}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			log := captureLog(t)
+			log := logtest.Default(t)
 			list := make(map[string]retryfunc.Safety)
 			for _, name := range tt.listed {
 				list[name] = retryfunc.SafetySafe
@@ -165,7 +155,7 @@ func TestRuleWithNamesThatNobodyServes(t *testing.T) {
 // callers at once.
 func TestWarningsAreBounded(t *testing.T) {
 	const callers, each, most = 8, 700, 4096
-	log := captureLog(t)
+	log := logtest.Default(t)
 	wire := &recorder{answers: []error{remote(`{"id":"bank","code":404}`)}}
 	c := newWire(t, listing("bank", []string{"Bank.Balance"}, "a"), wire.wire)
 	var group sync.WaitGroup

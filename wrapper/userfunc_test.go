@@ -1,11 +1,9 @@
 package wrapper_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"runtime"
 	"slices"
 	"strings"
@@ -19,6 +17,7 @@ import (
 	merrors "go-micro.dev/v4/errors"
 
 	"github.com/oncemore-dev/oncemore/breaker"
+	"github.com/oncemore-dev/oncemore/internal/logtest"
 	"github.com/oncemore-dev/oncemore/retryfunc"
 	"github.com/oncemore-dev/oncemore/wrapper"
 )
@@ -397,10 +396,7 @@ func TestLeftFunctionTouchesNothing(t *testing.T) {
 // TestPanicThatNobodyWaitsForIsLogged: it must neither end the process nor
 // disappear.
 func TestPanicThatNobodyWaitsForIsLogged(t *testing.T) {
-	var log lockedBuffer
-	before := slog.Default()
-	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
-	defer slog.SetDefault(before)
+	log := logtest.Default(t)
 	inner := stock(nodes("a"))
 	synctest.Test(t, func(t *testing.T) {
 		c := wrap(t, wireClient{inner, new(recorder).wire}, wrapper.WithSafety(ruleThat(func() {
@@ -417,23 +413,6 @@ func TestPanicThatNobodyWaitsForIsLogged(t *testing.T) {
 	if got := log.String(); !strings.Contains(got, "much too late") || !strings.Contains(got, "userfunc_test.go") {
 		t.Errorf("log %q, want the panic and its stack", got)
 	}
-}
-
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }
 
 // TestPolicyIsAskedAboutWhatHappened compares what a policy is told with what

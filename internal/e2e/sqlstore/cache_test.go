@@ -1,37 +1,16 @@
 package sqlstore_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"log/slog"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
 	. "github.com/oncemore-dev/oncemore/idempotency/sqlstore"
+	"github.com/oncemore-dev/oncemore/internal/logtest"
 )
-
-// lines is a log that tests can read.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) contains(text string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return bytes.Contains(l.text.Bytes(), []byte(text))
-}
-
-func (l *lines) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
 // front is a cache in a map.
 type front struct {
@@ -118,14 +97,14 @@ func testCache(t *testing.T, b *backend) {
 
 func TestBrokenCacheFailsNoCall(t *testing.T) {
 	p := startBackend(t, SQLite).newPlace(t)
-	log := &lines{}
-	s := p.store(t, WithCache(&front{broken: errors.New("no memory")}), WithLogger(log.logger()))
+	log := new(logtest.Text)
+	s := p.store(t, WithCache(&front{broken: errors.New("no memory")}), WithLogger(log.Logger()))
 	out := acquire(t, s, claimFor(t, "key"))
 	must(t, write(out.Execution.Context(t.Context()), s.db, "business"))
 	must(t, out.Execution.Complete(t.Context(), []byte("record")))
 	wantState(t, s, claimFor(t, "key"), idempotency.Done)
 	for _, text := range []string{"read the cache", "fill the cache", "no memory"} {
-		if !log.contains(text) {
+		if log.Count(text) == 0 {
 			t.Errorf("the log does not say %q", text)
 		}
 	}
@@ -160,7 +139,7 @@ func (hung) ForgetRecord(ctx context.Context, _ idempotency.StoreKey) error {
 // database.
 func TestHungCacheFailsNoCall(t *testing.T) {
 	p := startBackend(t, SQLite).newPlace(t)
-	i := p.instance(t, 4, WithCache(hung{}), WithLogger((&lines{}).logger()))
+	i := p.instance(t, 4, WithCache(hung{}), WithLogger(new(logtest.Text).Logger()))
 	for range 2 { // a first call, and a replay
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/oncemore-dev/oncemore/idempotency"
 	. "github.com/oncemore-dev/oncemore/idempotency/sqlstore"
+	"github.com/oncemore-dev/oncemore/internal/logtest"
 )
 
 func wantRows(t *testing.T, db *sql.DB, want int) {
@@ -135,10 +136,10 @@ func testSweepYields(t *testing.T, b *backend) {
 
 func TestSweeperReportsFailures(t *testing.T) {
 	p := startBackend(t, SQLite).newPlace(t)
-	log := &lines{}
-	s := p.store(t, WithSweepInterval(time.Millisecond), WithLogger(log.logger()))
+	log := new(logtest.Text)
+	s := p.store(t, WithSweepInterval(time.Millisecond), WithLogger(log.Logger()))
 	must(t, execIn(t, s.db, "DROP TABLE oncemore_record"))
-	waitUntil(t, func() bool { return log.contains("sqlstore: sweep") })
+	waitUntil(t, func() bool { return log.Count("sqlstore: sweep") > 0 })
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := s.Sweep(ctx); err == nil {
