@@ -52,7 +52,8 @@ type space struct {
 	selects  [1]selector.SelectOption
 	reply    reply
 	dial     dialing
-	inUse    bool
+
+	replyUsed, dialUsed bool // guarded by the call's mu
 }
 
 // seen is what an attempt has seen, for its loop to read.
@@ -68,7 +69,6 @@ type seen struct {
 	sending      bool // it may have sent the request
 	repeated     bool // it was followed by another that may
 	passedOver   bool // it has a connection, and another has sent
-	dialled      bool // dial is in use
 }
 
 // entry is an attempt's part of the story. It is guarded by the call's mu.
@@ -349,14 +349,19 @@ func (a *attempt) receive(over transport, req client.Request, node *registry.Nod
 }
 
 func (a *attempt) room() *reply {
-	s := a.call
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if a.inUse {
-		return new(reply)
+	if a.takes(&a.replyUsed) {
+		return &a.reply
 	}
-	a.inUse = true
-	return &a.reply
+	return new(reply)
+}
+
+// takes tells whether a part of the attempt's space is free, and takes it.
+func (a *attempt) takes(used *bool) bool {
+	a.call.mu.Lock()
+	defer a.call.mu.Unlock()
+	free := !*used
+	*used = true
+	return free
 }
 
 // place picks the node itself where go-micro or another wrapper has passed our

@@ -158,28 +158,15 @@ func (c *retryClient) newDialing(over transport, a *attempt) *dialing {
 	if over == "" {
 		return nil
 	}
-	d := a.firstDial()
-	if d == nil {
+	var d *dialing
+	if a != nil && a.takes(&a.dialUsed) {
+		d = &a.dial
+	} else {
 		d = new(dialing)
 	}
 	d.over, d.attempt = over, a
 	d.asked.Store(over == overMucp)
 	return d
-}
-
-// firstDial is the attempt's own room for a dial, once: a wrapper inside may send
-// it more than once, and at the same time.
-func (a *attempt) firstDial() *dialing {
-	if a == nil {
-		return nil
-	}
-	a.call.mu.Lock()
-	defer a.call.mu.Unlock()
-	if a.dialled {
-		return nil
-	}
-	a.dialled = true
-	return &a.dial
 }
 
 // connected notes that there is a connection to send on. It is false where the
