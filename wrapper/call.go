@@ -334,12 +334,14 @@ func (s *call) outOfTime() error { return s.client.transport.timedOut(s.ctx.Err(
 
 // overdue decides about an attempt that has had its share of the call's time, or
 // whose dial has, and tells whether the next may begin. Where the user has set an
-// attempt timeout, it is cut; otherwise its late answer still counts.
+// attempt timeout, it is cut; otherwise its late answer still counts, and the next
+// begins elsewhere only: a service that hangs is not asked again and again, by each
+// of its callers' callers.
 func (s *call) overdue(a *attempt) (next bool) {
-	v := s.view(a)
-	late := !a.late.IsZero() && !time.Now().Before(a.late)
+	v, cuts := s.view(a), s.overrides.attemptTimeout > 0
+	late := !a.late.IsZero() && !time.Now().Before(a.late) && (cuts || s.hasOther())
 	dials := v.dialing.pending() && s.nodes.Untried()
-	if !v.entered || v.shared && s.overrides.attemptTimeout == 0 || !late && !dials {
+	if !v.entered || v.shared && !cuts || !late && !dials {
 		return s.waitOn(a)
 	}
 	i, shown := s.shown(a)
@@ -356,13 +358,17 @@ func (s *call) overdue(a *attempt) (next bool) {
 		s.permit(a)
 	}
 	d.Delay, d.Reason = 0, retryfunc.ReasonOverdue
-	if late && s.overrides.attemptTimeout > 0 {
+	if late && cuts {
 		d.Reason = retryfunc.ReasonGranted
 		s.cut(a, i, err)
 	}
 	s.enter(i, d)
 	return true
 }
+
+// hasOther tells whether the next attempt would go to an instance that was not
+// tried, or to whichever a proxy chooses.
+func (s *call) hasOther() bool { return s.nodes.Services() == nil || s.nodes.Untried() }
 
 // waitOn has the loop look at the attempt again when it has had its share, if that
 // is to come. No other begins now.

@@ -134,3 +134,37 @@ func TestChain(t *testing.T) {
 		}
 	})
 }
+
+// TestChainThatHangs: each of the chain has one instance, so that whoever is asked
+// again is the one that hangs.
+func TestChainThatHangs(t *testing.T) {
+	const calls = 4
+	eachTransport(t, func(t *testing.T, transport string) {
+		edge, c := startChain(t, transport, true)
+		call := func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			_, err := fixture.Call(ctx, edge, hopGo, "1ms")
+			return err
+		}
+		if err := call(); err != nil {
+			t.Fatal(err)
+		}
+		before := c.Executions(fixture.Sleep)
+		c.Freeze()
+		for range calls {
+			if err := call(); err == nil {
+				t.Fatal("a call was answered by a frozen instance")
+			}
+		}
+		c.Thaw()
+		for deadline := time.Now().Add(10 * time.Second); call() != nil; {
+			if time.Now().After(deadline) {
+				t.Fatal("no call is answered after the thaw")
+			}
+		}
+		if got := c.Executions(fixture.Sleep) - before - 1; got > calls {
+			t.Errorf("c executed %d times for %d calls that it did not answer", got, calls)
+		}
+	})
+}
