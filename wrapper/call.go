@@ -212,15 +212,15 @@ func (s *call) runBeside(a *attempt, first, share time.Duration) {
 	}
 	s.begun = append(s.begun, a)
 	s.running++
-	if isolable(s.rsp) {
+	if isolable(s.rsp) && (!s.client.own || len(s.overrides.CallWrappers) > 0) {
 		a.rsp = cmp.Or(another(s.rsp), s.rsp)
 	}
 	go a.sendBeside(ctx)
 }
 
-// accept gives the caller the answer of an attempt. One that ran beside the loop
-// had a response of its own: wrappers inside of ours may write to it and read it
-// for as long as they like.
+// accept gives the caller the answer of an attempt. One that ran beside the loop,
+// within other wrappers, had a response of its own: they may write to it and read
+// it for as long as they like.
 func (s *call) accept(a *attempt) {
 	if isolable(s.rsp) && isolable(a.rsp) {
 		move(s.rsp, a.rsp)

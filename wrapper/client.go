@@ -39,6 +39,7 @@ type retryClient struct {
 	ClientOptions
 
 	transport transport
+	own       bool           // the inner client is go-micro's, and not wrapped
 	twice     bool           // the inner client is wrapped already
 	described retryfunc.Rule // what descriptions and verbs say of an endpoint
 	endpoints endpoints
@@ -51,7 +52,7 @@ type retryClient struct {
 func newRetryClient(inner client.Client, o ClientOptions) *retryClient {
 	_, twice := wrappedIn(inner)
 	return &retryClient{
-		Client: inner, ClientOptions: o, transport: transport(inner.String()), twice: twice,
+		Client: inner, ClientOptions: o, transport: transport(inner.String()), own: isOwn(inner), twice: twice,
 		described: retryfunc.First(retryfunc.ProtoRule(), retryfunc.HTTPRule()),
 		names:     ruleNames{pending: retryfunc.Inspect(o.safety).Names},
 	}
