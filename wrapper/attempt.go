@@ -268,8 +268,8 @@ func (a *attempt) exchange(
 		return err
 	}
 	left := leftOf(ctx, opts.RequestTimeout)
-	setTimeouts(&opts, s.attemptTime(left), s.dialLimit(left, d))
-	ctx, end := d.watch(s.metadataOf(ctx, i+1, node), &opts, s.cutsDials(over, left))
+	setTimeouts(&opts, s.attemptTime(left), s.dialLimit(left, d != nil))
+	ctx, end := d.watch(s.metadataOf(ctx, i+1, node), &opts)
 	err = next(ctx, node, req, got.target, opts)
 	class := retryfunc.None
 	if err != nil {

@@ -398,7 +398,7 @@ func (s *call) waitOn(a *attempt) (next bool) {
 func (s *call) cut(a *attempt, i int, err error) {
 	s.mu.Lock()
 	e, class := &s.attempts[i], retryfunc.Timeout
-	if e.dials.abandon() {
+	if e.dials.giveUp() {
 		class = retryfunc.NotSent
 	}
 	a.fail(e, class, err)

@@ -130,8 +130,8 @@ func isNested(ctx context.Context) bool {
 // beside it; 0: for good. Whoever is connected first sends, so that hosts which
 // all take long to dial are reached as by the bare client.
 func (s *call) dialWait() time.Duration {
-	seen := s.client.transport == overGRPC || s.client.transport == overMucp && !s.streaming
-	if !seen || s.overrides.attempts == 1 {
+	over := s.client.transport
+	if seen := over == overGRPC || !s.streaming && (over == overMucp || over == overHTTP); !seen || s.overrides.attempts == 1 {
 		return 0
 	}
 	left := s.left()
@@ -142,20 +142,11 @@ func (s *call) dialWait() time.Duration {
 	return wait
 }
 
-// dialLimit is how long a dial may last: its share where it cannot go on beside
-// another.
-func (s *call) dialLimit(left time.Duration, d *dialing) time.Duration {
-	if d != nil && d.over != overHTTP {
+// dialLimit is how long a dial may last: its share where it is not watched, and so
+// cannot go on beside another.
+func (s *call) dialLimit(left time.Duration, watched bool) time.Duration {
+	if watched {
 		return left
-	}
-	return s.cutShare(left, s.nodes.Elsewhere())
-}
-
-// cutsDials is when a dial is given up for good, because nothing would keep the
-// client from sending afterwards; 0: never.
-func (s *call) cutsDials(over transport, left time.Duration) time.Duration {
-	if _, repeatable := s.state(); over != overHTTP || repeatable {
-		return 0
 	}
 	return s.cutShare(left, s.nodes.Elsewhere())
 }

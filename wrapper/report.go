@@ -235,7 +235,7 @@ func (s *call) abandonRunning(err error) {
 }
 
 func (s *call) abandon(e *entry, class retryfunc.Class, event breaker.Event) {
-	if e.dials.abandon() && class != retryfunc.Canceled {
+	if e.dials.giveUp() && class != retryfunc.Canceled {
 		class, event, e.unreached = retryfunc.NotSent, breaker.Unreachable, true
 	}
 	e.dials.stop(context.Canceled)

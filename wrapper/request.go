@@ -48,8 +48,8 @@ func (s *call) outgoing(
 			return &d.request, true
 		}
 	}
-	asks := d != nil && d.over == overGRPC
-	if over == "" || !repeatable {
+	asks := d != nil && d.over != overMucp
+	if over == "" || !repeatable && over != overHTTP {
 		return req, asks
 	}
 	switch body := req.Body().(type) {

@@ -146,7 +146,6 @@ const (
 	dialPending uint32 = iota
 	dialDone           // there is a connection to send on
 	dialGivenUp        // there was none in time; nothing will be sent any more
-	dialTooLate        // there was one after all, and http may have sent
 )
 
 // newDialing watches a dial of an attempt over the wire given; nil where it is not
@@ -191,10 +190,6 @@ func (d *dialing) giveUp() bool {
 	return d.state.CompareAndSwap(dialPending, dialGivenUp) || d.state.Load() == dialGivenUp
 }
 
-// abandon ends a dial that nobody waits for, and tells whether nothing will be
-// sent. Of net/http, which may have a connection just now, that is not known.
-func (d *dialing) abandon() bool { return d.giveUp() && d.over != overHTTP }
-
 // expire ends an attempt whose dial has taken too long.
 func (d *dialing) expire() {
 	if d.giveUp() {
@@ -227,17 +222,14 @@ func (d *dialing) stop(cause error) {
 // returns its error. returned says that the client has returned what its own wire
 // did, with no wrapper in between, and has not left it alone.
 func (d *dialing) testify(ev *retryfunc.Evidence, err error, returned bool) error {
-	switch {
-	case d == nil:
-	case d.over == overHTTP:
-		ev.Unsent = returned && d.giveUp()
-	default:
-		ev.Unsent = d.giveUp()
-		if returned && d.over == overGRPC {
-			d.grpc.testify(ev)
-		}
+	if d == nil {
+		return err
 	}
-	if d != nil && d.late.Load() {
+	ev.Unsent = d.giveUp()
+	if returned && d.over == overGRPC {
+		d.grpc.testify(ev)
+	}
+	if d.late.Load() {
 		return errDialTimeout
 	}
 	return err
@@ -249,12 +241,9 @@ func (t transport) hasReturned(ctx context.Context) bool {
 	return t == overHTTP || t != "" && ctx.Err() == nil
 }
 
-// watch has the client say when it has a connection, and ends an attempt that has
-// none after limit (0: never). Call the function it returns when the attempt has
-// ended; a stream that has opened keeps the context.
-func (d *dialing) watch(
-	ctx context.Context, o *client.CallOptions, limit time.Duration,
-) (context.Context, func()) {
+// watch has the client say when it has a connection. Call the function it returns
+// when the attempt has ended.
+func (d *dialing) watch(ctx context.Context, o *client.CallOptions) (context.Context, func()) {
 	if d == nil || d.over == overMucp { // which asks for the body
 		return ctx, func() {}
 	}
@@ -263,25 +252,17 @@ func (d *dialing) watch(
 	} else {
 		ctx = httptrace.WithClientTrace(ctx, d.trace())
 	}
-	ctx = d.stoppable(ctx)
-	if limit <= 0 {
-		return ctx, func() { d.stop(context.Canceled) }
-	}
-	timer := time.AfterFunc(limit, d.expire)
-	return ctx, func() {
-		timer.Stop()
-		d.stop(context.Canceled)
-	}
+	return d.stoppable(ctx), func() { d.stop(context.Canceled) }
 }
 
-// trace has net/http say when it has a connection. It sends then, whatever is
-// said to it.
+// trace has net/http say when it has a connection. It sends then, whatever is said to
+// it; on a connection that was closed it sends nothing.
 func (d *dialing) trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
 		GetConn: func(string) { d.asked.Store(true) },
-		GotConn: func(httptrace.GotConnInfo) {
-			if !d.state.CompareAndSwap(dialPending, dialDone) {
-				d.state.CompareAndSwap(dialGivenUp, dialTooLate)
+		GotConn: func(got httptrace.GotConnInfo) {
+			if !d.connected() {
+				_ = got.Conn.Close() // it is the attempt's that must not be sent, and of no use to anybody
 			}
 		},
 	}
