@@ -253,7 +253,9 @@ func (s *call) besideContext() context.Context {
 func (s *call) await() *attempt {
 	if a := s.latest; a != nil && a.done {
 		s.latest = nil
-		s.finish(a)
+		if s.finish(a); s.ctx.Err() != nil && !s.hasEnd(a) {
+			return nil
+		}
 		return a
 	}
 	for {
@@ -298,6 +300,14 @@ func (s *call) finish(a *attempt) {
 	if a.sending {
 		s.sending--
 	}
+}
+
+// hasEnd tells whether an attempt that has returned has an end of its own, rather
+// than that of the call's time, at which go-micro leaves it.
+func (s *call) hasEnd(a *attempt) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return a.err == nil || !a.entered || s.attempts[a.entry].ended
 }
 
 // permit lets another attempt be sent after one that may have been.

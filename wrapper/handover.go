@@ -41,10 +41,20 @@ func (a *attempt) handOver() bool {
 	s.wake = make(chan struct{}, 1)
 	s.running++
 	s.handed = start(func() error {
-		defer a.stop()
+		defer a.release()
 		return s.loop(false)
 	})
 	return true
+}
+
+// release ends the attempt that keeps the caller. How it ends then says nothing: the
+// call is over.
+func (a *attempt) release() {
+	s := a.call
+	s.mu.Lock()
+	s.over = true
+	s.mu.Unlock()
+	a.stop()
 }
 
 // comeBack ends an attempt in the goroutine that has made it, and tells whether the
