@@ -98,11 +98,11 @@ func (f *fleet) id(what string) string {
 func (f *fleet) begin(p *process, method, key, body string, at ...*process) func() string {
 	f.t.Helper()
 	name := f.id("call")
-	line := strings.Join([]string{"call", name, method, key, body}, " ")
+	words := []string{"call", name, method, key, body}
 	for _, node := range at {
-		line += " " + node.name
+		words = append(words, node.name)
 	}
-	p.tell(f.t, line)
+	p.tell(f.t, strings.Join(words, " "))
 	return sync.OnceValue(func() string { return p.says(f.t, "call "+name) })
 }
 
