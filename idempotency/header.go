@@ -33,6 +33,10 @@ const (
 	HeaderReleased = "Idempotency-Released"
 	// HeaderReplayed is "true" on an answer that was recorded earlier.
 	HeaderReplayed = "Idempotent-Replayed"
+	// HeaderUnsettled is "true" on an HTTP response that settles nothing, such as a
+	// 503: no record of it is kept, and the next request with the key is executed
+	// again.
+	HeaderUnsettled = "Idempotent-Unsettled"
 )
 
 // FormatIssued gives the value of [HeaderIssued] for t. The zero time gives

@@ -206,7 +206,7 @@ func (o *Options) apply(options []Option) (Options, error) {
 	chosen := *o
 	for i, option := range options {
 		if option == nil {
-			return chosen, fmt.Errorf("idempotency: option %d is nil", i)
+			return chosen, fmt.Errorf("idempotency: option %d is nil: leave it out instead", i)
 		}
 		option(&chosen)
 	}
@@ -226,7 +226,6 @@ func (o *Options) apply(options []Option) (Options, error) {
 		within("WithReleaseMemory", chosen.releaseMemory, 0),
 		within("WithStoreTimeout", chosen.storeTimeout, 1),
 		within("WithPollInterval", chosen.pollInterval, 1),
-		chosen.checkRetention(),
 		chosen.checkPolicies(),
 	)
 	return chosen, err

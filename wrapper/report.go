@@ -36,8 +36,15 @@ func (a Attempt) String() string {
 	if address == "" {
 		address = "no node"
 	}
-	return fmt.Sprintf("attempt %d on %s: %s after %s (%s)",
-		a.Number, address, a.Class, a.Duration.Round(time.Microsecond), a.Reason)
+	ended := a.Class.String()
+	if a.Class == retryfunc.None {
+		ended = "answered"
+	}
+	story := fmt.Sprintf("attempt %d on %s: %s after %s", a.Number, address, ended, a.Duration.Round(time.Microsecond))
+	if a.Reason == "" {
+		return story
+	}
+	return fmt.Sprintf("%s (%s)", story, a.Reason)
 }
 
 // Report is the story of one call, filled in when the call returns.

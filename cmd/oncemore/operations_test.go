@@ -20,10 +20,7 @@ func TestOperationsPage(t *testing.T) {
 	if len(commands) < 8 {
 		t.Fatalf("the page has only the commands %q", commands)
 	}
-	tool := t.TempDir()
-	if err := os.Symlink(os.Args[0], filepath.Join(tool, "oncemore")); err != nil {
-		t.Fatal(err)
-	}
+	tool := buildTool(t, string(page))
 	for name, decision := range map[string]string{"executed": "--executed", "not executed": "--not-executed"} {
 		t.Run(name, func(t *testing.T) {
 			value := newSQLite(t)
@@ -44,12 +41,47 @@ func TestOperationsPage(t *testing.T) {
 			if last := s.said[len(s.said)-1]; !strings.Contains(last, "there is none") {
 				t.Errorf("the last command still finds a key: %s", last)
 			}
+			for _, c := range otherCommands(t, string(page)) {
+				s.run(t, c)
+			}
 			runs, _ := repeat(t, value)
 			if want := map[string]int{"--executed": 0, "--not-executed": 1}[decision]; runs != want {
 				t.Errorf("%d executions afterwards, want %d", runs, want)
 			}
 		})
 	}
+}
+
+// buildTool builds the tool with the page's first command, into the test's folder, and
+// returns where it is.
+func buildTool(t *testing.T, page string) (dir string) {
+	t.Helper()
+	build, _, _ := strings.Cut(page, "\nexport ")
+	_, build, ok := strings.Cut(build, "```sh\n")
+	if !ok || !strings.HasPrefix(build, "go build ") {
+		t.Fatalf("the page does not begin with how the tool is built: %q", build)
+	}
+	tree := t.TempDir()
+	c := exec.CommandContext(t.Context(), "bash", "-c", `PWD="`+tree+`"; `+build)
+	c.Dir = "../.."
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v, %s", build, err, out)
+	}
+	return filepath.Join(tree, "bin")
+}
+
+// otherCommands returns the tool's commands of the page's other sections. None of them
+// changes anything.
+func otherCommands(t *testing.T, page string) (commands []string) {
+	t.Helper()
+	_, page, _ = strings.Cut(page, "\n## Other cases")
+	for _, found := range regexp.MustCompile("`(oncemore [^`]+)`").FindAllStringSubmatch(page, -1) {
+		commands = append(commands, found[1])
+	}
+	if len(commands) < 4 {
+		t.Fatalf("the page's other sections have only the commands %q", commands)
+	}
+	return commands
 }
 
 // commandsOf returns the tool's commands of the page's first section.

@@ -29,7 +29,7 @@ func NewClient(service string, options ...ClientOption) (*Client, error) {
 	c := &Client{service: service, ClientOptions: ClientOptions{endpoint: goMicroEndpoint, safe: make(map[string]bool)}}
 	for i, option := range options {
 		if option == nil {
-			return nil, fmt.Errorf("grpcguard: option %d is nil", i)
+			return nil, fmt.Errorf("grpcguard: option %d is nil: leave it out instead", i)
 		}
 		option(&c.ClientOptions)
 	}

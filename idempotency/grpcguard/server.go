@@ -48,7 +48,7 @@ func NewServer(service string, guard *idempotency.Guard, options ...ServerOption
 	s.names = []string{service}
 	for i, option := range options {
 		if option == nil {
-			return nil, fmt.Errorf("grpcguard: option %d is nil", i)
+			return nil, fmt.Errorf("grpcguard: option %d is nil: leave it out instead", i)
 		}
 		option(&s.ServerOptions)
 	}

@@ -27,7 +27,8 @@ type Middleware struct {
 // that carry one key, the handler serves one, and all get its response, wherever
 // they arrive, as far as guard's store reaches. Whatever it answers in the handler's
 // place is a problem (RFC 9457); docs/wire.md lists the types. A response that was
-// recorded before has the header Idempotent-Replayed: true.
+// recorded before has the header Idempotent-Replayed: true, and one of which no record
+// is kept, because it settles nothing, Idempotent-Unsettled: true, unless it was streamed.
 //
 // Responses are encoded for the record here: an [idempotency.WithErrorEncoder] of
 // guard's is not used. The caller drains guard before the server stops. The error
@@ -36,7 +37,7 @@ func New(service string, guard *idempotency.Guard, options ...Option) (*Middlewa
 	o := defaults()
 	for i, option := range options {
 		if option == nil {
-			return nil, fmt.Errorf("httpguard: option %d is nil", i)
+			return nil, fmt.Errorf("httpguard: option %d is nil: leave it out instead", i)
 		}
 		option(&o)
 	}
@@ -189,7 +190,7 @@ func (x *exchange) serve(call idempotency.Call) {
 	})
 	switch {
 	case x.recorder != nil:
-		x.finish(err)
+		x.finish(err, result.Released)
 	case err == nil: // a replay, or what a recovery found
 		response.replay(x.client)
 	default:
@@ -212,8 +213,12 @@ func (x *exchange) handle(ctx context.Context, response *Response) error {
 	return x.answered
 }
 
-// finish answers a request that the handler has served.
-func (x *exchange) finish(err error) {
+// finish answers a request that the handler has served, and says if no record is kept
+// of it.
+func (x *exchange) finish(err error, released bool) {
+	if released {
+		x.recorder.sayUnsettled()
+	}
 	if own, ok := errors.AsType[*ResponseError](err); err == nil || ok && own == x.answered {
 		x.recorder.finish()
 		return

@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"strings"
+
+	"github.com/oncemore-dev/oncemore/idempotency"
 )
 
 // recorder is the handler's http.ResponseWriter. It holds the response back until
@@ -123,6 +125,18 @@ func (r *recorder) sendHeld() error {
 func putHeader(w http.ResponseWriter, header http.Header) {
 	clear(w.Header())
 	maps.Copy(w.Header(), header)
+}
+
+// sayUnsettled tells the client that no record is kept of the response, if it has not
+// begun: the handler's, or the one that is given in its place.
+func (r *recorder) sayUnsettled() {
+	if r.started || r.taken {
+		return
+	}
+	if r.sent != nil {
+		r.sent.Set(idempotency.HeaderUnsettled, "true")
+	}
+	r.client.Header().Set(idempotency.HeaderUnsettled, "true")
 }
 
 // finish gives the client the rest of the response, or all of it.

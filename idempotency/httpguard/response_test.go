@@ -445,3 +445,46 @@ func TestRecovery(t *testing.T) {
 		}
 	}
 }
+
+// TestUnsettledIsTold: a caller learns that a response was not kept, so that it may
+// come again with its key, and that one was.
+func TestUnsettledIsTold(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		handle  http.HandlerFunc
+		status  int
+		told    string
+		twoRuns bool
+	}{
+		{name: "success", handle: created, status: 201},
+		{name: "final", handle: answering(http.StatusPaymentRequired), status: 402},
+		{name: "failed, recorded", handle: answering(http.StatusInternalServerError), status: 500},
+		{name: "panicked, recorded", handle: func(http.ResponseWriter, *http.Request) { panic("told to") }, status: 500},
+		{name: "busy", handle: answering(http.StatusServiceUnavailable), status: 503, told: "true", twoRuns: true},
+		{name: "slow down", handle: answering(http.StatusTooManyRequests), status: 429, told: "true", twoRuns: true},
+		{name: "timed out", handle: answering(http.StatusRequestTimeout), status: 408, told: "true", twoRuns: true},
+		{name: "streamed", handle: func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_ = http.NewResponseController(w).Flush()
+		}, status: 503, twoRuns: true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var runs atomic.Int32
+			server := serve(t, newMiddleware(t, newGuard(t)).Wrap(counting(&runs, test.handle)))
+			for range 2 {
+				got := send(t, server, "POST", "/tips", "k", "five")
+				if got.StatusCode != test.status || got.Header.Get(idempotency.HeaderUnsettled) != test.told {
+					t.Errorf("status %d, unsettled %q; want %d, %q",
+						got.StatusCode, got.Header.Get(idempotency.HeaderUnsettled), test.status, test.told)
+				}
+			}
+			if n := runs.Load(); (n == 2) != test.twoRuns {
+				t.Errorf("%d executions, told %q", n, test.told)
+			}
+		})
+	}
+}
+
+func answering(status int) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }
+}

@@ -51,7 +51,7 @@ func New(options ...Option) (func(http.Handler) http.Handler, error) {
 	o := Options{methods: []string{http.MethodPost, http.MethodPatch}}
 	for i, option := range options {
 		if option == nil {
-			return nil, fmt.Errorf("httpkey: option %d is nil", i)
+			return nil, fmt.Errorf("httpkey: option %d is nil: leave it out instead", i)
 		}
 		option(&o)
 	}

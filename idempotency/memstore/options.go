@@ -37,7 +37,7 @@ func newOptions(options []Option) (Options, error) {
 	o := Options{maxEntries: 1_000_000, maxBytes: 256 << 20, clock: time.Now}
 	for i, option := range options {
 		if option == nil {
-			return o, fmt.Errorf("memstore: option %d is nil", i)
+			return o, fmt.Errorf("memstore: option %d is nil: leave it out instead", i)
 		}
 		option(&o)
 	}

@@ -46,7 +46,7 @@ func WithEviction() Option { return func(o *Options) { o.eviction = true } }
 func (o *Options) apply(options []Option) error {
 	for i, option := range options {
 		if option == nil {
-			return fmt.Errorf("option %d is nil", i)
+			return fmt.Errorf("option %d is nil: leave it out instead", i)
 		}
 		option(o)
 	}

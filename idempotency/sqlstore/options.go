@@ -94,7 +94,7 @@ func newOptions(options []Option) (Options, error) {
 	o := Options{tablePrefix: defaultPrefix, sweepInterval: 5 * time.Minute, logger: slog.Default()}
 	for i, option := range options {
 		if option == nil {
-			return o, fmt.Errorf("sqlstore: option %d is nil", i)
+			return o, fmt.Errorf("sqlstore: option %d is nil: leave it out instead", i)
 		}
 		option(&o)
 	}

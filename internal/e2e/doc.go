@@ -14,6 +14,8 @@
 //	trust     keys that must not meet; when a client may repeat a keyed write
 //	consul    instances come and go in a real registry
 //	messages  a broker delivers twice
+//	upgrade   two versions at work side by side, on one store and on one wire
+//	readme    the programs and commands of README.md, as they are written there
 //
 // Nothing here waits for luck: a test awaits the event that it needs, and is
 // bounded.

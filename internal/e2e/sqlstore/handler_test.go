@@ -16,6 +16,7 @@ import (
 
 	"github.com/oncemore-dev/oncemore/idempotency"
 	. "github.com/oncemore-dev/oncemore/idempotency/sqlstore"
+	"github.com/oncemore-dev/oncemore/internal/logtest"
 )
 
 func testUnusedTransactionIsAnError(t *testing.T, b *backend) {
@@ -305,5 +306,43 @@ func testTimeout(t *testing.T, b *backend) {
 	wantWrites(t, s.db, "", 1)
 	if n := s.db.Stats().InUse; n != 0 {
 		t.Errorf("%d connections are in use", n)
+	}
+}
+
+// TestUnusedTransactionOfAnUndeclaredEndpoint: it succeeds, as it did without a store,
+// and one warning for each endpoint names it and says what to write.
+func TestUnusedTransactionOfAnUndeclaredEndpoint(t *testing.T) {
+	p := startBackend(t, SQLite).newPlace(t)
+	log := new(logtest.Text)
+	s := p.store(t, WithLogger(log.Logger()))
+	complete := func(endpoint, key string, work func(ctx context.Context)) {
+		t.Helper()
+		claim := claimFor(t, key)
+		claim.Scope = idempotency.Scope{Service: "bank", Endpoint: endpoint, Key: key}
+		out := acquire(t, s, claim)
+		work(out.Execution.Context(t.Context()))
+		must(t, out.Execution.Complete(t.Context(), idempotency.Record{Content: idempotency.ContentJSON, Body: []byte("{}")}.Encode()))
+		wantState(t, s, claimFor(t, key), idempotency.Done)
+	}
+	complete("Wallet.Read", "says-so", NoWrites)
+	complete("Wallet.Look", "reads", func(ctx context.Context) {
+		tx, _ := Tx(ctx)
+		var n int
+		must(t, tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM business").Scan(&n))
+	})
+	if got := log.String(); got != "" {
+		t.Errorf("a warning about one who did nothing wrong: %s", got)
+	}
+	for n := range 3 {
+		complete("Wallet.Tip", fmt.Sprint("tip-", n), func(context.Context) {})
+		complete("Wallet.Pay", fmt.Sprint("pay-", n), func(ctx context.Context) { Tx(ctx) })
+	}
+	for _, want := range []string{"service=bank endpoint=Wallet.Tip", "service=bank endpoint=Wallet.Pay"} {
+		if n := log.Count(want); n != 1 {
+			t.Errorf("%d warnings with %q, want 1: %s", n, want, log.String())
+		}
+	}
+	if n := log.Count("level=WARN"); n != 2 || log.Count("sqlstore.NoWrites(ctx)") != 2 {
+		t.Errorf("%d warnings, want 2 that say what to write: %s", n, log.String())
 	}
 }

@@ -14,23 +14,23 @@ import (
 	"time"
 )
 
-// build builds the command instance, twice: of the version before, whose sources
-// are in testdata, and of this one.
-func build(t *testing.T) (before, now string) {
+// build builds a command, twice: of the version before, whose sources are in
+// testdata, and of this one. What they cannot share has the tag before, or not.
+func build(t *testing.T, command string) (before, now string) {
 	t.Helper()
 	dir := t.TempDir()
 	before, now = filepath.Join(dir, "before"), filepath.Join(dir, "now")
-	run(t, "", "go", "build", "-o", now, "./instance")
+	run(t, "", "go", "build", "-o", now, "./"+command)
 	source := filepath.Join(dir, "source")
 	unzip(t, "testdata/before.zip", filepath.Join(source, "oncemore"))
 	copyFile(t, "../../../go.mod", filepath.Join(source, "oncemore", "go.mod"))
 	copyFile(t, "../go.sum", filepath.Join(source, "go.sum"))
-	copyFile(t, "instance/main.go", filepath.Join(source, "main.go"))
+	must(t, os.CopyFS(source, os.DirFS(command)))
 	module, err := os.ReadFile("../go.mod")
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(source, "go.mod"), module, 0o600))
 	run(t, source, "go", "mod", "edit", "-replace=github.com/oncemore-dev/oncemore=./oncemore")
-	run(t, source, "go", "build", "-mod=mod", "-o", before, ".")
+	run(t, source, "go", "build", "-mod=mod", "-tags=before", "-o", before, ".")
 	return before, now
 }
 
@@ -93,8 +93,15 @@ type process struct {
 // start runs an instance, and does not wait until it is ready.
 func start(t *testing.T, program, name string, args ...string) *process {
 	t.Helper()
-	p := &process{name: name, lines: make(map[string]string), more: make(chan struct{}), ended: make(chan struct{})}
-	p.command = exec.Command(program, append([]string{name}, args...)...)
+	return startCommand(t, name, exec.Command(program, append([]string{name}, args...)...))
+}
+
+func startCommand(t *testing.T, name string, command *exec.Cmd) *process {
+	t.Helper()
+	p := &process{
+		name: name, command: command,
+		lines: make(map[string]string), more: make(chan struct{}), ended: make(chan struct{}),
+	}
 	p.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var err error
 	p.input, err = p.command.StdinPipe()
@@ -163,11 +170,11 @@ func (p *process) tell(t *testing.T, line string) {
 	must(t, err)
 }
 
-// does sends a line, and returns the answer.
+// does sends a line, and returns the answer, which names its first two words.
 func (p *process) does(t *testing.T, line string) string {
 	t.Helper()
 	p.tell(t, line)
-	return p.says(t, line)
+	return p.says(t, strings.Join(strings.Fields(line)[:2], " "))
 }
 
 // want sends a line, and checks the answer.

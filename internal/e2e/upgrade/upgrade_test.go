@@ -1,6 +1,6 @@
 // Package upgrade shows that a rolling upgrade loses nothing: instances of the
 // version before and of this one work on one store, each with what the other has
-// left there.
+// left there, and call each other.
 package upgrade
 
 import (
@@ -36,11 +36,13 @@ func (p *place) detached() bool { return p.kind == "redis" || strings.HasSuffix(
 func (p *place) manyWriters() bool { return !strings.HasPrefix(p.kind, "sqlite/") }
 
 func TestRollingUpgrade(t *testing.T) {
-	before, now := build(t)
+	before, now := build(t, "instance")
 	mysql, postgres, redis := servertest.StartMariaDB(t), servertest.StartPostgres(t), servertest.StartRedis(t)
 	for _, p := range []*place{
 		sqlPlace("mysql", mysql.DSN(), "transactional"),
 		sqlPlace("pgx", postgres.DSN(), "transactional"),
+		sqlPlace("mysql", servertest.StartMariaDB(t).DSN(), "detached"),
+		sqlPlace("pgx", servertest.StartPostgres(t).DSN(), "detached"),
 		sqlPlace("sqlite", filepath.Join(t.TempDir(), "t.db")+sqliteOptions, "transactional"),
 		sqlPlace("sqlite", filepath.Join(t.TempDir(), "d.db")+sqliteOptions, "detached"),
 		{"redis", redis.URL(), func(t *testing.T) idempotency.Inspector {
