@@ -69,6 +69,7 @@ type seen struct {
 	sending      bool // it may have sent the request
 	repeated     bool // it was followed by another that may
 	passedOver   bool // it has a connection, and another has sent
+	here         bool // the loop's own goroutine makes it
 }
 
 // entry is an attempt's part of the story. It is guarded by the call's mu.
@@ -217,8 +218,13 @@ func (a *attempt) sendBeside(ctx context.Context) {
 	if a.cancel != nil {
 		a.cancel()
 	}
+	a.call.client.shares.remove(a)
+	a.end()
+}
+
+// end has the loop look at an attempt that ran beside it.
+func (a *attempt) end() {
 	s := a.call
-	s.client.shares.remove(a)
 	s.mu.Lock()
 	if s.ended == nil {
 		s.ended = s.endedRoom[:0]
@@ -240,7 +246,9 @@ func (a *attempt) stop() {
 // expire ends the attempt's share.
 func (a *attempt) expire() {
 	a.expired.Store(true)
-	a.call.rouse()
+	if !a.handOver() {
+		a.call.rouse()
+	}
 }
 
 // exchange sends the request to a node and receives the answer.

@@ -17,7 +17,7 @@ import (
 )
 
 // call is one logical call. The loop, and all that is not said to be shared,
-// belongs to the goroutine of the caller.
+// belongs to the goroutine of the caller, or to the one that it was handed to.
 type call struct {
 	client    *retryClient
 	ctx       context.Context //nolint:containedctx // the call's own, for as long as it runs
@@ -45,6 +45,7 @@ type call struct {
 	begunRoom [1]*attempt
 	running   int                // how many of them have not ended
 	latest    *attempt           // the one begun last, while it runs
+	won       *attempt           // the one that was answered
 	wake      chan struct{}      // an attempt has ended
 	endBeside context.CancelFunc // ends the attempts that were begun beside others
 	beside    context.Context    //nolint:containedctx // theirs
@@ -76,6 +77,7 @@ type shared struct {
 	replied    *attempt   // whose reply is in the caller's response
 	ended      []*attempt // attempts that ended and were not looked at
 	endedRoom  [1]*attempt
+	handed     *asked[error] // the loop, if it has gone on without the caller
 }
 
 // open reads what the caller asked for, and gives the call its end.
@@ -130,15 +132,15 @@ func (s *call) initialPause() error {
 	return nil
 }
 
-// loop makes attempts until one is answered, or no other may be made: pick a
-// node, make one attempt, classify, decide, wait. An attempt that has had its
-// share of the call's time goes on while the next is made beside it, and the
-// first answer counts.
-func (s *call) loop() error {
-	for next := true; ; {
+// loop makes attempts, the next of them at once or when it is time, until one is
+// answered, or no other may be made: pick a node, make one attempt, classify,
+// decide, wait. An attempt that has had its share of the call's time goes on while
+// the next is made beside it, and the first answer counts.
+func (s *call) loop(next bool) error {
+	for {
 		s.reportNodes()
-		if next {
-			s.begin()
+		if next && s.begin() {
+			return s.handed.take()
 		}
 		switch a := s.await(); {
 		case a == nil:
@@ -146,7 +148,7 @@ func (s *call) loop() error {
 		case !a.done:
 			next = s.overdue(a)
 		case a.err == nil:
-			s.accept(a)
+			s.won = a
 			return nil
 		case errors.Is(a.err, errKeyNeeded):
 			if err := s.takeKey(); err != nil {
@@ -162,43 +164,36 @@ func (s *call) loop() error {
 	}
 }
 
-// begin makes the next attempt. It is made by the caller's goroutine where
-// nothing can happen beside it.
-func (s *call) begin() {
+// begin makes the next attempt: beside others, or in this goroutine where there are
+// none. It tells whether the loop has gone on in another meanwhile.
+func (s *call) begin() (handed bool) {
 	a := &s.first
 	if a.call != nil {
 		a = new(attempt)
 	}
 	a.call, a.onlyNew, a.last = s, !s.until.IsZero(), s.attemptsLeft() == 1
 	s.latest = a
-	a.rsp = s.rsp
 	share := s.share()
 	first := cmp.Or(share, longest)
 	if wait := s.dialWait(); wait > 0 && !s.cuts(share) {
 		first = min(first, wait)
 	}
-	if first == longest && s.running == 0 {
-		a.err, a.done = a.send(s.ctx), true
-		return
+	if s.running == 0 && s.handed == nil && !s.streaming {
+		return s.runHere(a, first, share)
 	}
 	s.runBeside(a, first, share)
+	return false
 }
 
 // cuts tells whether an attempt is cut when it has had its share.
 func (s *call) cuts(share time.Duration) bool { return share > 0 && s.overrides.attemptTimeout > 0 }
 
 // runBeside makes an attempt beside the loop, which looks at it first after the
-// given time. Its share begins with it.
+// given time. Wrappers inside of ours may write to its response, and read it, for
+// as long as they like.
 func (s *call) runBeside(a *attempt, first, share time.Duration) {
 	if s.wake == nil {
 		s.wake = make(chan struct{}, 1)
-	}
-	now := time.Now()
-	if share > 0 {
-		a.late = now.Add(share)
-	}
-	if first < longest {
-		s.client.shares.add(a, now.Add(first))
 	}
 	ctx := s.ctx
 	if s.running > 0 && !s.streaming { // a stream keeps its context
@@ -212,18 +207,36 @@ func (s *call) runBeside(a *attempt, first, share time.Duration) {
 	}
 	s.begun = append(s.begun, a)
 	s.running++
-	if isolable(s.rsp) && (!s.client.own || len(s.overrides.CallWrappers) > 0) {
-		a.rsp = cmp.Or(another(s.rsp), s.rsp)
-	}
+	s.rspOf(a, true)
+	s.watchShare(a, first, share)
 	go a.sendBeside(ctx)
 }
 
-// accept gives the caller the answer of an attempt. One that ran beside the loop,
-// within other wrappers, had a response of its own: they may write to it and read
-// it for as long as they like.
-func (s *call) accept(a *attempt) {
-	if isolable(s.rsp) && isolable(a.rsp) {
-		move(s.rsp, a.rsp)
+// rspOf gives an attempt a response of its own where somebody may hold on to it.
+func (s *call) rspOf(a *attempt, heldOn bool) {
+	a.rsp = s.rsp
+	if isolable(s.rsp) && heldOn {
+		a.rsp = cmp.Or(another(s.rsp), s.rsp)
+	}
+}
+
+// watchShare has the loop look at an attempt after the given time. Its share begins
+// with it.
+func (s *call) watchShare(a *attempt, first, share time.Duration) {
+	now := time.Now()
+	if share > 0 {
+		a.late = now.Add(share)
+	}
+	if first < longest {
+		s.client.shares.add(a, now.Add(first))
+	}
+}
+
+// accept gives the caller the answer of the attempt that has one, in the caller's
+// own goroutine, which no attempt uses any more.
+func (s *call) accept(err error) {
+	if err == nil && isolable(s.rsp) && isolable(s.won.rsp) {
+		move(s.rsp, s.won.rsp)
 	}
 }
 
@@ -400,6 +413,9 @@ func (s *call) cut(a *attempt, i int, err error) {
 func (s *call) judge(a *attempt) (next, final bool) {
 	v := s.view(a)
 	switch {
+	case errors.Is(a.err, ErrPanicked): // the caller's goroutine is on its way out
+		s.failed = a.err
+		return false, true
 	case a.abandoned || errors.Is(a.err, errOutrun):
 		return false, s.running == 0
 	case v.passedOver || !v.entered && s.ctx.Err() != nil: // there is no attempt to judge

@@ -39,7 +39,6 @@ type retryClient struct {
 	ClientOptions
 
 	transport transport
-	own       bool           // the inner client is go-micro's, and not wrapped
 	twice     bool           // the inner client is wrapped already
 	described retryfunc.Rule // what descriptions and verbs say of an endpoint
 	endpoints endpoints
@@ -52,7 +51,7 @@ type retryClient struct {
 func newRetryClient(inner client.Client, o ClientOptions) *retryClient {
 	_, twice := wrappedIn(inner)
 	return &retryClient{
-		Client: inner, ClientOptions: o, transport: transport(inner.String()), own: isOwn(inner), twice: twice,
+		Client: inner, ClientOptions: o, transport: transport(inner.String()), twice: twice,
 		described: retryfunc.First(retryfunc.ProtoRule(), retryfunc.HTTPRule()),
 		names:     ruleNames{pending: retryfunc.Inspect(o.safety).Names},
 	}
@@ -98,5 +97,7 @@ func (c *retryClient) Call(ctx context.Context, req client.Request, rsp any, opt
 	if err := s.open(ctx, opts); err != nil {
 		return s.end(err)
 	}
-	return s.end(s.loop())
+	err := s.loop(true)
+	s.accept(err)
+	return s.end(err)
 }

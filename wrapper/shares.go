@@ -7,8 +7,9 @@ import (
 
 // shares tell the attempts of one client when they have had their share of their
 // calls' time. Nearly all end long before, so that one timer serves them all: it
-// is set to the earliest share, and runs only while there is one. The zero value
-// is ready, and safe for concurrent use.
+// is set to the earliest share, and fires in vain where that attempt has ended,
+// since to set it anew for each call would cost more than the rest of the call. The
+// zero value is ready, and safe for concurrent use.
 type shares struct {
 	mu      sync.Mutex
 	timer   *time.Timer
@@ -32,10 +33,6 @@ func (s *shares) remove(a *attempt) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.forget(a)
-	if len(s.running) == 0 && !s.next.IsZero() {
-		s.timer.Stop()
-		s.next = time.Time{}
-	}
 }
 
 func (s *shares) forget(a *attempt) {

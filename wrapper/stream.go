@@ -22,7 +22,7 @@ func (c *retryClient) Stream(ctx context.Context, req client.Request, opts ...cl
 	if err := s.open(ctx, opts); err != nil {
 		return nil, s.end(err)
 	}
-	if err := s.end(s.loop()); err != nil {
+	if err := s.end(s.loop(true)); err != nil {
 		return nil, err
 	}
 	return s.opened(), nil

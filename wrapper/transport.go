@@ -89,17 +89,6 @@ func wireOf(next client.CallFunc) transport {
 	}
 }
 
-// isOwn tells whether c is one of go-micro's clients itself, with no wrapper around
-// it: those leave the response to the call wrappers.
-func isOwn(c client.Client) bool {
-	switch transport(reflect.TypeOf(c).String()) + transport(c.String()) {
-	case "*client.rpcClient" + overMucp, "*grpc.grpcClient" + overGRPC, "*http.httpClient" + overHTTP:
-		return true
-	default:
-		return false
-	}
-}
-
 // setTimeouts hands the client what the attempt may take, and what its dial may.
 func setTimeouts(o *client.CallOptions, attempt, dial time.Duration) {
 	attempt = min(attempt, longest)
