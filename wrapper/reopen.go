@@ -46,18 +46,25 @@ func (r *retriedStream) reopened(c *candidate, made reopening) {
 	if !made.refused {
 		r.opening = made.call
 	}
-	cut := made.call.wasCut(c.entry)
 	if made.opened != nil {
 		r.take(&candidate{watchedStream: made.opened, of: r, cancel: made.cancel})
-	} else if c.err != nil || cut {
-		r.err = made.err
 	}
-	if made.opened != nil && (c.err != nil || cut) {
-		r.candidates = slices.DeleteFunc(slices.Clone(r.candidates), func(other *candidate) bool { return other == c })
-		c.drop()
+	if c.err != nil || made.call.wasCut(c.entry) {
+		r.replace(c, made.err)
 	}
 	if r.handOver && r.err == nil {
 		r.chooseAny()
+	}
+}
+
+// replace does without a candidate that has failed: another was opened in its stead,
+// or is there yet; else the stream has ended with it. The stream must be locked.
+func (r *retriedStream) replace(c *candidate, err error) {
+	switch {
+	case slices.ContainsFunc(r.candidates, func(other *candidate) bool { return other != c && other.lives() }):
+		r.remove(c)
+	case r.chosen == nil && !r.closed && r.ctx.Err() == nil:
+		r.err = cmp.Or(err, c.err, r.wire.ended(context.DeadlineExceeded))
 	}
 }
 

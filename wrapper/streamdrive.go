@@ -141,9 +141,9 @@ func (r *retriedStream) step(done func() bool) step {
 	return step{wait: r.untilLate(), changed: r.changes()}
 }
 
-// troubled is the candidate that has failed, or has had its share, where no other may
-// be waited for. One that has failed beside others is given up. The stream must be
-// locked.
+// troubled is the candidate that has failed, or has had its share, where no other is
+// to be waited for. One that has failed beside others that are is given up. The stream
+// must be locked.
 func (r *retriedStream) troubled() *candidate {
 	for _, c := range slices.Clone(r.candidates) {
 		switch {
@@ -151,13 +151,13 @@ func (r *retriedStream) troubled() *candidate {
 		case r.isAnswer(c):
 			r.choose(c)
 			return nil
-		case len(r.candidates) > 1:
+		case r.awaitsOther(c):
 			r.giveUp(c)
 		default:
 			return c
 		}
 	}
-	latest := r.candidates[len(r.candidates)-1]
+	latest := r.latestCandidate()
 	if latest.lives() && !latest.overdue && !latest.late.IsZero() && !time.Now().Before(latest.late) {
 		latest.overdue = true
 		return latest
@@ -165,9 +165,19 @@ func (r *retriedStream) troubled() *candidate {
 	return nil
 }
 
+// awaitsOther tells whether another candidate has not had its share yet. The stream
+// must be locked.
+func (r *retriedStream) awaitsOther(c *candidate) bool {
+	return slices.ContainsFunc(r.candidates, func(other *candidate) bool {
+		return other != c && other.lives() && !other.overdue
+	})
+}
+
+func (r *retriedStream) latestCandidate() *candidate { return r.candidates[len(r.candidates)-1] }
+
 // untilLate is how long the latest candidate has yet. The stream must be locked.
 func (r *retriedStream) untilLate() time.Duration {
-	latest := r.candidates[len(r.candidates)-1]
+	latest := r.latestCandidate()
 	if r.chosen != nil || r.reopening || latest.overdue || latest.late.IsZero() {
 		return longest
 	}
@@ -193,15 +203,20 @@ func (r *retriedStream) choose(c *candidate) {
 // chooseAny hands the stream over to the latest candidate. The stream must be locked.
 func (r *retriedStream) chooseAny() {
 	if r.chosen == nil && !r.reopening {
-		r.choose(r.candidates[len(r.candidates)-1])
+		r.choose(r.latestCandidate())
 	}
 }
 
 // giveUp does without a candidate that has failed. The stream must be locked.
 func (r *retriedStream) giveUp(c *candidate) {
-	r.candidates = slices.DeleteFunc(slices.Clone(r.candidates), func(other *candidate) bool { return other == c })
+	r.remove(c)
 	class, err := r.opening.classOf(c.watchedStream, c.err)
 	r.noteOutcome(c, eventOf(class, err, false))
+}
+
+// remove drops a candidate that is not the only one. The stream must be locked.
+func (r *retriedStream) remove(c *candidate) {
+	r.candidates = slices.DeleteFunc(slices.Clone(r.candidates), func(other *candidate) bool { return other == c })
 	c.drop()
 }
 
