@@ -69,6 +69,8 @@ func evidenceOf(req client.Request, err error) Evidence {
 const (
 	mucpPackage = "go-micro.dev/v4/client"
 	grpcPackage = "github.com/go-micro/plugins/v4/client/grpc"
+	// The package that reads the streams of mucp itself.
+	wrapperPackage = "github.com/oncemore-dev/oncemore/wrapper"
 )
 
 // clientOf names the client that makes the call. The type of req does not tell

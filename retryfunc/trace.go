@@ -77,7 +77,12 @@ func search(err error) error {
 	return nil
 }
 
+// isServerError tells whether err is what a mucp peer answered: as go-micro's client
+// has it, or as package wrapper does for the streams that it reads itself.
 func isServerError(err error) bool {
 	t := reflect.TypeOf(err)
-	return t.Kind() == reflect.String && t.Name() == "serverError" && t.PkgPath() == mucpPackage
+	if t.Kind() != reflect.String || t.Name() != "serverError" {
+		return false
+	}
+	return t.PkgPath() == mucpPackage || t.PkgPath() == wrapperPackage
 }

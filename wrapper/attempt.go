@@ -33,7 +33,7 @@ type attempt struct {
 
 	// The loop's.
 	cancel    context.CancelFunc // of its own context, if it has one
-	stream    client.Stream      // what opened, where the call is one
+	stream    *watchedStream     // what opened, where the call is one
 	err       error
 	done      bool
 	late      time.Time // when it has had its share; zero: never
@@ -61,6 +61,7 @@ type seen struct {
 	entered      bool
 	entry        int // its place in the story; the last one, should a wrapper inside ours call more than once
 	picked       string
+	protocol     string // which the node picked announces
 	keyNeeded    bool
 	nothingNew   bool // there is no node that the call has not tried
 	dialTimedOut bool
@@ -187,7 +188,7 @@ func (a *attempt) pick(services []*registry.Service, inner selector.Strategy) (*
 func (a *attempt) notePick(node *registry.Node) {
 	a.call.mu.Lock()
 	defer a.call.mu.Unlock()
-	a.picked = node.Address
+	a.picked, a.protocol = node.Address, node.Metadata["protocol"]
 }
 
 // prepare settles what the first node decides for the whole call, and tells

@@ -91,6 +91,20 @@ func WithBackoff(b *retryfunc.Backoff) CallOption {
 	})
 }
 
+// WithStreamBuffer sets how many encoded bytes of what was sent on a stream are kept
+// until its first message has arrived, so that it can be opened on another instance
+// and sent there again: 0 to 64 MiB, default DefaultStreamBuffer. A stream that sends
+// more is handed over to the instance that it has. With 0 only the opening of streams
+// is retried. It concerns streams of endpoints that are known to be safe or idempotent.
+func WithStreamBuffer(bytes int) CallOption {
+	return setting(func(t *optionTarget, s *settings) {
+		if bytes < 0 || bytes > maxStreamBuffer {
+			t.reject("WithStreamBuffer", bytes, "0 to 67108864 bytes, 0 for streams of which only the opening is retried")
+		}
+		s.streamBuffer = bytes
+	})
+}
+
 // WithSafety sets which endpoints are safe or idempotent. It is asked first;
 // where it has no opinion (retryfunc.SafetyUnknown), the metadata that servers
 // announce, the protobuf option idempotency_level and HTTP verbs are. What

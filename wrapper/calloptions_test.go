@@ -31,6 +31,8 @@ func TestWrongOptionOfOneCall(t *testing.T) {
 		{wrapper.WithAttempts(0), "WithAttempts(0): must be 1 to 100", nil},
 		{wrapper.WithAttempts(101), "WithAttempts(101): must be 1 to 100", nil},
 		{wrapper.WithAttemptTimeout(-time.Second), "WithAttemptTimeout(-1s): must be 0", nil},
+		{wrapper.WithStreamBuffer(-1), "WithStreamBuffer(-1): must be 0 to 67108864 bytes", nil},
+		{wrapper.WithStreamBuffer(64<<20 + 1), "WithStreamBuffer(67108865): must be 0 to 67108864 bytes", nil},
 		{wrapper.WithBackoff(nil), "WithBackoff(<nil>): must be a backoff", nil},
 		{wrapper.WithSafety(nil), "WithSafety(<nil>): must be a rule", nil},
 		{wrapper.WithSafety(retryfunc.Every(retryfunc.SafetyUnknown)), "WithSafety: retryfunc: Every(unknown): must be unsafe, keyed, idempotent or safe", nil},
@@ -219,7 +221,7 @@ func TestOtherClientsIgnoreOptions(t *testing.T) {
 		c := fixture.NewClient(t, transport, []string{node.Address()})
 		var story wrapper.Report
 		answer, err := fixture.Call(t.Context(), c, fixture.Echo, "", wrapper.WithPolicy(never), wrapper.WithAttempts(0),
-			wrapper.WithoutRetry(), wrapper.WithAttemptTimeout(-1), wrapper.WithBackoff(nil), wrapper.WithSafety(nil),
+			wrapper.WithoutRetry(), wrapper.WithAttemptTimeout(-1), wrapper.WithBackoff(nil), wrapper.WithSafety(nil), wrapper.WithStreamBuffer(-1),
 			wrapper.WithCallKey(""), wrapper.WithStory(&story), client.CallOption(wrapper.WithBudget(nil)))
 		if err != nil || answer != node.ID() {
 			t.Errorf("answer %q, error %v", answer, err)

@@ -57,6 +57,35 @@
 // is warned of once with slog and with the nearest that exists: when a call to it
 // was answered with an error, and when it is named in the rule of WithSafety.
 //
+// # Streams
+//
+// A stream carries no idempotency key, so that it is retried only where its endpoint is
+// known to be safe or idempotent: then until its first message has arrived, or its end.
+// What was sent is kept, encoded when Send is called, and sent again on the stream that
+// is opened on another instance: when the one it has fails before its first message in
+// a way that the policy retries, and, beside the one it has, when Send or Recv has
+// waited for its share of what the time of the context leaves, or for
+// WithAttemptTimeout, which cuts. The first message decides to which instance the stream
+// is handed over; what the others answer is dropped. From there on it is as bare, and
+// its errors are for the caller. It is handed over sooner to the instance that it has
+// by a Send past WithStreamBuffer, and by Response and the codec of Request, for what is
+// read and written there is not known. Attempts, budget and backoff are those of one
+// call; a stream without a deadline has no shares.
+//
+// On mucp such a stream ends with its context, after which bare ones go on; Close waits
+// for no peer, and tells a server by the end of the connection, as it does on grpc, in
+// the place of a last message before it. CloseSend is not to be had on mucp, and returns
+// go-micro's error.
+//
+// Only the opening is retried, and all else is as bare, of streams of other endpoints;
+// with WithStreamBuffer(0), and a single attempt; over other clients than go-micro's own
+// mucp and grpc, http's among them; where another wrapper gives a stream of its own; with
+// codecs that are not go-micro's; and, on mucp, with another transport than HTTP, and
+// with nodes that announce no protocol, as those of WithAddress do not.
+//
+// A server does not deduplicate streams. Where KeyRequired holds for one, wrapped clients
+// are refused: they send none, and take the caller's own out of the metadata.
+//
 // # Servers
 //
 // WrapServer makes a server execute each keyed call once, as far as the store of an

@@ -55,6 +55,21 @@ func ExampleNewClientWrapper_misuse() {
 	// wrapper: WithBudget(<nil>): must be a budget made by retryfunc.NewBudget
 }
 
+// Streams of a service that sends much before it is answered may keep more of it, so
+// that they can be sent to another instance; one call may have its own.
+func ExampleWithStreamBuffer() {
+	wrap, err := wrapper.NewClientWrapper(wrapper.WithStreamBuffer(4 << 20))
+	if err != nil {
+		log.Fatal(err)
+	}
+	c := client.NewClient(client.Wrap(wrap))
+	upload := c.NewRequest("files", "Files.Upload", nil, client.StreamingRequest())
+	_, err = c.Stream(context.Background(), upload, wrapper.WithStreamBuffer(-1))
+	fmt.Println(merrors.FromError(err).Detail)
+	// Output:
+	// wrapper: WithStreamBuffer(-1): must be 0 to 67108864 bytes, 0 for streams of which only the opening is retried
+}
+
 // A refused dial is no attempt: nothing was sent.
 func ExampleWithStory() {
 	c := bank([]error{errRefused, nil})

@@ -61,6 +61,7 @@ type deduper struct {
 	proto    retryfunc.Rule // what protobuf says of an endpoint
 	declared declaredEndpoints
 	warned   warnings
+	codecs   func() map[string]codec.NewCodec // the server's own; nil: they are not known
 }
 
 func newDeduper(service string, guard *idempotency.Guard, opts []ServerOption) (*deduper, error) {
@@ -133,6 +134,7 @@ func (d *deduper) handle(ctx context.Context, req server.Request, rsp any, next 
 func (d *deduper) handleStream(
 	ctx context.Context, req server.Request, rsp any, next server.HandlerFunc, in incoming, err error,
 ) error {
+	rsp = d.framed(req, rsp)
 	endpoint := endpointOf(req)
 	mode := d.modeFor(ctx, endpoint, req)
 	if mode != KeyRequired {

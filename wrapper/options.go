@@ -22,6 +22,13 @@ const DefaultAttempts = 3
 // maxAttempts bounds WithAttempts: more is a storm, not a retry.
 const maxAttempts = 100
 
+// DefaultStreamBuffer is how much of what was sent on a stream is kept until its first
+// message has arrived, in bytes, unless WithStreamBuffer says otherwise.
+const DefaultStreamBuffer = 256 << 10
+
+// maxStreamBuffer bounds WithStreamBuffer: every stream may need so much.
+const maxStreamBuffer = 64 << 20
+
 // ClientOptions is what the ClientOption functions set. The zero value of each
 // field stands for the default that its option documents.
 type ClientOptions struct {
@@ -41,6 +48,7 @@ type settings struct {
 	policy         client.RetryFunc // nil: retryfunc.Careful
 	attempts       int
 	attemptTimeout time.Duration
+	streamBuffer   int
 	backoff        *retryfunc.Backoff
 	safety         retryfunc.Rule
 	quickSafety    bool // the rule is one of ours, which never wait
@@ -132,8 +140,8 @@ func WithHook(hook retryfunc.Hook) ClientOption {
 	})
 }
 
-// WithCallEnd calls end once for every call and every opening of a stream, when
-// it has ended, however that was: also with ErrPanicked, where a function of the
+// WithCallEnd calls end once for every call and every opening of a stream (again, too,
+// with the story of those before), when it has ended, however that was: also with ErrPanicked, where a function of the
 // caller's has panicked. Hooks add up, and each has a story of its own. The caller
 // waits for it as for [WithHook]; it must be safe for concurrent use.
 func WithCallEnd(end func(context.Context, CallEnd)) ClientOption {
@@ -188,7 +196,7 @@ func wrongOption(option string, value any, allowed string) error {
 // newClientOptions applies opts, reports what is wrong with them, and fills in
 // the defaults.
 func newClientOptions(opts []ClientOption) (ClientOptions, error) {
-	o := ClientOptions{settings: settings{attempts: DefaultAttempts}}
+	o := ClientOptions{settings: settings{attempts: DefaultAttempts, streamBuffer: DefaultStreamBuffer}}
 	t := &optionTarget{Context: context.Background(), settings: &o.settings, client: &o}
 	target := client.CallOptions{Context: t}
 	for _, opt := range opts {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"go-micro.dev/v4/codec"
 	"go-micro.dev/v4/registry"
 	"go-micro.dev/v4/server"
 
@@ -43,6 +44,7 @@ func WrapServer(s server.Server, guard *idempotency.Guard, opts ...ServerOption)
 	if err != nil {
 		return nil, err
 	}
+	d.codecs = func() map[string]codec.NewCodec { return s.Options().Codecs }
 	w := &wrappedServer{
 		Server: s, deduper: d, handlers: make(nameSet), subscribing: make(map[server.Subscriber]namedSubscription),
 	}

@@ -12,10 +12,13 @@ import (
 	"github.com/oncemore-dev/oncemore/retryfunc"
 )
 
-// Stream opens a stream, on another instance if one cannot be reached. Only the
-// opening is retried: what was sent and received on an open stream is not
-// repeated, and a stream carries no idempotency key. It returns the error of the
-// inner client if no stream could be opened; see [WithReport] for what led to it.
+// Stream opens a stream, on another instance if one cannot be reached. It returns the
+// error of the inner client if no stream could be opened; see [WithReport] for what
+// led to it. A stream carries no idempotency key.
+//
+// Where the endpoint is known to be safe or idempotent, the stream is opened elsewhere
+// also after its opening, until its first message has arrived; see [WithStreamBuffer].
+// Of any other stream only the opening is retried.
 func (c *retryClient) Stream(ctx context.Context, req client.Request, opts ...client.CallOption) (client.Stream, error) {
 	s := &call{client: c, req: req, streaming: true}
 	defer s.close()
@@ -25,11 +28,11 @@ func (c *retryClient) Stream(ctx context.Context, req client.Request, opts ...cl
 	if err := s.end(s.loop(true)); err != nil {
 		return nil, err
 	}
-	return s.opened(), nil
+	return s.opened().asStream(), nil
 }
 
 // opened is the stream that the last attempt opened.
-func (s *call) opened() client.Stream {
+func (s *call) opened() *watchedStream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.replied.stream
@@ -86,9 +89,30 @@ func (a *attempt) deliverStream(opened *watchedStream) bool {
 	if a.entered { // else through a strategy of others: its node is not known
 		e := &s.attempts[a.entry]
 		e.end(retryfunc.None)
-		s.report(e, breaker.Success)
-		opened.opened = *e
+		opened.opened, opened.entry = *e, a.entry
+		if !a.retries(opened) { // else its first message is the success
+			s.report(e, breaker.Success)
+		}
 	}
+	return true
+}
+
+// retries tells whether the stream that was opened may be opened again, and notes how.
+// The call must be locked.
+func (a *attempt) retries(opened *watchedStream) bool {
+	s := a.call
+	if s.overrides.streamBuffer == 0 || s.overrides.attempts == 1 || !s.traits.resolved || !s.traits.repeatable() {
+		return false
+	}
+	opened.wire = s.client.streamWireOf(opened.Stream, s.req.ContentType(), a.protocol)
+	if opened.wire.over == "" {
+		return false
+	}
+	request, err := opened.wire.asRequest(s.req)
+	if err != nil {
+		return false
+	}
+	opened.request = request
 	return true
 }
 
@@ -155,8 +179,12 @@ type watchedStream struct {
 	client.Stream
 	call   *call
 	opened entry
+	entry  int // its place in the story
 	broken atomic.Bool
 	end    func(failed bool)
+
+	request client.Request // with which it can be opened again; nil: it cannot
+	wire    streamWire
 }
 
 // Send sends a message; see client.Stream.
