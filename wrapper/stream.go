@@ -10,6 +10,7 @@ import (
 
 	"github.com/oncemore-dev/oncemore/breaker"
 	"github.com/oncemore-dev/oncemore/retryfunc"
+	"github.com/oncemore-dev/oncemore/selectorx"
 )
 
 // Stream opens a stream, on another instance if one cannot be reached. Only the
@@ -86,6 +87,7 @@ func (a *attempt) deliverStream(opened *watchedStream) bool {
 	if a.entered { // else through a strategy of others: its node is not known
 		e := &s.attempts[a.entry]
 		e.end(retryfunc.None)
+		e.outcome = selectorx.OutcomeAnswered
 		s.report(e, breaker.Success)
 		opened.opened = *e
 	}
