@@ -24,7 +24,7 @@ type Options struct {
 	selector []selectorx.FlatOption
 	// ownSelector keeps the selector that the client has.
 	ownSelector bool
-	errs     []error
+	errs        []error
 }
 
 // Option configures New.

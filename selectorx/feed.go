@@ -330,6 +330,7 @@ func (f *feed) status() Status {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := f.known
+	s.InFlight = f.current.Load().inFlight()
 	if !s.Seen.IsZero() {
 		s.Age = time.Since(s.Seen)
 	}

@@ -66,6 +66,17 @@ func (s *snapshot) kindOf(strategy selector.Strategy) strategyKind {
 	return s.codes.kindOf(strategy)
 }
 
+// inFlight counts the attempts on the members.
+func (s *snapshot) inFlight() (n int) {
+	if s == nil {
+		return 0
+	}
+	for _, m := range s.members {
+		n += int(m.load.inflight.Load())
+	}
+	return n
+}
+
 // holds tells whether services are the snapshot's own, with nothing filtered out.
 func (s *snapshot) holds(services []*registry.Service) bool {
 	return s != nil && len(services) == len(s.services) && len(services) > 0 && &services[0] == &s.services[0]

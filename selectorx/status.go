@@ -7,6 +7,9 @@ type Status struct {
 	Service string
 	// Nodes counts the distinct addresses that calls go to.
 	Nodes int
+	// InFlight counts the attempts on them that were begun with Call.Begin and have
+	// not ended.
+	InFlight int
 	// Seen is when the registry last told all nodes; zero: never. Age is how long
 	// ago that was.
 	Seen time.Time
