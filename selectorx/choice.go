@@ -24,11 +24,14 @@ type Choice struct {
 // Choose has p pick the node of a selection, instead of the strategy that the options
 // before it chose, which the Choice remembers. Call it from a selector.SelectOption. A
 // Flat that knows nothing of the service yet waits no longer than ctx lasts.
-func Choose(ctx context.Context, o *selector.SelectOptions, p Picker) {
+func Choose(ctx context.Context, o *selector.SelectOptions, p Picker) { new(Choice).Install(ctx, o, p) }
+
+// Install is Choose with room of the caller's own, which must not be in use.
+func (c *Choice) Install(ctx context.Context, o *selector.SelectOptions, p Picker) {
 	if first, ok := o.Context.(*firstWait); ok {
 		first.until = ctx
 	}
-	c := &Choice{picker: p, inner: o.Strategy, snapshot: snapshotOf(o)}
+	*c = Choice{picker: p, inner: o.Strategy, snapshot: snapshotOf(o)}
 	o.Strategy = c.strategy
 }
 

@@ -25,7 +25,8 @@ const (
 	// how many are made beside each other.
 	lostAfter = 30 * time.Second
 	mostLooks = 4
-	// idleCheck is how often a feed looks whether anybody calls its service.
+	// idleChecks is how often a feed looks whether anybody calls its service, until it
+	// ends because nobody has.
 	idleChecks = 10
 	// alwaysThere is when nodes joined that were there from the start.
 	alwaysThere = time.Duration(-1)

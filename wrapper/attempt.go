@@ -54,8 +54,9 @@ type space struct {
 	selects  [1]selector.SelectOption
 	reply    reply
 	dial     dialing
+	choice   selectorx.Choice
 
-	replyUsed, dialUsed bool // guarded by the call's mu
+	replyUsed, dialUsed, choiceUsed bool // guarded by the call's mu
 }
 
 // seen is what an attempt has seen, for its loop to read.
@@ -157,7 +158,13 @@ func neverRetry(context.Context, client.Request, int, error) (bool, error) { ret
 func noBackoff(context.Context, client.Request, int) (time.Duration, error) { return 0, nil }
 
 // choose puts the call's rules around the strategy that it would have used.
-func (a *attempt) choose(o *selector.SelectOptions) { selectorx.Choose(a.call.ctx, o, a) }
+func (a *attempt) choose(o *selector.SelectOptions) {
+	choice := &a.choice
+	if !a.takes(&a.choiceUsed) {
+		choice = new(selectorx.Choice)
+	}
+	choice.Install(a.call.ctx, o, a)
+}
 
 // PickNode is the strategy of the attempt.
 func (a *attempt) PickNode(choice *selectorx.Choice) (*registry.Node, error) {
