@@ -41,8 +41,9 @@ func TestFlatFollowsChurn(t *testing.T) {
 					return
 				}
 				load := call.Begin(node.Address)
-				if since, ok := gone.Load(node.Address); ok && began.Sub(since.(time.Time)) > 10*time.Second {
-					t.Errorf("%s was deregistered %v ago", node.Address, began.Sub(since.(time.Time)))
+				known, _ := gone.Load(node.Address)
+				if since, ok := known.(time.Time); ok && began.Sub(since) > 10*time.Second {
+					t.Errorf("%s was deregistered %v ago", node.Address, began.Sub(since))
 				}
 				load.End(OutcomeAnswered, time.Since(began))
 			}

@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// recheck is when the registry is asked after an event: what watchers tell may
+	// recheckAfter is when the registry is asked after an event: what watchers tell may
 	// arrive in another order than it happened, or not at all.
-	recheck = time.Second
+	recheckAfter = time.Second
 	// Where no node is known, the registry is asked at most so often; sooner again
 	// where it could not be asked.
 	emptyPause = time.Second
@@ -219,12 +219,12 @@ func (f *feed) take(got look) {
 	for _, event := range journal {
 		if f.apply(event, now) {
 			changed = true
-			f.dueIn(now, recheck) // the two disagree
+			f.recheck(now) // the two disagree
 		}
 	}
 	if f.missed || !f.keepUntil.IsZero() {
 		f.missed = false
-		f.dueIn(now, recheck)
+		f.recheck(now)
 	}
 	f.conclude(now, nil, changed)
 }
@@ -257,7 +257,7 @@ func (f *feed) takeEvents() {
 	now := time.Now()
 	if missed {
 		f.missed = !f.began.IsZero() // what is being told may be older
-		f.dueIn(now, recheck)
+		f.recheck(now)
 	}
 	changed := false
 	for _, event := range events {
@@ -267,7 +267,9 @@ func (f *feed) takeEvents() {
 		f.journal = append(f.journal, events...)
 	}
 	if changed {
-		f.dueIn(now, recheck)
+		f.recheck(now)
+		f.mu.Lock()
+		defer f.mu.Unlock()
 		f.publish(now)
 	}
 }
@@ -281,10 +283,9 @@ func (f *feed) apply(event *registry.Result, now time.Time) (changed bool) {
 	case "create", "update":
 		return f.table.merge([]*registry.Service{event.Service}, f.joined())
 	case "delete":
-		if !f.table.empties(event.Service) {
+		if !f.forgotten(event.Service) {
 			return f.table.delete(event.Service)
 		}
-		// All of several at once: a registry that has lost its memory says so, too.
 		if f.keepUntil.IsZero() {
 			f.keepUntil = now.Add(f.settings.keep)
 		}
@@ -296,20 +297,27 @@ func (f *feed) apply(event *registry.Result, now time.Time) (changed bool) {
 	}
 }
 
-// dueIn has the registry asked after d at the latest.
-func (f *feed) dueIn(now time.Time, d time.Duration) {
-	if at := now.Add(f.jittered(d)); at.Before(f.due) {
+// forgotten tells whether nodes may only be forgotten that are told to be gone: a
+// registry that has lost its memory tells so of all at once, and of several that have
+// not registered again when others have.
+func (f *feed) forgotten(service *registry.Service) bool {
+	return f.table.empties(service) || !f.keepUntil.IsZero() && len(service.Nodes) > 1
+}
+
+// recheck has the registry asked soon.
+func (f *feed) recheck(now time.Time) {
+	if at := now.Add(f.jittered(recheckAfter)); at.Before(f.due) {
 		f.due = at
 	}
 }
 
 // conclude publishes what a look has changed, and tells whoever waits for its end.
 func (f *feed) conclude(now time.Time, err error, changed bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if changed {
 		f.publish(now)
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.ended, f.known.Err = now, err
 	if err == nil {
 		f.known.Seen = now
@@ -319,11 +327,11 @@ func (f *feed) conclude(now time.Time, err error, changed bool) {
 	f.wait = make(chan struct{})
 }
 
+// publish makes what the table has the snapshot. The feed must be locked, so that its
+// status is never of another one.
 func (f *feed) publish(now time.Time) {
 	s := f.table.snapshot(f.origin)
 	f.current.Store(s)
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.known.Nodes, f.known.Changed = len(s.members), now
 }
 

@@ -236,6 +236,8 @@ func TestFlatKeepsWhatAnEmptiedRegistryForgot(t *testing.T) {
 				synctest.Wait()
 				wantSeen(t, f, "one that is deregistered", "a", "b")
 				r.set(nodes("1", "d"))
+				r.tell("create", nodes("1", "d"))
+				r.tell("delete", nodes("1", "a", "b")) // as a watcher does that compares
 				after(2 * time.Second)
 				wantSeen(t, f, "one that has registered again", "a", "b", "d")
 				after(40 * time.Second)

@@ -21,7 +21,7 @@ func (c *Call) run(services []*registry.Service) selector.Next {
 		services = regutil.Copy(services)
 	}
 	var first selector.Next
-	if !(whole && kind.samples()) && !slices.Contains(services, nil) {
+	if (!whole || !kind.samples()) && !slices.Contains(services, nil) {
 		first = inner(services)
 	}
 	c.mu.Lock()

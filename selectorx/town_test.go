@@ -116,7 +116,6 @@ type townWatcher struct {
 	town    *town
 	events  chan *registry.Result
 	stopped chan struct{}
-	stops   int
 }
 
 var errWatcherBroke = errors.New("the watcher broke")
