@@ -184,11 +184,11 @@ func TestBalanceKeepsAwayFromABadNode(t *testing.T) {
 		most      float64 // of the bad node's share
 		wait      time.Duration
 	}{
-		"ten times slower": {func(m *machine) { m.slower.Store(10) }, func(m *machine) { m.slower.Store(1) }, 0.02, 15 * time.Second},
+		"ten times slower": {func(m *machine) { m.slower.Store(10) }, func(m *machine) { m.slower.Store(1) }, 0.02, 18 * time.Second},
 		// A timeout is 50 times what a call takes: it fades in some time.
 		"hangs":         {func(m *machine) { m.slower.Store(1e6) }, func(m *machine) { m.slower.Store(1) }, 0.02, time.Minute},
-		"fails at once": {func(m *machine) { m.fails.Store(100) }, func(m *machine) { m.fails.Store(0) }, 0.08, 15 * time.Second},
-		"fails in part": {func(m *machine) { m.fails.Store(30) }, func(m *machine) { m.fails.Store(0) }, 0.1, 15 * time.Second},
+		"fails at once": {func(m *machine) { m.fails.Store(100) }, func(m *machine) { m.fails.Store(0) }, 0.08, 25 * time.Second},
+		"fails in part": {func(m *machine) { m.fails.Store(30) }, func(m *machine) { m.fails.Store(0) }, 0.1, 25 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
