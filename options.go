@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
+	"github.com/oncemore-dev/oncemore/selectorx"
 	"github.com/oncemore-dev/oncemore/wrapper"
 )
 
@@ -20,7 +21,10 @@ type Options struct {
 	store    idempotency.Store
 	settings []idempotency.Option
 	drain    time.Duration
-	errs     []error
+	selector []selectorx.FlatOption
+	// ownSelector keeps the selector that the client has.
+	ownSelector bool
+	errs        []error
 }
 
 // Option configures New.
@@ -63,6 +67,24 @@ func WithDrainTimeout(d time.Duration) Option {
 	}
 }
 
+// WithSelector adds options for the selector that the plugin gives to the service's
+// client. Its registry is that of the selector it replaces, unless they say otherwise.
+func WithSelector(opts ...selectorx.FlatOption) Option {
+	return func(o *Options) {
+		if _, err := selectorx.NewFlat(opts...); err != nil { // asks nobody, and is forgotten
+			o.errs = append(o.errs, fmt.Errorf("oncemore: WithSelector: %w", err))
+		}
+		o.selector = append(o.selector, opts...)
+	}
+}
+
+// WithOwnSelector keeps the selector that the service's client has, whatever it is. By
+// default go-micro's own is replaced, and any other is kept. Nodes are switched and
+// ejected over every selector; only a selectorx.Flat balances by load and latency.
+func WithOwnSelector() Option {
+	return func(o *Options) { o.ownSelector = true }
+}
+
 func newOptions(opts []Option) (Options, error) {
 	o := Options{drain: DefaultDrainTimeout}
 	for _, opt := range opts {
@@ -73,6 +95,9 @@ func newOptions(opts []Option) (Options, error) {
 	}
 	if len(o.server) > 0 && o.store == nil {
 		o.errs = append(o.errs, errors.New("oncemore: WithServer: needs WithStore"))
+	}
+	if o.ownSelector && len(o.selector) > 0 {
+		o.errs = append(o.errs, errors.New("oncemore: WithSelector: not together with WithOwnSelector"))
 	}
 	return o, errors.Join(o.errs...)
 }

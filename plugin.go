@@ -11,6 +11,7 @@ import (
 	"go-micro.dev/v4/server"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
+	"github.com/oncemore-dev/oncemore/selectorx"
 	"github.com/oncemore-dev/oncemore/wrapper"
 )
 
@@ -22,6 +23,7 @@ type Plugin struct {
 
 	mu         sync.Mutex
 	subscribed []string // names of what Subscriber was asked for
+	selectors  []*selectorx.Flat
 }
 
 // New makes a Plugin. The error names every option that is wrong, its value and
@@ -95,15 +97,20 @@ func Subscriber[T any](
 }
 
 // Options returns the options that install the plugin. Apply them after the
-// flags have been read, because --client and --server replace what was wrapped:
+// flags have been read, because --client, --registry and --server replace what was
+// wrapped or set:
 //
 //	service.Init()
 //	service.Init(plugin.Options()...)
 //
+// They give the client a selectorx.Flat in the place of go-micro's own selector, with
+// its registry and its strategy; any other selector stays, see also WithOwnSelector. It
+// is closed when the service has stopped.
+//
 // With a store, they also announce its identity through the registry when the
 // service starts, and drain the running executions before it stops. A service
 // does not start if its client was replaced after it had been wrapped
-// (ErrClientReplaced), if its name has changed, if the plugin was installed twice, if
+// (ErrClientReplaced), if its selector was (ErrSelectorReplaced), if its name has changed, if the plugin was installed twice, if
 // an attempt may take longer than a call (see wrapper.Check), if its store does not
 // answer, or if an option names an endpoint that is not registered (see
 // wrapper.WrapServer, which wraps the service's server). Given to micro.NewService
@@ -113,7 +120,7 @@ func Subscriber[T any](
 // wrappers added later are inside.
 func (p *Plugin) Options() []micro.Option {
 	if p.guard == nil {
-		return []micro.Option{p.installClient, p.refuseSubscribers}
+		return []micro.Option{p.installClient, p.installSelector, p.refuseSubscribers}
 	}
-	return []micro.Option{p.installClient, p.installServer}
+	return []micro.Option{p.installClient, p.installSelector, p.installServer}
 }

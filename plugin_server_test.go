@@ -52,10 +52,7 @@ func TestAnnouncesItsStore(t *testing.T) {
 		}, "s1"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, err := oncemore.New(oncemore.WithStore(tt.store, tt.settings...), oncemore.WithServer(tt.server...))
-			if err != nil {
-				t.Fatal(err)
-			}
+			p := newPluginWith(t, oncemore.WithStore(tt.store, tt.settings...), oncemore.WithServer(tt.server...))
 			s := newService(t, nil)
 			s.Init(micro.Metadata(map[string]string{"zone": "a"}))
 			s.Init(p.Options()...)
@@ -72,10 +69,7 @@ func TestAnnouncesItsStore(t *testing.T) {
 
 func TestDoesNotStartWithoutItsStore(t *testing.T) {
 	down := errors.New("connection refused")
-	p, err := oncemore.New(oncemore.WithStore(announcing{Store: memory(t), err: down}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := newPluginWith(t, oncemore.WithStore(announcing{Store: memory(t), err: down}))
 	s := newService(t, nil)
 	s.Init(p.Options()...)
 	if err := start(t, s); !errors.Is(err, down) {
@@ -84,10 +78,7 @@ func TestDoesNotStartWithoutItsStore(t *testing.T) {
 }
 
 func TestRenamedServiceDoesNotStart(t *testing.T) {
-	p, err := oncemore.New(oncemore.WithStore(memory(t)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := newPluginWith(t, oncemore.WithStore(memory(t)))
 	s := newService(t, nil)
 	s.Init(p.Options()...)
 	s.Init(micro.Name("another"))
@@ -97,10 +88,7 @@ func TestRenamedServiceDoesNotStart(t *testing.T) {
 }
 
 func TestDrainsBeforeItStops(t *testing.T) {
-	p, err := oncemore.New(oncemore.WithStore(memory(t)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := newPluginWith(t, oncemore.WithStore(memory(t)))
 	s := newService(t, nil)
 	s.Init(p.Options()...)
 	for _, f := range s.Options().BeforeStop {
@@ -108,7 +96,7 @@ func TestDrainsBeforeItStops(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	_, err = p.Guard().Do(t.Context(), idempotency.Call{Service: "caller", Endpoint: "e", Key: idempotency.Key{Value: "k"}},
+	_, err := p.Guard().Do(t.Context(), idempotency.Call{Service: "caller", Endpoint: "e", Key: idempotency.Key{Value: "k"}},
 		func(context.Context) error { return nil })
 	if !errors.Is(err, idempotency.ErrDraining) {
 		t.Errorf("error %v, want %v", err, idempotency.ErrDraining)
@@ -125,10 +113,7 @@ func TestWrongServerOptionsAreNamed(t *testing.T) {
 			t.Errorf("error %v, want one with %q", err, want)
 		}
 	}
-	p, err := oncemore.New()
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := newPluginWith(t)
 	if _, err := p.HandlerWrapper("bank"); !errors.Is(err, oncemore.ErrNoStore) {
 		t.Errorf("error %v, want %v", err, oncemore.ErrNoStore)
 	}

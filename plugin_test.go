@@ -47,10 +47,21 @@ func newService(t *testing.T, addresses []string, args ...string) micro.Service 
 
 func newPlugin(t *testing.T, opts ...wrapper.ClientOption) *oncemore.Plugin {
 	t.Helper()
-	p, err := oncemore.New(oncemore.WithClient(opts...))
+	return newPluginWith(t, oncemore.WithClient(opts...))
+}
+
+// newPluginWith makes a plugin whose selectors end with the test.
+func newPluginWith(t *testing.T, opts ...oncemore.Option) *oncemore.Plugin {
+	t.Helper()
+	p, err := oncemore.New(opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	return p
 }
 

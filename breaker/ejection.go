@@ -53,20 +53,31 @@ func (sh *shard) appendEjected(to []Ejection, o *Options) []Ejection {
 // The cost grows with the number of open circuits seen, and not with how many
 // addresses there are.
 func (s *Set) OpenAddresses() iter.Seq[string] {
-	return func(yield func(string) bool) {
-		if !s.AnyOpen() {
-			return
+	return func(yield func(string) bool) { s.VisitOpen(visitFunc(yield)) }
+}
+
+type visitFunc func(string) bool
+
+// VisitOpen calls the function.
+func (f visitFunc) VisitOpen(address string) (more bool) { return f(address) }
+
+// VisitOpen is OpenAddresses for whoever must not allocate: it calls v with each
+// address until that returns false.
+func (s *Set) VisitOpen(v interface {
+	VisitOpen(address string) (more bool)
+}) {
+	if !s.AnyOpen() {
+		return
+	}
+	var few [16]string // spares the allocation where few are open
+	for i := range s.shards {
+		sh := &s.shards[i]
+		if sh.open.Load() == 0 {
+			continue
 		}
-		var few [16]string // spares the allocation where few are open
-		for i := range s.shards {
-			sh := &s.shards[i]
-			if sh.open.Load() == 0 {
-				continue
-			}
-			for _, address := range sh.appendOpen(few[:0]) {
-				if !yield(address) {
-					return
-				}
+		for _, address := range sh.appendOpen(few[:0]) {
+			if !v.VisitOpen(address) {
+				return
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package selectorx
 import (
 	"errors"
 	"fmt"
+	"sync"
 )
 
 // Ejector tells which addresses are ejected. Its methods must be safe for
@@ -23,6 +24,7 @@ type Ejector interface {
 type Balancer struct {
 	ejector    Ejector
 	maxEjected float64
+	probings   sync.Pool // of *probing
 }
 
 // Options collects what the With functions of NewBalancer set.

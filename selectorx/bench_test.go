@@ -31,6 +31,14 @@ func (f frozen) Open(address string) (open, refused bool) {
 }
 func (f frozen) Probe(string, bool) bool { return false }
 
+func (f frozen) VisitOpen(v interface{ VisitOpen(address string) bool }) {
+	for address := range f.open {
+		if !v.VisitOpen(address) {
+			return
+		}
+	}
+}
+
 func BenchmarkPick(b *testing.B) {
 	oneOpen := newEjector()
 	oneOpen.trip(false, "n1")

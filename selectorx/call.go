@@ -19,7 +19,11 @@ type Call struct {
 
 	mu       sync.Mutex
 	inner    selector.Strategy
+	kind     strategyKind // inner's
 	services []*registry.Service
+	offered  *snapshot     // what the selector selects from, if it is a Flat
+	snapshot *snapshot     // the same, once a node was picked
+	picked   member        // the one that was picked last, if it was drawn
 	first    selector.Next // inner's on services
 	tried    []string      // only ever appended to
 	last     string
@@ -42,7 +46,8 @@ type bound struct {
 func (c *Call) Init(b *Balancer, retriable bool) {
 	clear(c.room[:])
 	c.balancer, c.retriable = b, retriable
-	c.inner, c.services, c.first = nil, nil, nil
+	c.inner, c.kind, c.services, c.first = nil, strategyRandom, nil, nil
+	c.offered, c.snapshot, c.picked = nil, nil, member{}
 	c.tried, c.last = c.room[:0], ""
 }
 
@@ -52,9 +57,14 @@ func (c *Call) Init(b *Balancer, retriable bool) {
 // of the call: make a Call for each logical call, and never give it a strategy
 // of its own.
 func (c *Call) Strategy(inner selector.Strategy) selector.Strategy {
+	return c.around(inner, nil)
+}
+
+// around is Strategy for a selection of what a Flat offers.
+func (c *Call) around(inner selector.Strategy, offered *snapshot) selector.Strategy {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.inner = inner
+	c.inner, c.kind, c.offered = inner, offered.kindOf(inner), offered
 	if inner == nil {
 		c.inner = selector.Random
 	}
@@ -70,7 +80,7 @@ func (c *Call) SelectOption() selector.SelectOption {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.bound.option == nil {
-		c.bound.option = func(o *selector.SelectOptions) { o.Strategy = c.Strategy(o.Strategy) }
+		c.bound.option = func(o *selector.SelectOptions) { o.Strategy = c.around(o.Strategy, snapshotOf(o)) }
 	}
 	return c.bound.option
 }
@@ -120,7 +130,7 @@ func (c *Call) probes(address string) bool {
 // Untried tells whether the next attempt finds an admitted node that this
 // call has not tried, so that it need not wait. It is false before any
 // candidates are known, and where the only untried nodes are ejected.
-func (c *Call) Untried() bool { return c.UntriedAmong(c.Services()) }
+func (c *Call) Untried() bool { return c.drawsUntried() || c.UntriedAmong(c.Services()) }
 
 // UntriedAmong is Untried for other candidates than those that are in force.
 func (c *Call) UntriedAmong(services []*registry.Service) bool {
@@ -136,6 +146,9 @@ func (c *Call) UntriedAmong(services []*registry.Service) bool {
 func (c *Call) Elsewhere() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.snapshot.holds(c.services) && len(c.snapshot.members) > len(c.tried) {
+		return true
+	}
 	for _, service := range c.services {
 		for _, node := range nodesOf(service) {
 			if node != nil && node.Address != "" && !slices.Contains(c.tried, node.Address) {

@@ -25,6 +25,11 @@ func over(t *testing.T, test func(t *testing.T, next func(c *Call, services []*r
 			})
 		})
 	}
+	for name, strategy := range map[string]selector.Strategy{
+		"balance": nil, "Random": selector.Random, "RoundRobin": NewRoundRobin(), "go-micro RoundRobin": selector.RoundRobin, "custom": first,
+	} {
+		t.Run("Flat, "+name, func(t *testing.T) { test(t, overFlat(t, strategy)) })
+	}
 	t.Run("WithAddress", func(t *testing.T) {
 		test(t, func(c *Call, services []*registry.Service) selector.Next {
 			var nodes []*registry.Node
@@ -39,6 +44,27 @@ func over(t *testing.T, test func(t *testing.T, next func(c *Call, services []*r
 			}
 		})
 	})
+}
+
+// overFlat starts Calls over a Flat selector that knows the services.
+func overFlat(t *testing.T, strategy selector.Strategy) func(*Call, []*registry.Service) selector.Next {
+	t.Helper()
+	known := map[*registry.Service]*Flat{}
+	return func(c *Call, services []*registry.Service) selector.Next {
+		key := services[len(services)/2] // of several, the first may be nil
+		if known[key] == nil {
+			known[key] = flat(t, newTown(services...))
+		}
+		var opts []selector.SelectOption
+		if strategy != nil {
+			opts = append(opts, selector.WithStrategy(strategy))
+		}
+		next, err := known[key].Select("hello", append(opts, c.SelectOption())...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return next
+	}
 }
 
 func usableNodes(services []*registry.Service) int {
@@ -185,11 +211,13 @@ func TestCap(t *testing.T) {
 			shuffled := slices.Clone(all)
 			slices.Reverse(shuffled) // the order in the registry must not matter
 			for _, addresses := range [][]string{all, shuffled, append(slices.Clone(all), all...)} {
-				got := picks(t, b, []*registry.Service{service("1", addresses...)}, func(c *Call, s []*registry.Service) selector.Next {
-					return c.Strategy(selector.Random)(s)
-				})
-				if !slices.Equal(got, tt.admitted) {
-					t.Errorf("%v: picked %v, want %v", addresses, got, tt.admitted)
+				for selection, start := range map[string]func(*Call, []*registry.Service) selector.Next{
+					"any": func(c *Call, s []*registry.Service) selector.Next { return c.Strategy(selector.Random)(s) }, "Flat": overFlat(t, selector.Random),
+				} {
+					got := picks(t, b, []*registry.Service{service("1", addresses...)}, start)
+					if !slices.Equal(got, tt.admitted) {
+						t.Errorf("%s of %v: picked %v, want %v", selection, addresses, got, tt.admitted)
+					}
 				}
 			}
 		})

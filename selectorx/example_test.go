@@ -59,3 +59,24 @@ func ExampleNewSelector() {
 	fmt.Println(c.Options().Selector.String())
 	// Output: registry
 }
+
+func ExampleNewFlat() {
+	reg := registry.NewMemoryRegistry(registry.Services(map[string][]*registry.Service{"hello": {{
+		Name: "hello", Version: "1", Nodes: []*registry.Node{{Id: "a", Address: "10.0.0.1:80"}, {Id: "b", Address: "10.0.0.2:80"}},
+	}}}))
+	flat, err := selectorx.NewFlat(selectorx.WithRegistry(reg))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = flat.Close() }()
+	c := client.NewClient(client.Selector(flat))
+	if _, err := c.Options().Selector.Select("hello"); err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, s := range flat.Status() {
+		fmt.Println(s.Service, s.Nodes, s.Err)
+	}
+	// Output: hello 2 <nil>
+}

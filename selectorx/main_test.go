@@ -2,6 +2,7 @@ package selectorx
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -40,6 +41,17 @@ func (e *ejector) Open(address string) (open, refused bool) {
 	defer e.mu.Unlock()
 	refused, open = e.open[address]
 	return open, refused
+}
+
+func (e *ejector) VisitOpen(v interface{ VisitOpen(address string) bool }) {
+	e.mu.Lock()
+	open := slices.Collect(maps.Keys(e.open))
+	e.mu.Unlock()
+	for _, address := range open {
+		if !v.VisitOpen(address) {
+			return
+		}
+	}
 }
 
 func (e *ejector) Probe(address string, retriable bool) bool {

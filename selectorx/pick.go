@@ -2,11 +2,11 @@ package selectorx
 
 import (
 	"math/rand/v2"
-	"reflect"
 	"slices"
 
 	"go-micro.dev/v4/registry"
 	"go-micro.dev/v4/selector"
+	regutil "go-micro.dev/v4/util/registry"
 )
 
 // run is c's strategy: it notes the candidates. inner is asked at each pick,
@@ -14,15 +14,19 @@ import (
 // attempt, whose stack would have to grow for what inner allocates.
 func (c *Call) run(services []*registry.Service) selector.Next {
 	c.mu.Lock()
-	inner := c.inner
+	inner, kind, offered := c.inner, c.kind, c.offered
 	c.mu.Unlock()
+	whole := offered.holds(services)
+	if whole && !kind.careful() {
+		services = regutil.Copy(services)
+	}
 	var first selector.Next
-	if !slices.Contains(services, nil) {
+	if (!whole || !kind.samples()) && !slices.Contains(services, nil) {
 		first = inner(services)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.services, c.first = services, first
+	c.services, c.first, c.snapshot = services, first, offered
 	return c.bound.next
 }
 
@@ -33,13 +37,30 @@ func (c *Call) run(services []*registry.Service) selector.Next {
 // attempt fails, which lets it probe an ejected node. The error is inner's, or
 // selector.ErrNoneAvailable.
 func (c *Call) Pick(services []*registry.Service, inner selector.Strategy, retriable bool) (*registry.Node, error) {
+	return c.pickOf(services, nil, inner, retriable)
+}
+
+// PickFrom is Pick for what a selection leaves to choose from. Where that is all the
+// nodes that a Flat knows, and its strategy is known to need no look at each of them,
+// it costs the same whatever their number.
+func (c *Call) PickFrom(choice *Choice, retriable bool) (*registry.Node, error) {
+	return c.pickOf(choice.services, choice.snapshot, choice.inner, retriable)
+}
+
+func (c *Call) pickOf(
+	services []*registry.Service, offered *snapshot, inner selector.Strategy, retriable bool,
+) (*registry.Node, error) {
 	c.mu.Lock()
-	c.inner, c.services, c.first, c.retriable = inner, services, nil, retriable
-	if isRandom(inner) {
+	c.inner, c.kind, c.services, c.first, c.retriable = inner, offered.kindOf(inner), services, nil, retriable
+	c.snapshot = offered
+	if c.kind == strategyRandom {
 		c.inner = nil
 	}
 	inner, attempted := c.inner, c.tried
 	c.mu.Unlock()
+	if node := c.draw(); node != nil {
+		return node, nil
+	}
 	if len(attempted) > 0 || c.balancer.anyOpen() || slices.Contains(services, nil) {
 		return c.pickAgain()
 	}
@@ -52,13 +73,6 @@ func (c *Call) Pick(services []*registry.Service, inner selector.Strategy, retri
 	}
 	c.MarkTried(node.Address)
 	return node, nil
-}
-
-// isRandom tells whether a strategy is go-micro's default, which is random
-// among the nodes; so are we, without copying them.
-func isRandom(strategy selector.Strategy) bool {
-	return strategy == nil ||
-		reflect.ValueOf(strategy).Pointer() == reflect.ValueOf(selector.Random).Pointer()
 }
 
 // firstOf asks inner for a node; nil is random. Services without any nodes have
@@ -83,10 +97,12 @@ func firstOf(services []*registry.Service, inner selector.Strategy) (*registry.N
 
 // pick returns the node of the next attempt and marks it as tried.
 func (c *Call) pick() (*registry.Node, error) {
+	if node := c.draw(); node != nil {
+		return node, nil
+	}
 	c.mu.Lock()
 	first, attempted := c.first, c.tried
 	c.mu.Unlock()
-
 	if first != nil && len(attempted) == 0 && !c.balancer.anyOpen() {
 		node, err := first()
 		if err != nil {

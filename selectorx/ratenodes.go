@@ -125,12 +125,15 @@ func (b *Balancer) applyCap(m marks, services []*registry.Service, n int) {
 
 // limit is how many of n held nodes may be.
 func (b *Balancer) limit(services []*registry.Service, n int) int {
-	// What 0.3 × 10 falls short of 3 by must not cost a node.
-	const rounding = 1e-9
-	share := b.maxEjected + rounding
-	enough := int(float64(n)/share) + 1
-	return int(float64(distinct(services, enough)) * share)
+	enough := int(float64(n)/(b.maxEjected+rounding)) + 1
+	return b.limitOf(distinct(services, enough))
 }
+
+// rounding is what 0.3 × 10 falls short of 3 by, which must not cost a node.
+const rounding = 1e-9
+
+// limitOf is how many of n nodes may be held.
+func (b *Balancer) limitOf(n int) int { return int(float64(n) * (b.maxEjected + rounding)) }
 
 // distinct counts the addresses of services, at least up to enough: with few
 // nodes held, a look at the first few nodes will do.

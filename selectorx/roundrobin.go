@@ -26,13 +26,13 @@ type roundRobin struct {
 
 func (r *roundRobin) strategy(services []*registry.Service) selector.Next {
 	return func() (*registry.Node, error) {
-		var room [rateRoom]mark
-		m := judgeAll(room[:0], services, nil, "")
-		n := m.count(maskUsable)
-		if n == 0 {
-			return nil, selector.ErrNoneAvailable
+		n := countNodes(services)
+		for range n { // an unusable node's turn is passed on
+			if node := nodeAt(services, r.turn(nameOf(services), n)); judge(node, nil, "") == 0 {
+				return node, nil
+			}
 		}
-		return m.nth(services, maskUsable, r.turn(nameOf(services), n)), nil
+		return nil, selector.ErrNoneAvailable
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/oncemore-dev/oncemore/breaker"
 	"github.com/oncemore-dev/oncemore/retryfunc"
+	"github.com/oncemore-dev/oncemore/selectorx"
 )
 
 // attempt is one go of the inner client: it picks a node and sends the request
@@ -52,8 +53,9 @@ type space struct {
 	selects  [1]selector.SelectOption
 	reply    reply
 	dial     dialing
+	choice   selectorx.Choice
 
-	replyUsed, dialUsed bool // guarded by the call's mu
+	replyUsed, dialUsed, choiceUsed bool // guarded by the call's mu
 }
 
 // seen is what an attempt has seen, for its loop to read.
@@ -83,6 +85,8 @@ type entry struct {
 	again     bool // the call had tried this address before
 	ended     bool // its outcome is known
 	counted   bool // among those that the call may make
+	load      selectorx.Load
+	outcome   selectorx.Outcome // of the load
 }
 
 func (e *entry) end(class retryfunc.Class) {
@@ -155,26 +159,27 @@ func noBackoff(context.Context, client.Request, int) (time.Duration, error) { re
 
 // choose puts the call's rules around the strategy that it would have used.
 func (a *attempt) choose(o *selector.SelectOptions) {
-	inner := o.Strategy
-	o.Strategy = func(services []*registry.Service) selector.Next {
-		return func() (*registry.Node, error) { return a.pick(services, inner) }
+	choice := &a.choice
+	if !a.takes(&a.choiceUsed) {
+		choice = new(selectorx.Choice)
 	}
+	choice.Install(a.call.ctx, o, a)
 }
 
-// pick is the strategy of the attempt.
-func (a *attempt) pick(services []*registry.Service, inner selector.Strategy) (*registry.Node, error) {
+// PickNode is the strategy of the attempt.
+func (a *attempt) PickNode(choice *selectorx.Choice) (*registry.Node, error) {
 	s := a.call
-	retriable, err := a.prepare(services)
+	retriable, err := a.prepare(choice)
 	if err != nil {
 		return nil, err
 	}
-	if a.onlyNew && !s.nodes.UntriedAmong(services) {
+	if a.onlyNew && !s.nodes.UntriedAmong(choice.Services()) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		a.nothingNew = true
 		return nil, selector.ErrNoneAvailable
 	}
-	node, err := s.nodes.Pick(services, inner, retriable)
+	node, err := s.nodes.PickFrom(choice, retriable)
 	if err != nil {
 		return nil, err
 	}
@@ -193,14 +198,14 @@ func (a *attempt) notePick(node *registry.Node) {
 
 // prepare settles what the first node decides for the whole call, and tells
 // whether it can be made elsewhere if this attempt fails.
-func (a *attempt) prepare(services []*registry.Service) (retriable bool, err error) {
+func (a *attempt) prepare(choice *selectorx.Choice) (retriable bool, err error) {
 	s := a.call
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.over {
 		return false, errCallEnded(s.ctx)
 	}
-	if a.keyNeeded = !s.resolveTraits(services); a.keyNeeded {
+	if a.keyNeeded = !s.resolveTraits(choice); a.keyNeeded {
 		return false, errKeyNeeded
 	}
 	return s.traits.repeatable() && !a.last, nil
@@ -405,8 +410,8 @@ func (s *call) consider() {
 	if s.nodes.Services() != nil || !s.considered.CompareAndSwap(false, true) {
 		return
 	}
-	next, err := s.selectBy(func(services []*registry.Service) (*registry.Node, error) {
-		s.nodes.Consider(services)
+	next, err := s.selectBy(func(choice *selectorx.Choice) (*registry.Node, error) {
+		s.nodes.Consider(choice.Services())
 		return nil, selector.ErrNoneAvailable
 	})
 	if err == nil {
@@ -416,8 +421,8 @@ func (s *call) consider() {
 
 // reselect asks the client's selector itself; nil: it has nothing better.
 func (s *call) reselect() *registry.Node {
-	next, err := s.selectBy(func(services []*registry.Service) (*registry.Node, error) {
-		return s.nodes.Pick(services, nil, false)
+	next, err := s.selectBy(func(choice *selectorx.Choice) (*registry.Node, error) {
+		return s.nodes.PickFrom(choice, false)
 	})
 	if err != nil {
 		return nil
@@ -429,12 +434,16 @@ func (s *call) reselect() *registry.Node {
 	return node
 }
 
+// pickFunc is a function that picks.
+type pickFunc func(*selectorx.Choice) (*registry.Node, error)
+
+// PickNode calls the function.
+func (pick pickFunc) PickNode(choice *selectorx.Choice) (*registry.Node, error) { return pick(choice) }
+
 // selectBy selects by a strategy of ours, as the client would.
-func (s *call) selectBy(pick func([]*registry.Service) (*registry.Node, error)) (selector.Next, error) {
+func (s *call) selectBy(pick pickFunc) (selector.Next, error) {
 	opts := append(s.client.transport.selectOptions(), s.overrides.SelectOptions...)
-	opts = append(opts, selector.WithStrategy(func(services []*registry.Service) selector.Next {
-		return func() (*registry.Node, error) { return pick(services) }
-	}))
+	opts = append(opts, func(o *selector.SelectOptions) { selectorx.Choose(s.ctx, o, pick) })
 	return s.client.Client.Options().Selector.Select(s.req.Service(), opts...)
 }
 
@@ -446,7 +455,7 @@ func (a *attempt) begin(ctx context.Context, node *registry.Node) (int, error) {
 		return 0, errCallEnded(ctx)
 	}
 	if s.view(a).picked == "" { // no strategy was asked
-		if _, err := a.prepare(s.nodes.Services()); err != nil {
+		if _, err := a.prepare(selectorx.ChoiceOf(s.nodes.Services())); err != nil {
 			return 0, err
 		}
 	}
@@ -460,6 +469,7 @@ func (a *attempt) begin(ctx context.Context, node *registry.Node) (int, error) {
 	a.entered, a.entry = true, len(s.attempts)
 	s.attempts = append(s.attempts, entry{
 		Attempt: Attempt{Number: len(s.attempts) + 1, Address: node.Address}, of: a, began: time.Now(), dials: a.dialing, again: again,
+		load: s.nodes.Begin(node.Address),
 	})
 	s.endpoint.seen.Store(true)
 	return a.entry, nil
@@ -494,9 +504,10 @@ func (a *attempt) fail(e *entry, class retryfunc.Class, err error) {
 	a.dialTimedOut = class == retryfunc.NotSent && timeWasUp(err)
 	e.unreached = a.dialTimedOut
 	e.end(class)
+	e.outcome = outcomeOf(class, err)
 	event := eventOf(class, err, a.dialTimedOut)
 	if a.passedOver {
-		event = breaker.Ignored
+		event, e.outcome = breaker.Ignored, selectorx.OutcomeCut
 	}
 	a.call.report(e, event)
 }
@@ -545,14 +556,15 @@ func eventOf(class retryfunc.Class, err error, dialTimedOut bool) breaker.Event 
 	}
 }
 
-// report notes for the breaker what an attempt showed of its node. That a caller's
+// report notes for the balance and the breaker what an attempt showed of its node. That a caller's
 // time ended, or that another attempt was faster, counts only where the attempt
 // was given what the endpoint usually takes: less is impatience. The call must be
 // locked.
 func (s *call) report(e *entry, event breaker.Event) {
 	if s.impatient(e, event) {
-		event = breaker.Ignored
+		event, e.outcome = breaker.Ignored, selectorx.OutcomeCut
 	}
+	e.load.End(e.outcome, e.Duration)
 	if s.outcomes == nil {
 		s.outcomes = s.oneOutcome[:0]
 	}

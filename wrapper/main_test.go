@@ -24,6 +24,7 @@ func TestMain(m *testing.M) {
 		fixture.WithSetup("tls", secured),
 		fixture.WithSetup("gateway", gateway),
 		fixture.WithSetup("crier", crier),
+		fixture.WithSetup("sluggish", sluggish),
 		fixture.WithSetup("patient", inMemory(idempotency.WithMaxWait(500*time.Millisecond))),
 		fixture.WithLeakOptions(leak.GoMicro()...),
 		fixture.WithLeakOptions(leak.Hystrix()...))
@@ -46,6 +47,16 @@ func panicking(i fixture.Instance) ([]server.Option, error) {
 		return nil, err
 	}
 	return []server.Option{server.WrapHandler(wrap)}, nil
+}
+
+// sluggish is a server whose handlers take their time.
+func sluggish(fixture.Instance) ([]server.Option, error) {
+	return []server.Option{server.WrapHandler(func(next server.HandlerFunc) server.HandlerFunc {
+		return func(ctx context.Context, req server.Request, rsp any) error {
+			time.Sleep(slowTime)
+			return next(ctx, req, rsp)
+		}
+	})}, nil
 }
 
 // inMemory wraps a server's handlers with a memory of its own. Echo ignores

@@ -10,6 +10,7 @@ import (
 
 	"github.com/oncemore-dev/oncemore/breaker"
 	"github.com/oncemore-dev/oncemore/retryfunc"
+	"github.com/oncemore-dev/oncemore/selectorx"
 )
 
 // Stream opens a stream, on another instance if one cannot be reached. It returns the
@@ -90,7 +91,10 @@ func (a *attempt) deliverStream(opened *watchedStream) bool {
 		e := &s.attempts[a.entry]
 		e.end(retryfunc.None)
 		opened.opened, opened.entry = *e, a.entry
-		if !a.retries(opened) { // else its first message is the success
+		if a.retries(opened) { // its first message is the success
+			e.load.End(selectorx.OutcomeCut, e.Duration)
+		} else {
+			e.outcome = selectorx.OutcomeAnswered
 			s.report(e, breaker.Success)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/oncemore-dev/oncemore/idempotency"
 	"github.com/oncemore-dev/oncemore/retryfunc"
+	"github.com/oncemore-dev/oncemore/selectorx"
 )
 
 // callTraits are what holds for all attempts of one call. What the registry
@@ -169,14 +170,14 @@ func callKeyOf(ctx context.Context, req client.Request, minted bool, generate id
 // resolveTraits settles what the registry has a say in. It reports false where
 // the call needs a key that was not taken, since it was guessed to be safe. The
 // call must be locked.
-func (s *call) resolveTraits(services []*registry.Service) bool {
+func (s *call) resolveTraits(choice *selectorx.Choice) bool {
 	t := &s.traits
 	if t.resolved {
 		return true
 	}
 	t.safety = s.ruled
 	if t.safety == retryfunc.SafetyUnknown {
-		t.safety = announcedSafety(services, s.req.Endpoint())
+		t.safety = announcedSafety(choice.Services(), s.req.Endpoint())
 	}
 	if t.safety == retryfunc.SafetyUnknown {
 		t.safety = s.client.described(s.ctx, s.req)
@@ -186,16 +187,19 @@ func (s *call) resolveTraits(services []*registry.Service) bool {
 		s.endpoint.learn(t)
 		return false
 	}
-	t.trusted = carries && (s.client.trusted || announceOneStore(services))
+	t.trusted = carries && (s.client.trusted || choice.Once(oneStore{}, announceOneStore) == true)
 	t.resolved = true
 	s.endpoint.learn(t)
 	return true
 }
 
+// oneStore is what announceOneStore is known by.
+type oneStore struct{}
+
 // announceOneStore tells whether every node announces the same dedupe store.
 // One that announces none, as an instance not yet updated does, is enough for
 // no: the next attempt may go there.
-func announceOneStore(services []*registry.Service) bool {
+func announceOneStore(services []*registry.Service) any {
 	var store string
 	for _, service := range services {
 		for _, node := range service.Nodes {
