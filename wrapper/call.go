@@ -24,6 +24,7 @@ type call struct {
 	cancel    context.CancelFunc
 	req       client.Request
 	rsp       any
+	blank     bool // rsp was empty when the call began
 	options   []client.CallOption
 	overrides callOverrides
 	endpoint  *endpoint
@@ -84,6 +85,7 @@ type shared struct {
 func (s *call) open(ctx context.Context, opts []client.CallOption) (err error) {
 	s.began, s.ctx = time.Now(), ctx
 	s.attempts, s.sends = s.room[:0], 1
+	s.blank = isolable(s.rsp) && isBlank(s.rsp)
 	if s.client.twice {
 		return asOwn(ErrWrappedTwice)
 	}
@@ -212,10 +214,17 @@ func (s *call) runBeside(a *attempt, first, share time.Duration) {
 	go a.sendBeside(ctx)
 }
 
-// rspOf gives an attempt a response of its own where somebody may hold on to it.
+// rspOf gives an attempt a response of its own where somebody may hold on to it. The
+// caller's may just be written to, by an attempt that is made in its goroutine.
 func (s *call) rspOf(a *attempt, heldOn bool) {
 	a.rsp = s.rsp
-	if isolable(s.rsp) && heldOn {
+	switch {
+	case !heldOn || !isolable(s.rsp):
+	case s.blank:
+		a.rsp = newLike(s.rsp)
+	default:
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		a.rsp = cmp.Or(another(s.rsp), s.rsp)
 	}
 }

@@ -99,11 +99,17 @@ func sameMemory(a, b any) bool {
 	return v.Kind() == w.Kind() && (isShared(a) || isolable(a)) && v.UnsafePointer() == w.UnsafePointer()
 }
 
+// isBlank tells whether a response that is isolable holds nothing.
+func isBlank(rsp any) bool { return reflect.ValueOf(rsp).Elem().IsZero() }
+
+// newLike returns a blank response of the type of one that is isolable.
+func newLike(rsp any) any { return reflect.New(reflect.TypeOf(rsp).Elem()).Interface() }
+
 // another returns a response that is like rsp and shares nothing with it, or nil
 // where none can be made: only protobuf messages can be copied.
 func another(rsp any) any {
-	if v := reflect.ValueOf(rsp).Elem(); v.IsZero() {
-		return reflect.New(v.Type()).Interface()
+	if isBlank(rsp) {
+		return newLike(rsp)
 	}
 	m, ok := rsp.(proto.Message)
 	if !ok {
