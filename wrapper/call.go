@@ -371,7 +371,7 @@ func (s *call) outOfTime() error { return s.client.transport.timedOut(s.ctx.Err(
 // of its callers' callers.
 func (s *call) overdue(a *attempt) (next bool) {
 	v, cuts := s.view(a), s.overrides.attemptTimeout > 0
-	late := !a.late.IsZero() && !time.Now().Before(a.late) && (cuts || s.hasOther())
+	late := a.isLate() && (cuts || s.hasOther())
 	dials := v.dialing.pending() && s.nodes.Untried()
 	if !v.entered || v.shared && !cuts || !late && !dials {
 		return s.waitOn(a)
@@ -397,6 +397,9 @@ func (s *call) overdue(a *attempt) (next bool) {
 	s.enter(i, d)
 	return true
 }
+
+// isLate tells whether the attempt has had its share.
+func (a *attempt) isLate() bool { return !a.late.IsZero() && !time.Now().Before(a.late) }
 
 // hasOther tells whether the next attempt would go to an instance that was not
 // tried, or to whichever a proxy chooses.

@@ -69,9 +69,10 @@ func (a *attempt) comeBack(returned bool) (handed bool) {
 		a.err = ErrPanicked
 	}
 	s.mu.Lock()
-	a.here, a.done = false, s.handed == nil
+	a.here, handed = false, s.handed != nil
 	s.mu.Unlock()
-	if a.done {
+	if !handed {
+		a.done = true
 		return false
 	}
 	a.end()
