@@ -33,7 +33,7 @@ func TestSendAndRecvMeetDuringAReopening(t *testing.T) {
 							h.awaitHeld(t.Context(), t, i+1)
 							fault.strike(h.Node)
 						})
-					}, inOrder(h.Node, healthy), wrapper.WithAttemptTimeout(time.Second))
+					}, inOrder(h.Node, healthy), wrapper.WithAttempts(60))
 					if err != nil {
 						t.Errorf("run %d: %v", i+1, err)
 					}
@@ -141,7 +141,7 @@ func TestFrozenPeerWithFullBuffers(t *testing.T) {
 					return err
 				}
 				return expect(s, "a"+strings.Repeat(" "+strconv.Itoa(large), 10))
-			}, inOrder(h.Node, healthy), wrapper.WithAttemptTimeout(time.Second), wrapper.WithStreamBuffer(64<<20))
+			}, inOrder(h.Node, healthy), wrapper.WithAttempts(60), wrapper.WithStreamBuffer(64<<20))
 			if err != nil {
 				t.Error(err)
 			}

@@ -78,7 +78,16 @@ func (h holder) held(t *testing.T) int {
 // newClient is a wrapped client that goes to the nodes in their order.
 func newClient(t *testing.T, transport string, nodes []*fixture.Node, opts ...wrapper.ClientOption) client.Client {
 	t.Helper()
-	return wrap(t, stock(t, transport, nodes), opts...)
+	return wrap(t, stock(t, transport, nodes), append(opts, tell(t))...)
+}
+
+// tell tells the story of every opening, if the test fails.
+func tell(t *testing.T) wrapper.ClientOption {
+	t.Helper()
+	began := time.Now()
+	return wrapper.WithCallEnd(func(_ context.Context, end wrapper.CallEnd) {
+		t.Logf("after %v: %s: %v", time.Since(began).Round(time.Millisecond), end.Story(), end.Err)
+	})
 }
 
 // stock is the client without oncemore.
