@@ -75,9 +75,9 @@ func selecting(tb testing.TB, s *registry.Service) client.Option {
 }
 
 // wrapped is the client with oncemore around it, all defaults.
-func wrapped(tb testing.TB, c client.Client) client.Client {
+func wrapped(tb testing.TB, c client.Client, opts ...wrapper.ClientOption) client.Client {
 	tb.Helper()
-	wrap, err := wrapper.NewClientWrapper()
+	wrap, err := wrapper.NewClientWrapper(opts...)
 	must(tb, err)
 	return wrap(c)
 }

@@ -27,6 +27,22 @@ const (
 	// ReasonOverdue: the attempt had its share of the call's time, and the next
 	// one was begun beside it. Its late answer still counts.
 	ReasonOverdue Reason = "no answer yet: another attempt was begun beside it"
+	// ReasonHedged: the attempt had the hedge's delay, and another was begun beside
+	// it. Whichever is answered first counts.
+	ReasonHedged Reason = "no answer yet: hedged on another instance"
+	// ReasonHedgeUnsafe: a hedge was due, and the call may not run twice.
+	ReasonHedgeUnsafe Reason = "not hedged: it may not run twice (safe and idempotent endpoints are hedged, and with " +
+		"wrapper.WithHedgedWrites those whose keys every instance honours)"
+	// ReasonHedgeShared: a hedge was due, and the attempts would have written to one
+	// response, such as a map.
+	ReasonHedgeShared Reason = "not hedged: the response cannot be received apart from the caller's"
+	// ReasonHedgeNowhere: a hedge was due, and every admitted instance was tried.
+	ReasonHedgeNowhere Reason = "not hedged: no other instance"
+	// ReasonHedgeBudget: a hedge was due, and the hedges' own budget did not pay.
+	ReasonHedgeBudget Reason = "not hedged: budget"
+	// ReasonHedgeSuspended: a hedge was due, and too many calls are slow now, or have
+	// timed out, were refused or pushed back of late.
+	ReasonHedgeSuspended Reason = "not hedged: the service is slow everywhere, or in trouble"
 	// ReasonRunning: another attempt of the call was running, and was waited for.
 	ReasonRunning Reason = "another attempt is running"
 	// ReasonOutrun: another attempt was answered first.

@@ -22,10 +22,11 @@ import (
 // there once, unless a wrapper inside ours sends it again.
 type attempt struct {
 	call    *call
-	onlyNew bool   // it may go only where the call has not been
-	last    bool   // no other may follow it
-	address string // where a stream goes whose caller gave addresses
-	rsp     any    // its own, or the caller's
+	onlyNew bool     // it may go only where the call has not been
+	last    bool     // no other may follow it
+	hedgeOf *attempt // beside which it began, where it is a hedge
+	address string   // where a stream goes whose caller gave addresses
+	rsp     any      // its own, or the caller's
 
 	expired atomic.Bool // it has had its share, or its dial has
 
@@ -38,9 +39,16 @@ type attempt struct {
 	err       error
 	done      bool
 	late      time.Time // when it has had its share; zero: never
+	dialEnds  time.Time // when its dial has had its own; zero: never
+	hedgeAt   time.Time // when it is hedged; zero: never
 	overdue   bool      // it was seen to have had it
 	unsent    bool      // it was counted as one that was not sent
 	abandoned bool      // it was cut
+	began     time.Time
+	detached  detached // its context, where it may outlive the call
+
+	returned  bool   // guarded by the call's mu, as is
+	testimony string // of which address it is the witness
 
 	seen // guarded by the call's mu
 	space
@@ -87,6 +95,7 @@ type entry struct {
 	counted   bool // among those that the call may make
 	load      selectorx.Load
 	outcome   selectorx.Outcome // of the load
+	outrun    bool // another was answered first
 }
 
 func (e *entry) end(class retryfunc.Class) {
@@ -232,6 +241,9 @@ func (a *attempt) sendBeside(ctx context.Context) {
 func (a *attempt) end() {
 	s := a.call
 	s.mu.Lock()
+	if a.returned = true; a.testimony != "" {
+		s.client.witnesses.release(a.testimony)
+	}
 	if s.ended == nil {
 		s.ended = s.endedRoom[:0]
 	}
@@ -466,6 +478,10 @@ func (a *attempt) begin(ctx context.Context, node *registry.Node) (int, error) {
 		return 0, errCallEnded(ctx)
 	}
 	again := slices.ContainsFunc(s.attempts, func(e entry) bool { return e.Address == node.Address })
+	if again && a.hedgeOf != nil {
+		a.nothingNew = true
+		return 0, errCallEnded(ctx)
+	}
 	a.entered, a.entry = true, len(s.attempts)
 	s.attempts = append(s.attempts, entry{
 		Attempt: Attempt{Number: len(s.attempts) + 1, Address: node.Address}, of: a, began: time.Now(), dials: a.dialing, again: again,
@@ -483,9 +499,12 @@ func (a *attempt) ended(i int, class retryfunc.Class, got *reply, err error) err
 	defer s.mu.Unlock()
 	e := &s.attempts[i]
 	if class == retryfunc.None || class == retryfunc.Application {
-		s.endpoint.latency.observe(time.Now(), time.Since(e.began)) // a late answer is one, too
+		s.endpoint.latency.observe(time.Now(), time.Since(e.began), s.over || e.ended) // a late answer is one, too
 	}
 	if s.over || e.ended {
+		if e.outrun {
+			s.client.lateAnswers.add(outcome{e.Address, eventOf(class, err, false), e.began, time.Since(e.began)})
+		}
 		return cmp.Or(err, errOutrun)
 	}
 	a.fail(e, class, err)
@@ -501,6 +520,7 @@ func (a *attempt) ended(i int, class retryfunc.Class, got *reply, err error) err
 
 // fail enters how an attempt ended, an answer included. The call must be locked.
 func (a *attempt) fail(e *entry, class retryfunc.Class, err error) {
+	a.call.learnHedge(class, err)
 	a.dialTimedOut = class == retryfunc.NotSent && timeWasUp(err)
 	e.unreached = a.dialTimedOut
 	e.end(class)
@@ -583,6 +603,9 @@ type outcome struct {
 // hooks of the user's.
 func (s *call) reportNodes() {
 	for _, o := range s.takeOutcomes() {
+		s.client.breaker.Report(o.address, o.event, o.began, o.took)
+	}
+	for _, o := range s.client.lateAnswers.take() {
 		s.client.breaker.Report(o.address, o.event, o.began, o.took)
 	}
 }

@@ -41,6 +41,7 @@ type call struct {
 	look     time.Duration // of the search for another instance
 	until    time.Time     // when it is given up
 
+	hedge     hedge
 	first     attempt
 	begun     []*attempt // those that were begun beside the loop
 	begunRoom [1]*attempt
@@ -99,6 +100,7 @@ func (s *call) open(ctx context.Context, opts []client.CallOption) (err error) {
 	s.endpoint = s.client.endpoints.of(s.req)
 	s.budget = s.client.budget.Of(s.req.Service())
 	s.budget.Deposit()
+	s.openHedge()
 	s.nodes.Init(s.client.balancer, false)
 	if err = s.guessTraits(); err != nil {
 		return s.unsendable(err)
@@ -173,27 +175,30 @@ func (s *call) begin() (handed bool) {
 	if a.call != nil {
 		a = new(attempt)
 	}
-	a.call, a.onlyNew, a.last = s, !s.until.IsZero(), s.attemptsLeft() == 1
+	a.call, a.hedgeOf, s.hedge.of = s, s.hedge.of, nil
+	a.onlyNew, a.last = !s.until.IsZero() || a.hedgeOf != nil, s.attemptsLeft() == 1
 	s.latest = a
-	share := s.share()
-	first := cmp.Or(share, longest)
-	if wait := s.dialWait(); wait > 0 && !s.cuts(share) {
-		first = min(first, wait)
+	due := dues{share: s.share(), dial: s.dialWait(), hedge: s.hedgeDelay()}
+	if s.cuts(due.share) {
+		due.dial = 0
 	}
-	if s.running == 0 && s.handed == nil && !s.streaming {
-		return s.runHere(a, first, share)
+	if due.hedge == 0 && s.running == 0 && s.handed == nil && !s.streaming {
+		return s.runHere(a, due)
 	}
-	s.runBeside(a, first, share)
+	s.runBeside(a, due)
 	return false
 }
 
 // cuts tells whether an attempt is cut when it has had its share.
 func (s *call) cuts(share time.Duration) bool { return share > 0 && s.overrides.attemptTimeout > 0 }
 
-// runBeside makes an attempt beside the loop, which looks at it first after the
-// given time. Wrappers inside of ours may write to its response, and read it, for
-// as long as they like.
-func (s *call) runBeside(a *attempt, first, share time.Duration) {
+// dues are after how long the loop looks at an attempt: its share, that of its dial,
+// and the delay of a hedge; 0: never.
+type dues struct{ share, dial, hedge time.Duration }
+
+// runBeside makes an attempt beside the loop. Wrappers inside of ours may write to
+// its response, and read it, for as long as they like.
+func (s *call) runBeside(a *attempt, due dues) {
 	if s.wake == nil {
 		s.wake = make(chan struct{}, 1)
 	}
@@ -201,7 +206,10 @@ func (s *call) runBeside(a *attempt, first, share time.Duration) {
 	if s.running > 0 && !s.streaming { // a stream keeps its context
 		ctx = s.besideContext()
 	}
-	if s.cuts(share) {
+	switch {
+	case due.hedge > 0:
+		ctx = a.detach(ctx)
+	case s.cuts(due.share):
 		ctx, a.cancel = context.WithCancel(ctx)
 	}
 	if s.begun == nil {
@@ -210,7 +218,7 @@ func (s *call) runBeside(a *attempt, first, share time.Duration) {
 	s.begun = append(s.begun, a)
 	s.running++
 	s.rspOf(a, true)
-	s.watchShare(a, first, share)
+	s.watchShare(a, due)
 	go a.sendBeside(ctx)
 }
 
@@ -229,15 +237,12 @@ func (s *call) rspOf(a *attempt, heldOn bool) {
 	}
 }
 
-// watchShare has the loop look at an attempt after the given time. Its share begins
-// with it.
-func (s *call) watchShare(a *attempt, first, share time.Duration) {
-	now := time.Now()
-	if share > 0 {
-		a.late = now.Add(share)
-	}
-	if first < longest {
-		s.client.shares.add(a, now.Add(first))
+// watchShare has the loop look at an attempt when that is due. Its time begins now.
+func (s *call) watchShare(a *attempt, due dues) {
+	a.began = time.Now()
+	a.late, a.dialEnds, a.hedgeAt = after(a.began, due.share), after(a.began, due.dial), after(a.began, due.hedge)
+	if first := a.dueAfter(a.began); !first.IsZero() {
+		s.client.shares.add(a, first)
 	}
 }
 
@@ -370,14 +375,17 @@ func (s *call) outOfTime() error { return s.client.transport.timedOut(s.ctx.Err(
 // begins elsewhere only: a service that hangs is not asked again and again, by each
 // of its callers' callers.
 func (s *call) overdue(a *attempt) (next bool) {
-	v, cuts := s.view(a), s.overrides.attemptTimeout > 0
-	late := a.isLate() && (cuts || s.hasOther())
-	dials := v.dialing.pending() && s.nodes.Untried()
+	if s.hedges(a) {
+		return true
+	}
+	v, cuts, now := s.view(a), s.overrides.attemptTimeout > 0, time.Now()
+	late := isDue(a.late, now) && (cuts || s.hasOther())
+	dials := (isDue(a.dialEnds, now) || isDue(a.late, now)) && v.dialing.pending() && s.nodes.Untried()
 	if !v.entered || v.shared && !cuts || !late && !dials {
 		return s.waitOn(a)
 	}
 	i, shown := s.shown(a)
-	err := s.client.transport.timedOut(context.DeadlineExceeded)
+	err := s.outOfShare()
 	d, perr := s.explain(shown, err)
 	if perr != nil || !d.Retry {
 		return s.waitOn(a)
@@ -393,25 +401,26 @@ func (s *call) overdue(a *attempt) (next bool) {
 	if late && cuts {
 		d.Reason = retryfunc.ReasonGranted
 		s.cut(a, i, err)
+		s.cutHedged(a.hedgeOf, err)
 	}
 	s.enter(i, d)
 	return true
 }
 
-// isLate tells whether the attempt has had its share.
-func (a *attempt) isLate() bool { return !a.late.IsZero() && !time.Now().Before(a.late) }
+// outOfShare is the error of an attempt that has had its time without an answer.
+func (s *call) outOfShare() error { return s.client.transport.timedOut(context.DeadlineExceeded) }
 
 // hasOther tells whether the next attempt would go to an instance that was not
 // tried, or to whichever a proxy chooses.
 func (s *call) hasOther() bool { return s.nodes.Services() == nil || s.nodes.Untried() }
 
-// waitOn has the loop look at the attempt again when it has had its share, if that
-// is to come. No other begins now.
+// waitOn has the loop look at the attempt again when it has had its share, or its
+// dial has, if that is to come. No other begins now.
 func (s *call) waitOn(a *attempt) (next bool) {
-	if time.Now().Before(a.late) {
+	if due := a.dueAfter(time.Now()); !due.IsZero() {
 		a.overdue = false
 		a.expired.Store(false)
-		s.client.shares.add(a, a.late)
+		s.client.shares.add(a, due)
 	}
 	return false
 }
@@ -434,12 +443,17 @@ func (s *call) cut(a *attempt, i int, err error) {
 // the call is over with s.failed for its error.
 func (s *call) judge(a *attempt) (next, final bool) {
 	v := s.view(a)
+	if a.hedgeOf != nil {
+		s.resume(a.hedgeOf)
+	}
 	switch {
 	case errors.Is(a.err, ErrPanicked): // the caller's goroutine is on its way out
 		s.failed = a.err
 		return false, true
 	case a.abandoned || errors.Is(a.err, errOutrun):
 		return false, s.running == 0
+	case a.hedgeOf != nil && !v.entered && v.nothingNew:
+		return s.hedgedNowhere(a.hedgeOf)
 	case v.passedOver || !v.entered && s.ctx.Err() != nil: // there is no attempt to judge
 		s.failed = cmp.Or(s.failed, a.err)
 		return false, s.settled()
@@ -484,6 +498,7 @@ func (s *call) decide(a *attempt) retryfunc.Decision {
 	answered := shown.Class == retryfunc.Application && !d.Retry
 	switch {
 	case !answered && s.mayBeAnswered():
+		s.countOnce(a, i, shown, !s.view(a).dialTimedOut)
 		d.Retry, d.Reason, d.Delay = false, retryfunc.ReasonRunning, 0
 	case d.Retry:
 		s.admit(&d, s.countOnce(a, i, shown, !s.view(a).dialTimedOut))
@@ -583,7 +598,7 @@ func (s *call) stop() {
 	for _, a := range s.begun {
 		if !a.done {
 			s.client.shares.remove(a)
-			a.stop()
+			a.leaveAlone()
 		}
 	}
 	if s.endBeside != nil {

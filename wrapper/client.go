@@ -46,6 +46,10 @@ type retryClient struct {
 	requests  requestIDs
 	warned    warnings
 	shares    shares
+	hedged    hedgedCallees
+
+	lateAnswers lateAnswers
+	witnesses   witnesses
 }
 
 func newRetryClient(inner client.Client, o ClientOptions) *retryClient {

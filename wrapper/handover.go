@@ -1,9 +1,6 @@
 package wrapper
 
-import (
-	"context"
-	"time"
-)
+import "context"
 
 // An attempt that runs beside no other is made by the goroutine of the caller, as
 // the bare client would: to hand a call to another goroutine and its answer back
@@ -13,13 +10,13 @@ import (
 // attempt once it needs it no more.
 
 // runHere makes an attempt, and tells whether the loop has gone on without it.
-func (s *call) runHere(a *attempt, first, share time.Duration) (handed bool) {
+func (s *call) runHere(a *attempt, due dues) (handed bool) {
 	ctx := s.ctx
 	s.rspOf(a, len(s.overrides.CallWrappers) > 0) // which go-micro does not wait for
-	if first < longest {
+	if due != (dues{}) {
 		ctx, a.cancel = context.WithCancel(ctx)
 		a.here = true
-		s.watchShare(a, first, share)
+		s.watchShare(a, due)
 	}
 	returned := false
 	defer func() { handed = a.comeBack(returned) }() // a wrapper inside of ours may panic

@@ -7,16 +7,21 @@ import (
 	"time"
 )
 
-// latency estimates what an endpoint has recently needed for an answer, in a
-// histogram of buckets 12.5 % apart, over the last one to two epochs. An epoch
-// has lasted five seconds and 128 answers, or half a minute. The zero value has
-// seen nothing. It is safe for concurrent use.
+// latency estimates what an endpoint has recently needed for an answer. The zero
+// value has seen nothing. It is safe for concurrent use.
 type latency struct {
+	answers  histogram                 // late ones, too
+	waits    atomic.Pointer[histogram] // of hedged calls; nil: nobody asked
+	estimate atomic.Int64              // of usual, in nanoseconds
+}
+
+// histogram counts times in buckets 12.5 % apart, over the last one to two epochs.
+// An epoch has lasted five seconds and 128 times, or half a minute. The zero value
+// has seen nothing. It is safe for concurrent use.
+type histogram struct {
 	mu       sync.Mutex
 	began    time.Time
 	now, old epoch
-
-	estimate atomic.Int64 // of usual, in nanoseconds
 }
 
 type epoch struct {
@@ -45,48 +50,80 @@ const usually = 0.95
 // answers it is the longest.
 func (l *latency) usual() time.Duration { return time.Duration(l.estimate.Load()) }
 
-// observe adds one answer. The estimate follows the first answers at once, and
-// then a few at a time.
-func (l *latency) observe(at time.Time, took time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.rotate(at)
-	l.now.count++
-	l.now.longest = max(l.now.longest, took)
-	l.now.buckets[bucketOf(took)]++
-	if n := l.now.count; n < warm || n%estimateEvery == 0 {
-		l.estimate.Store(int64(l.quantile(usually)))
+// observe adds one answer; late says that its call had ended. The estimate follows
+// the first answers at once, and then a few at a time.
+func (l *latency) observe(at time.Time, took time.Duration, late bool) {
+	if n := l.answers.add(at, took); n < warm || n%estimateEvery == 0 {
+		usual, _ := l.answers.quantile(usually)
+		l.estimate.Store(int64(usual))
+	}
+	if waits := l.waits.Load(); waits != nil && !late {
+		waits.add(at, took)
 	}
 }
 
-func (l *latency) rotate(at time.Time) {
-	age := at.Sub(l.began)
+// outrun adds an attempt that its hedge has overtaken: for what it would have
+// needed, what it had is the lower bound. Left out, it would be taken for one that
+// is like the others, and ever more would be hedged.
+func (l *latency) outrun(at time.Time, had time.Duration) {
+	if waits := l.waits.Load(); waits != nil {
+		waits.add(at, had)
+	}
+}
+
+// quantile is the time within which the share q of the attempts are answered that
+// are hedged when they take longer; it is false while too few are known.
+func (l *latency) quantile(q float64) (d time.Duration, known bool) {
+	waits := l.waits.Load()
+	if waits == nil {
+		l.waits.CompareAndSwap(nil, new(histogram))
+		return 0, false
+	}
+	d, n := waits.quantile(q)
+	return d, n >= warm
+}
+
+// add counts one time, and returns how many the epoch has.
+func (h *histogram) add(at time.Time, took time.Duration) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.rotate(at)
+	h.now.count++
+	h.now.longest = max(h.now.longest, took)
+	h.now.buckets[bucketOf(took)]++
+	return h.now.count
+}
+
+func (h *histogram) rotate(at time.Time) {
+	age := at.Sub(h.began)
 	switch {
-	case l.began.IsZero():
-		l.began = at
+	case h.began.IsZero():
+		h.began = at
 	case age > 2*epochLongest: // nobody called for long
-		l.began, l.now, l.old = at, epoch{}, epoch{}
-	case age > epochLongest, age >= epochLength && l.now.count >= epochAnswers:
-		l.began, l.now, l.old = at, epoch{}, l.now
+		h.began, h.now, h.old = at, epoch{}, epoch{}
+	case age > epochLongest, age >= epochLength && h.now.count >= epochAnswers:
+		h.began, h.now, h.old = at, epoch{}, h.now
 	}
 }
 
-// quantile is the bound below which the share q of the answers were. The latency
-// must be locked.
-func (l *latency) quantile(q float64) time.Duration {
-	n := l.now.count + l.old.count
-	longest := max(l.now.longest, l.old.longest)
+// quantile is the bound below which the share q of the times were, and how many
+// are known. Of few it is the longest.
+func (h *histogram) quantile(q float64) (d time.Duration, known int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := h.now.count + h.old.count
+	longest := max(h.now.longest, h.old.longest)
 	if n < warm {
-		return longest
+		return longest, n
 	}
 	rest := n - int(math.Ceil(q*float64(n)))
 	for i := latencyBuckets - 1; i >= 0; i-- {
-		rest -= int(l.now.buckets[i] + l.old.buckets[i])
+		rest -= int(h.now.buckets[i] + h.old.buckets[i])
 		if rest < 0 {
-			return min(upperBound(i), longest)
+			return min(upperBound(i), longest), n
 		}
 	}
-	return longest
+	return longest, n
 }
 
 func bucketOf(d time.Duration) int {

@@ -34,13 +34,14 @@ const maxStreamBuffer = 64 << 20
 type ClientOptions struct {
 	settings
 
-	budget   *retryfunc.Budget
-	breaker  *breaker.Set
-	balancer *selectorx.Balancer
-	trusted  bool
-	generate idempotency.Generator
-	hooks    []retryfunc.Hook
-	ends     []func(context.Context, CallEnd)
+	budget      *retryfunc.Budget
+	hedgeBudget *retryfunc.Budget
+	breaker     *breaker.Set
+	balancer    *selectorx.Balancer
+	trusted     bool
+	generate    idempotency.Generator
+	hooks       []retryfunc.Hook
+	ends        []func(context.Context, CallEnd)
 }
 
 // settings are what may differ from call to call.
@@ -52,6 +53,7 @@ type settings struct {
 	backoff        *retryfunc.Backoff
 	safety         retryfunc.Rule
 	quickSafety    bool // the rule is one of ours, which never wait
+	hedge          hedgeSettings
 }
 
 // ClientOption configures NewClientWrapper. What a single call may have, too, is a
@@ -208,6 +210,9 @@ func newClientOptions(opts []ClientOption) (ClientOptions, error) {
 	if err := errors.Join(t.errs...); err != nil {
 		return o, err
 	}
+	if err := o.checkHedge(o.attemptTimeout, "the attempt timeout"); err != nil {
+		return o, err
+	}
 	return o, o.fill()
 }
 
@@ -215,6 +220,11 @@ func newClientOptions(opts []ClientOption) (ClientOptions, error) {
 func (o *ClientOptions) fill() (err error) {
 	if o.budget == nil {
 		if o.budget, err = retryfunc.NewBudget(); err != nil {
+			return err
+		}
+	}
+	if o.hedgeBudget == nil {
+		if o.hedgeBudget, err = newHedgeBudget(); err != nil {
 			return err
 		}
 	}

@@ -26,7 +26,8 @@ type Attempt struct {
 	Class retryfunc.Class
 	// Duration is how long the attempt took.
 	Duration time.Duration
-	// Reason tells why the next attempt was made or was not; empty after success.
+	// Reason tells why the next attempt was made or was not; empty after success,
+	// unless a hedge was due.
 	Reason retryfunc.Reason
 }
 
@@ -171,6 +172,7 @@ func (s *call) end(err error) error {
 func (s *call) conclude(err error) {
 	s.mu.Lock()
 	s.over, s.concluded = true, true
+	s.closeHedge()
 	s.abandonRunning(err)
 	s.learnDials(err)
 	if err == nil {
@@ -236,6 +238,9 @@ func (s *call) abandonRunning(err error) {
 	for i := range s.attempts {
 		if e := &s.attempts[i]; !e.ended {
 			s.abandon(e, class, event)
+			if e.outrun = event == breaker.Outrun; e.outrun {
+				s.learnRace(e)
+			}
 			e.Reason = cmp.Or(e.Reason, reason)
 		}
 	}
@@ -245,8 +250,13 @@ func (s *call) abandon(e *entry, class retryfunc.Class, event breaker.Event) {
 	if e.dials.giveUp() && class != retryfunc.Canceled {
 		class, event, e.unreached = retryfunc.NotSent, breaker.Unreachable, true
 	}
-	e.dials.stop(context.Canceled)
+	if event != breaker.Outrun || !e.of.testifies(e.Address) {
+		e.dials.stop(context.Canceled)
+	}
 	e.end(class)
+	if event == breaker.Timeout {
+		s.learnHedge(class, nil)
+	}
 	s.report(e, event)
 }
 
@@ -399,7 +409,11 @@ func (s *call) enter(i int, d retryfunc.Decision) {
 func (s *call) setReason(i int, reason retryfunc.Reason) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.attempts[i].Reason = reason
+	e := &s.attempts[i]
+	if e.Reason == retryfunc.ReasonHedged && reason == retryfunc.ReasonRunning {
+		return // it is its hedge that runs
+	}
+	e.Reason = reason
 }
 
 // markCounted notes that an attempt was counted, and tells whether it was before,

@@ -79,3 +79,24 @@ func (s *shares) expire() {
 		s.set(earliest)
 	}
 }
+
+// dueAfter is when the loop looks at the attempt next; zero: never.
+func (a *attempt) dueAfter(now time.Time) (next time.Time) {
+	for _, due := range [...]time.Time{a.late, a.dialEnds, a.hedgeAt} {
+		if due.After(now) && (next.IsZero() || due.Before(next)) {
+			next = due
+		}
+	}
+	return next
+}
+
+// after is when d is over; zero, where there is none.
+func after(now time.Time, d time.Duration) time.Time {
+	if d <= 0 {
+		return time.Time{}
+	}
+	return now.Add(d)
+}
+
+// isDue tells whether a time that is not zero has come.
+func isDue(at, now time.Time) bool { return !at.IsZero() && !now.Before(at) }

@@ -39,7 +39,8 @@ type endpoint struct {
 	known   atomic.Bool // whether the rest is
 	safety  atomic.Uint32
 	trusted atomic.Bool
-	checked atomic.Bool // whether anybody serves it, or it cannot be remembered
+	checked atomic.Bool                  // whether anybody serves it, or it cannot be remembered
+	hedged  atomic.Pointer[hedgedCallee] // its service, once a call was to be hedged
 	// In Unix nanoseconds:
 	slowDial atomic.Int64 // when dials were last given up in vain
 	absent   atomic.Int64 // when a call last waited in vain for an instance

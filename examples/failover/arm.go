@@ -16,6 +16,8 @@ type arm struct {
 	control bool
 	// vouched makes user-api believe that hello-srv deduplicates, true or not.
 	vouched bool
+	// hedged: a call that takes long is sent to a second instance.
+	hedged bool
 	// share is which part of the calls asked for it makes at the least; it goes
 	// on until the plan is through.
 	share float64
@@ -33,6 +35,7 @@ func arms() []arm {
 		{name: "stock client", client: "stock", control: true, share: 0.1, judge: failing},
 		{name: "hystrix, retry always", client: "hystrix", control: true, share: 0.1, judge: failing},
 		{name: "oncemore, dedupe off", client: "oncemore", control: true, vouched: true, share: 0.1, judge: duplicating},
+		{name: "oncemore, hedged", client: "hedged", hedged: true, share: 1, judge: unharmed},
 	}
 }
 

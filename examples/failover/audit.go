@@ -82,6 +82,9 @@ func compare(a arm, calls []call, rows map[string]int) result {
 // feel counts what calls met of the faults themselves.
 func (r *result) feel(calls []call, happened incidents) {
 	r.mostOnDead = happened.mostOnDead()
+	if r.arm.hedged {
+		r.mostOnDead += concurrency // each call in flight may have a hedge there
+	}
 	for _, c := range calls {
 		if happened.death.during(c) {
 			r.onDead += c.taken.failedAt(happened.death.address)

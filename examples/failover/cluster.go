@@ -76,6 +76,9 @@ func (k *cluster) startInstances(ctx context.Context, addresses []string) error 
 		instance.env, instance.address = env, address
 		instance.args = append(instance.args, "--server", k.config.transport, "--server_id", instance.name,
 			"--server_address", address, "--server_advertise", address)
+		if i == slow {
+			instance.args = append(instance.args, "--slow", slowness.String())
+		}
 		k.instances = append(k.instances, instance)
 		if err := instance.start(ctx); err != nil {
 			return err

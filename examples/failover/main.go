@@ -1,8 +1,9 @@
 // Command failover shows what the death of an instance costs: it starts three
 // hello-srv and a user-api, drives requests through them, kills one instance
-// and restarts it, freezes another and thaws it, and counts what failed, what
-// ran twice and what was lost. It does so with oncemore, and with what is
-// compared with it.
+// and restarts it, freezes another and thaws it, while a third takes 100 ms longer
+// for one call in ten, and counts what failed, what ran twice and what was lost. It
+// does so with oncemore, without hedges and with them, and with what is compared
+// with it.
 //
 //	go -C examples run ./failover
 //

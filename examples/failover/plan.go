@@ -29,6 +29,12 @@ const (
 	frozen = 2
 )
 
+// The instance that is slow all the time, and by how much in one call of ten.
+const (
+	slow     = 0
+	slowness = 100 * time.Millisecond
+)
+
 // carryOut lets the faults happen, tells each to say, and returns what happened
 // when the plan is through.
 func (p plan) carryOut(ctx context.Context, c *cluster, say func(string)) (incidents, error) {

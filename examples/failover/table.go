@@ -30,10 +30,25 @@ func conclude(out io.Writer, results []result) error {
 			good++
 		}
 	}
+	compareTails(out, results)
 	if runs > 1 {
 		fmt.Fprintf(out, "unharmed in %d of %d runs\n", good, runs)
 	}
 	return failures
+}
+
+// compareTails says what hedging has gained.
+func compareTails(out io.Writer, results []result) {
+	tails := make(map[bool]result) // by whether the arm hedges; of several runs the last
+	for _, r := range results {
+		if !r.arm.control {
+			tails[r.arm.hedged] = r
+		}
+	}
+	if len(tails) == 2 {
+		fmt.Fprintf(out, "one instance takes %v longer for one call in ten: p99=%s, hedged p99=%s\n",
+			slowness, rounded(tails[false].p99), rounded(tails[true].p99))
+	}
 }
 
 func withExample(err error, r result) error {

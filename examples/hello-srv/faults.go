@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"go-micro.dev/v4/errors"
@@ -20,6 +21,28 @@ const exitFault = 3
 type faults struct {
 	enabled bool
 	exit    func(code int)
+	// slow is what one call in ten takes longer, whatever its request says.
+	slow time.Duration
+}
+
+// slowCalls is how many calls one is slow of.
+const slowCalls = 10
+
+// slowly is the handler wrapper of a slow instance: the call has arrived, and
+// nothing is done yet.
+func (f faults) slowly(next server.HandlerFunc) server.HandlerFunc {
+	if f.slow == 0 {
+		return next
+	}
+	var calls atomic.Int64
+	return func(ctx context.Context, req server.Request, rsp any) error {
+		if calls.Add(1)%slowCalls == 0 {
+			if err := sleep(ctx, f.slow); err != nil {
+				return err
+			}
+		}
+		return next(ctx, req, rsp)
+	}
 }
 
 // requested returns the fault that the request asks for.
@@ -73,6 +96,6 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		return errors.Timeout(serviceName, "asked to sleep %v: %v", d, ctx.Err())
+		return errors.Timeout(serviceName, "told to sleep %v: %v", d, ctx.Err())
 	}
 }

@@ -3,7 +3,8 @@
 //
 // It takes go-micro's standard flags (--server_address, --server_id,
 // --server grpc, --registry consul, --registry_address, …) and --faults, with
-// which a request's metadata may make it misbehave. Wallet.Tip needs an
+// which a request's metadata may make it misbehave, and --slow=DURATION, by which
+// one call in ten takes longer. Wallet.Tip needs an
 // Idempotency-Key and runs once for it. STORE says where the records that see
 // to it are kept, which all instances must share:
 //
@@ -29,6 +30,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"time"
 
 	_ "github.com/go-micro/plugins/v4/registry/consul" // --registry consul
 	_ "github.com/go-micro/plugins/v4/server/grpc"     // --server grpc
@@ -80,8 +82,8 @@ func run() (err error) {
 	}
 	defer func() { err = errors.Join(err, store.close(), book.Close()) }()
 
-	injected := faults{enabled: flags.faults, exit: os.Exit}
-	service.Init(micro.WrapHandler(injected.afterHandler))
+	injected := faults{enabled: flags.faults, exit: os.Exit, slow: flags.slow}
+	service.Init(micro.WrapHandler(injected.afterHandler, injected.slowly))
 	if store.Store != nil {
 		plugin, err := newPlugin(store.Store, storage.store.Kind, book)
 		if err != nil {
@@ -100,6 +102,7 @@ func run() (err error) {
 type flags struct {
 	name, address, id string
 	faults            bool
+	slow              time.Duration
 }
 
 // newService parses the command line. What does not come from a flag is set
@@ -109,19 +112,26 @@ func newService() (micro.Service, flags, error) {
 	service := micro.NewService(
 		micro.Server(server.NewServer(server.Wait(nil))), // a stopped instance finishes its calls
 		micro.Name(serviceName),
-		micro.Flags(&cli.BoolFlag{Name: "faults", Usage: "Let a request's Fault metadata make this instance misbehave"}),
+		micro.Flags(
+			&cli.BoolFlag{Name: "faults", Usage: "Let a request's Fault metadata make this instance misbehave"},
+			&cli.DurationFlag{Name: "slow", Usage: "Take so much longer for one call in ten, up to 1m"},
+		),
 		micro.Action(func(c *cli.Context) error {
 			parsed = flags{
 				name:    c.String("server_name"),
 				address: c.String("server_address"),
 				id:      c.String("server_id"),
 				faults:  c.Bool("faults"),
+				slow:    c.Duration("slow"),
 			}
 			return nil
 		}),
 	)
 	if err := flagcheck.Init(service); err != nil {
 		return nil, parsed, err
+	}
+	if parsed.slow < 0 || parsed.slow > longestSleep {
+		return nil, parsed, &setting.Error{Name: "--slow", Value: parsed.slow.String(), Allowed: "a duration of up to 1m"}
 	}
 	service.Init(micro.Broker(broker.NewMemoryBroker())) // nothing is published: no port for it
 	if parsed.name == "" {

@@ -51,6 +51,6 @@ func newCaller(c config, service micro.Service, log *slog.Logger) (*caller, erro
 	case clientHystrix:
 		return newHystrixCaller(service)
 	default:
-		return newOncemoreCaller(service, c.keys == keysVouched, log)
+		return newOncemoreCaller(service, c.keys == keysVouched, c.client == clientHedged, log)
 	}
 }

@@ -14,14 +14,25 @@ import (
 	"github.com/oncemore-dev/oncemore/wrapper"
 )
 
+// A hedge is due for the slowest twentieth of the calls, within bounds.
+const (
+	hedgeQuantile = 0.95
+	leastHedge    = 5 * time.Millisecond
+	mostHedge     = 50 * time.Millisecond
+)
+
 // newOncemoreCaller calls through oncemore. Its options come after
 // service.Init, which would replace a wrapped client where --client is given.
 // vouched says that every hello-srv deduplicates, in one store, whether it
-// announces it or not.
-func newOncemoreCaller(service micro.Service, vouched bool, log *slog.Logger) (*caller, error) {
+// announces it or not; hedged, that what takes longer than usual is sent to a second
+// instance, tips included.
+func newOncemoreCaller(service micro.Service, vouched, hedged bool, log *slog.Logger) (*caller, error) {
 	opts := []wrapper.ClientOption{wrapper.WithHook(logDecisions(log))}
 	if vouched {
 		opts = append(opts, wrapper.WithTrustedKeys())
+	}
+	if hedged {
+		opts = append(opts, wrapper.WithAdaptiveHedge(hedgeQuantile, leastHedge, mostHedge), wrapper.WithHedgedWrites())
 	}
 	plugin, err := oncemore.New(oncemore.WithClient(opts...))
 	if err != nil {

@@ -9,6 +9,7 @@ const (
 	clientOncemore = "oncemore"
 	clientStock    = "stock"
 	clientHystrix  = "hystrix"
+	clientHedged   = "hedged" // oncemore, and what takes long is sent twice
 )
 
 // Why a tip whose outcome is unknown may be sent again.
@@ -46,7 +47,7 @@ func configFrom(getenv func(string) string) (config, error) {
 	if value := getenv("CLIENT"); value != "" {
 		c.client = value
 	}
-	if err := setting.OneOf("CLIENT", c.client, clientOncemore, clientStock, clientHystrix); err != nil {
+	if err := setting.OneOf("CLIENT", c.client, clientOncemore, clientStock, clientHystrix, clientHedged); err != nil {
 		return config{}, err
 	}
 	if c.keys = getenv("HELLO_KEYS"); c.keys == "" {

@@ -33,8 +33,9 @@
 // default with HELLO_NODES, where nobody announces anything, and
 // HELLO_KEYS=announced, which waits to be told through the registry, without.
 // FORM_SECRET, of 32 bytes or more, signs the forms; without it they are good
-// for this process only. CLIENT=stock and CLIENT=hystrix replace oncemore by
-// what is compared with it.
+// for this process only. CLIENT=hedged has oncemore send what takes long to a
+// second instance; CLIENT=stock and CLIENT=hystrix replace it by what is compared
+// with it.
 package main
 
 import (
