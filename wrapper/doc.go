@@ -21,6 +21,10 @@
 //     on another instance, where the policy would retry a timeout: the first
 //     answer counts. Nothing is thrown away before the call ends, unless
 //     WithAttemptTimeout says so;
+//   - where WithHedge or WithAdaptiveHedge asks for it, a call that may run twice is
+//     sent to a second instance sooner than that. The attempt that is outrun is
+//     cancelled; but one of each instance runs on until it has had 250 ms, to show
+//     whether the instance is slow or frozen;
 //   - a dial has a share of its own, a third of what the call has left and at
 //     most 1.5 s, after which another instance is dialled beside it. Nothing is
 //     sent meanwhile, so that is done for every call: whoever is connected first

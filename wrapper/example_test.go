@@ -47,6 +47,30 @@ func ExampleNewClientWrapper() {
 	// Output: <nil>
 }
 
+// Reads are hedged, and so are payments, which every instance deduplicates in one
+// store; one call is not.
+func ExampleWithHedge() {
+	wrap, err := wrapper.NewClientWrapper(wrapper.WithHedge(20*time.Millisecond), wrapper.WithHedgedWrites())
+	if err != nil {
+		log.Fatal(err)
+	}
+	c := wrap(wireClient{stock(nodes("a", "b")), new(recorder).wire})
+	err = c.Call(context.Background(), c.NewRequest("bank", "Bank.Export", nil), nil, wrapper.WithoutHedge())
+	fmt.Println(err)
+	_, err = wrapper.NewClientWrapper(wrapper.WithHedge(0))
+	fmt.Println(err)
+	// Output:
+	// <nil>
+	// wrapper: WithHedge(0s): must be a positive duration: see WithoutHedge to have none
+}
+
+// The delay follows the endpoint: it is what 95 % of its calls need, within bounds.
+func ExampleWithAdaptiveHedge() {
+	_, err := wrapper.NewClientWrapper(wrapper.WithAdaptiveHedge(0.95, 5*time.Millisecond, 100*time.Millisecond))
+	fmt.Println(err)
+	// Output: <nil>
+}
+
 func ExampleNewClientWrapper_misuse() {
 	_, err := wrapper.NewClientWrapper(wrapper.WithAttempts(0), wrapper.WithBudget(nil))
 	fmt.Println(err)
