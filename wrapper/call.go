@@ -378,10 +378,9 @@ func (s *call) overdue(a *attempt) (next bool) {
 	if s.hedges(a) {
 		return true
 	}
-	v, cuts, now := s.view(a), s.overrides.attemptTimeout > 0, time.Now()
-	late := isDue(a.late, now) && (cuts || s.hasOther())
-	dials := (isDue(a.dialEnds, now) || isDue(a.late, now)) && v.dialing.pending() && s.nodes.Untried()
-	if !v.entered || v.shared && !cuts || !late && !dials {
+	cuts := s.overrides.attemptTimeout > 0
+	late, due := s.isOverdue(a, cuts)
+	if !due {
 		return s.waitOn(a)
 	}
 	i, shown := s.shown(a)
@@ -405,6 +404,15 @@ func (s *call) overdue(a *attempt) (next bool) {
 	}
 	s.enter(i, d)
 	return true
+}
+
+// isOverdue tells whether the attempt has had its share, and whether it, or its dial,
+// is so late that the next may begin.
+func (s *call) isOverdue(a *attempt, cuts bool) (late, due bool) {
+	v, now := s.view(a), time.Now()
+	late = isDue(a.late, now) && (cuts || s.hasOther())
+	dials := (isDue(a.dialEnds, now) || isDue(a.late, now)) && v.dialing.pending() && s.nodes.Untried()
+	return late, v.entered && (!v.shared || cuts) && (late || dials)
 }
 
 // outOfShare is the error of an attempt that has had its time without an answer.

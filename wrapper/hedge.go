@@ -16,6 +16,10 @@ type hedge struct {
 	begun  bool
 }
 
+// leastHedge is after how long an attempt is looked at again that had no node yet when
+// its hedge was due.
+const leastHedge = 100 * time.Microsecond
+
 // openHedge finds out whether the call is to be hedged.
 func (s *call) openHedge() {
 	if s.overrides.hedge.set() && !s.streaming {
@@ -57,7 +61,7 @@ func (s *call) hedges(a *attempt) bool {
 	}
 	v := s.view(a)
 	if !v.entered { // it waits for a node
-		a.hedgeAt = time.Now().Add(s.overrides.hedge.delay(&s.endpoint.latency))
+		a.hedgeAt = time.Now().Add(max(s.overrides.hedge.delay(&s.endpoint.latency), leastHedge))
 		return false
 	}
 	a.hedgeAt = time.Time{}
@@ -80,7 +84,7 @@ func (s *call) hedges(a *attempt) bool {
 // paid.
 func (s *call) refuseHedge(v *seen, shown *retryfunc.Attempt) retryfunc.Reason {
 	switch {
-	case !shown.Safety.Repeatable() && !(shown.KeyTrusted && s.overrides.hedge.writes):
+	case !shown.Safety.Repeatable() && (!shown.KeyTrusted || !s.overrides.hedge.writes):
 		return retryfunc.ReasonHedgeUnsafe
 	case v.shared:
 		return retryfunc.ReasonHedgeShared

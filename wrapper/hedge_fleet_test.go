@@ -75,7 +75,7 @@ func (a *tail) quantile(q float64) time.Duration {
 // event after half of them.
 func (f *tailFleet) drive(t *testing.T, inner client.Client, calls int, event func(), opts ...wrapper.ClientOption) *tail {
 	t.Helper()
-	f.random = rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same each time
+	f.random = rand.New(rand.NewPCG(1, 2)) // the same each time
 	seen := new(tail)
 	set, err := breaker.New(breaker.WithHook(func(change breaker.Transition) {
 		seen.mu.Lock()

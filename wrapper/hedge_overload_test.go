@@ -89,7 +89,7 @@ func (f *busyFleet) offer(t *testing.T, c client.Client, perSecond int, during t
 				answered++
 			}
 		})
-		time.Sleep(time.Duration((0.5 + rand.Float64()) * float64(time.Second) / float64(perSecond))) //nolint:gosec // no secret
+		time.Sleep(time.Duration((0.5 + rand.Float64()) * float64(time.Second) / float64(perSecond)))
 	}
 	group.Wait()
 	return answered

@@ -56,9 +56,10 @@ func (detached) Err() error { return nil }
 
 // detach returns the attempt's own context, detached from the call's.
 func (a *attempt) detach(ctx context.Context) context.Context {
-	a.detached.Context = ctx
-	ctx, a.cancel = context.WithCancel(&a.detached)
-	return ctx
+	a.detached = detached{ctx}
+	own, cancel := context.WithCancel(&a.detached)
+	a.cancel = cancel
+	return own
 }
 
 // testifies tells whether the attempt is to run on after it was outrun. The call
