@@ -95,7 +95,7 @@ type entry struct {
 	counted   bool // among those that the call may make
 	load      selectorx.Load
 	outcome   selectorx.Outcome // of the load
-	outrun    bool // another was answered first
+	outrun    bool              // another was answered first
 }
 
 func (e *entry) end(class retryfunc.Class) {
