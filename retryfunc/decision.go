@@ -40,8 +40,10 @@ const (
 	ReasonHedgeNowhere Reason = "not hedged: no other instance"
 	// ReasonHedgeBudget: a hedge was due, and the hedges' own budget did not pay.
 	ReasonHedgeBudget Reason = "not hedged: budget"
-	// ReasonHedgeSuspended: a hedge was due, and too many calls are slow now, or have
-	// timed out, were refused or pushed back of late.
+	// ReasonHedgeCrowded: a hedge was due, and was to wait for others to end.
+	ReasonHedgeCrowded Reason = "not hedged yet: too many calls are"
+	// ReasonHedgeSuspended: a hedge was due, and too many were in vain of late, or too
+	// many attempts have timed out, were refused or pushed back.
 	ReasonHedgeSuspended Reason = "not hedged: the service is slow everywhere, or in trouble"
 	// ReasonRunning: another attempt of the call was running, and was waited for.
 	ReasonRunning Reason = "another attempt is running"

@@ -68,6 +68,9 @@ func (s *call) hedges(a *attempt) bool {
 	i, shown := s.shown(a)
 	if reason := s.refuseHedge(&v, &shown); reason != "" {
 		s.setReason(i, reason)
+		if reason == retryfunc.ReasonHedgeCrowded {
+			a.hedgeAt = time.Now().Add(max(s.overrides.hedge.delay(&s.endpoint.latency)/8, time.Millisecond))
+		}
 		return false
 	}
 	s.countOnce(a, i, shown, false)
@@ -90,8 +93,10 @@ func (s *call) refuseHedge(v *seen, shown *retryfunc.Attempt) retryfunc.Reason {
 		return retryfunc.ReasonHedgeShared
 	case !shown.Untried:
 		return retryfunc.ReasonHedgeNowhere
-	case s.hedge.callee.suspended(time.Now()), s.hedge.callee.crowded():
+	case s.hedge.callee.suspended(time.Now()):
 		return retryfunc.ReasonHedgeSuspended
+	case s.hedge.callee.crowded():
+		return retryfunc.ReasonHedgeCrowded
 	case !s.hedge.callee.budget.Withdraw():
 		return retryfunc.ReasonHedgeBudget
 	default:
@@ -137,7 +142,7 @@ func (s *call) learnRace(e *entry) {
 	switch {
 	case e.Reason == retryfunc.ReasonHedged:
 		s.endpoint.latency.outrun(time.Now(), e.Duration)
-	case e.of.hedgeOf != nil:
+	case e.of != nil && e.of.hedgeOf != nil:
 		s.hedge.callee.add(troubleOfLost)
 	}
 }
@@ -197,7 +202,7 @@ const (
 	// A few calls may be hedged at a time, whatever else runs, and else one in so
 	// many: more are slow at the same time only where all instances are.
 	fewHedges     = 3
-	callsPerHedge = 5
+	callsPerHedge = 10
 )
 
 // suspended tells whether nothing is hedged now.
@@ -205,7 +210,9 @@ func (c *hedgedCallee) suspended(now time.Time) bool {
 	return c.trouble.Load() >= tooMuchTrouble || now.UnixNano() < c.until.Load()
 }
 
-// crowded tells whether so many calls are hedged that it helps none.
+// crowded tells whether so many calls are hedged now that others had better wait for
+// what becomes of them: callers who all wait for one frozen instance get their turn
+// soon, and those who wait for instances that are all slow see it first.
 func (c *hedgedCallee) crowded() bool {
 	return c.hedges.Load() >= max(fewHedges, c.calls.Load()/callsPerHedge)
 }

@@ -423,3 +423,34 @@ func TestHedgesInVainStop(t *testing.T) {
 		time.Sleep(time.Second)
 	})
 }
+
+// TestCallersStuckTogetherAreHedgedInTurns: many callers meet one frozen instance at
+// the same time, and nothing else runs.
+func TestCallersStuckTogetherAreHedgedInTurns(t *testing.T) {
+	const callers, delay = 100, 80 * time.Millisecond
+	inner := stock(nodes("a", "b", "c"))
+	synctest.Test(t, func(t *testing.T) {
+		wire := func(ctx context.Context, node *registry.Node, _ client.Request, rsp any, _ client.CallOptions) error {
+			if node.Address == "a" {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			time.Sleep(time.Millisecond)
+			reply(rsp, node.Address)
+			return nil
+		}
+		c := wrap(t, wireClient{inner, wire}, wrapper.WithHedge(delay), safety(t),
+			wrapper.WithHedgeBudget(newBudget(t, retryfunc.WithRatio(1), retryfunc.WithMinPerSecond(1000))))
+		var group sync.WaitGroup
+		for range callers {
+			group.Go(func() {
+				_, report, err := call(t.Context(), c, read)
+				if err != nil || report.Took > 5*delay {
+					t.Errorf("error %v after %v: %s", err, report.Took, report.Story())
+				}
+			})
+		}
+		group.Wait()
+		time.Sleep(time.Hour)
+	})
+}

@@ -25,6 +25,7 @@ func TestMain(m *testing.M) {
 		fixture.WithSetup("gateway", gateway),
 		fixture.WithSetup("crier", crier),
 		fixture.WithSetup("sluggish", sluggish),
+		fixture.WithSetup("dawdling", dawdling),
 		fixture.WithSetup("patient", inMemory(idempotency.WithMaxWait(500*time.Millisecond))),
 		fixture.WithLeakOptions(leak.GoMicro()...),
 		fixture.WithLeakOptions(leak.Hystrix()...))

@@ -250,7 +250,7 @@ func (s *call) abandon(e *entry, class retryfunc.Class, event breaker.Event) {
 	if e.dials.giveUp() && class != retryfunc.Canceled {
 		class, event, e.unreached = retryfunc.NotSent, breaker.Unreachable, true
 	}
-	if event != breaker.Outrun || !e.of.testifies(e.Address) {
+	if event != breaker.Outrun || e.of == nil || !e.of.testifies(e.Address) {
 		e.dials.stop(context.Canceled)
 	}
 	e.end(class)

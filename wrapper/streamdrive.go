@@ -54,7 +54,7 @@ func (r *retriedStream) noteFirst(c *candidate) {
 	now := time.Now()
 	r.outcomes = append(r.outcomes, outcome{c.opened.Address, breaker.Success, c.opened.began, now.Sub(c.opened.began)})
 	if !c.since.IsZero() {
-		r.opening.endpoint.latency.observe(now, now.Sub(c.since))
+		r.opening.endpoint.latency.observe(now, now.Sub(c.since), false)
 	}
 }
 
