@@ -110,9 +110,10 @@ func Subscriber[T any](
 // With a store, they also announce its identity through the registry when the
 // service starts, and drain the running executions before it stops. A service
 // does not start if its client was replaced after it had been wrapped
-// (ErrClientReplaced), if its selector was (ErrSelectorReplaced), if its name has changed, if the plugin was installed twice, if
-// an attempt may take longer than a call (see wrapper.Check), if its store does not
-// answer, or if an option names an endpoint that is not registered (see
+// (ErrClientReplaced), if its selector was (ErrSelectorReplaced), if its name has
+// changed, if the plugin was installed twice, if an attempt may take longer than a
+// call (see wrapper.Check), if its store does not answer, or if an option names an
+// endpoint that is not registered (see
 // wrapper.WrapServer, which wraps the service's server). Given to micro.NewService
 // they work too, but a client that flags replace afterwards goes unnoticed, since only
 // Init lets an option see what becomes of a service. Wrappers that other options add

@@ -57,12 +57,12 @@ func (f *Flat) balance(services []*registry.Service) selector.Next {
 		}
 		i, k := twoOf(n)
 		a, b := nodeAt(services, i), nodeAt(services, k)
-		switch {
-		case judge(a, nil, "") == 0 && judge(b, nil, "") == 0:
+		switch usableA, usableB := isUsable(a), isUsable(b); {
+		case usableA && usableB:
 			return f.better(nameOf(services), a, b), nil
-		case judge(a, nil, "") == 0:
+		case usableA:
 			return a, nil
-		case judge(b, nil, "") == 0:
+		case usableB:
 			return b, nil
 		default:
 			return nil, selector.ErrNoneAvailable

@@ -340,10 +340,7 @@ func TestLoadEndsOnce(t *testing.T) {
 // What was learnt of an address goes with its last node, and no sooner.
 func TestLoadsAreTiedToTheSnapshot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newTown(nodes("1", "a", "b"))
-		f := flat(t, r)
-		wantSeen(t, f, "at first", "a", "b")
-		synctest.Wait()
+		r, f := flatTown(t)
 		before, _ := f.known("hello").find("b")
 		again := nodes("2", "b")
 		again.Nodes[0].Id = "another process on the same port"

@@ -151,7 +151,7 @@ func (c *Call) Elsewhere() bool {
 	}
 	for _, service := range c.services {
 		for _, node := range nodesOf(service) {
-			if node != nil && node.Address != "" && !slices.Contains(c.tried, node.Address) {
+			if isUsable(node) && !slices.Contains(c.tried, node.Address) {
 				return true
 			}
 		}

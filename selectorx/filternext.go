@@ -24,7 +24,7 @@ func (c *Call) FilterNext(next selector.Next) selector.Next {
 			if c.Services() != nil {
 				return node, nil
 			}
-			if judge(node, nil, "") != 0 {
+			if !isUsable(node) {
 				continue
 			}
 			if c.Accepts(node.Address) {

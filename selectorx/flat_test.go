@@ -16,10 +16,7 @@ var errDown = errors.New("registry is down")
 
 func TestFlatFollowsEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newTown(nodes("1", "a", "b"))
-		f := flat(t, r)
-		wantSeen(t, f, "at first", "a", "b")
-		synctest.Wait()
+		r, f := flatTown(t)
 
 		r.set(nodes("1", "a", "b", "c"), nodes("2", "d"))
 		r.tell("create", nodes("1", "c"))
@@ -71,10 +68,7 @@ func TestFlatHasNoGhosts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newTown(nodes("1", "a", "b"))
-				f := flat(t, r)
-				wantSeen(t, f, "at first", "a", "b")
-				synctest.Wait()
+				r, f := flatTown(t)
 				after(5 * time.Second)
 				r.set(nodes("1", "a"))
 				events(r)
@@ -92,10 +86,7 @@ func TestFlatHasNoGhosts(t *testing.T) {
 // What a watcher tells while the registry is asked is newer than its answer.
 func TestFlatEventsDuringALook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newTown(nodes("1", "a", "b"))
-		f := flat(t, r)
-		wantSeen(t, f, "at first", "a", "b")
-		synctest.Wait()
+		r, f := flatTown(t)
 		after(5 * time.Second)
 		thaw := r.freeze()
 		f.Reset("hello") // asks; the answer is made now
@@ -115,10 +106,7 @@ func TestFlatEventsDuringALook(t *testing.T) {
 // would never end.
 func TestFlatDoesNotAskBecauseOfWhatItKnows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newTown(nodes("1", "a", "b"))
-		f := flat(t, r, WithResync(time.Hour))
-		wantSeen(t, f, "at first", "a", "b")
-		synctest.Wait()
+		r, f := flatTown(t, WithResync(time.Hour))
 		after(5 * time.Second)
 		before, snapshot := r.questions(), f.known("hello")
 		for range 100 {
@@ -138,10 +126,7 @@ func TestFlatDoesNotAskBecauseOfWhatItKnows(t *testing.T) {
 // A look that finds nothing new changes nothing, pointers of nodes included.
 func TestFlatNodesAreStable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newTown(nodes("1", "a", "b"))
-		f := flat(t, r)
-		wantSeen(t, f, "at first", "a", "b")
-		synctest.Wait()
+		r, f := flatTown(t)
 		before := f.known("hello")
 		r.set(nodes("1", "b", "a")) // other pointers
 		after(time.Minute)
@@ -163,10 +148,7 @@ func TestFlatNodesAreStable(t *testing.T) {
 
 func TestFlatSurvivesADeadRegistry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newTown(nodes("1", "a", "b"))
-		f := flat(t, r)
-		wantSeen(t, f, "at first", "a", "b")
-		synctest.Wait()
+		r, f := flatTown(t)
 		r.fail(errDown)
 		r.breakWatchers()
 		after(time.Hour / 2)
@@ -252,10 +234,7 @@ func TestFlatKeepsWhatAnEmptiedRegistryForgot(t *testing.T) {
 
 func TestFlatForgetsInTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newTown(nodes("1", "a", "b"))
-		f := flat(t, r, WithResync(5*time.Second))
-		wantSeen(t, f, "at first", "a", "b")
-		synctest.Wait()
+		r, f := flatTown(t, WithResync(5*time.Second))
 		r.set()
 		after(20 * time.Second)
 		wantSeen(t, f, "soon", "a", "b")
@@ -405,10 +384,7 @@ func TestFlatChangesItsRegistry(t *testing.T) {
 
 func TestFlatWorksAfterClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newTown(nodes("1", "a", "b"))
-		f := flat(t, r)
-		wantSeen(t, f, "at first", "a", "b")
-		synctest.Wait()
+		r, f := flatTown(t)
 		for range 2 {
 			if err := f.Close(); err != nil {
 				t.Fatal(err)

@@ -68,7 +68,7 @@ func (c *Call) pickOf(
 	if err != nil {
 		return nil, err
 	}
-	if judge(node, nil, "") != 0 {
+	if !isUsable(node) {
 		return c.pickAgain()
 	}
 	c.MarkTried(node.Address)
@@ -108,7 +108,7 @@ func (c *Call) pick() (*registry.Node, error) {
 		if err != nil {
 			return nil, err
 		}
-		if judge(node, nil, "") == 0 {
+		if isUsable(node) {
 			c.MarkTried(node.Address)
 			return node, nil
 		}

@@ -69,7 +69,7 @@ func judgeAll(m marks, services []*registry.Service, attempted []string, latest 
 
 func judge(node *registry.Node, attempted []string, latest string) mark {
 	switch {
-	case node == nil || node.Address == "":
+	case !isUsable(node):
 		return unusable
 	case len(attempted) == 0 || !slices.Contains(attempted, node.Address):
 		return 0
@@ -79,6 +79,9 @@ func judge(node *registry.Node, attempted []string, latest string) mark {
 		return tried
 	}
 }
+
+// isUsable tells whether a node can be called.
+func isUsable(node *registry.Node) bool { return node != nil && node.Address != "" }
 
 // eject marks the nodes whose circuits are open, up to the cap.
 func (b *Balancer) eject(m marks, services []*registry.Service) {
@@ -145,7 +148,7 @@ func distinct(services []*registry.Service, enough int) int {
 	seen := room[:0]
 	for _, service := range services {
 		for _, node := range nodesOf(service) {
-			if judge(node, nil, "") != 0 || slices.Contains(seen, node.Address) {
+			if !isUsable(node) || slices.Contains(seen, node.Address) {
 				continue
 			}
 			if seen = append(seen, node.Address); len(seen) == enough {
@@ -160,7 +163,7 @@ func distinctOfMany(services []*registry.Service) int {
 	seen := make(map[string]struct{}, countNodes(services))
 	for _, service := range services {
 		for _, node := range nodesOf(service) {
-			if judge(node, nil, "") == 0 {
+			if isUsable(node) {
 				seen[node.Address] = struct{}{}
 			}
 		}

@@ -28,7 +28,7 @@ func (r *roundRobin) strategy(services []*registry.Service) selector.Next {
 	return func() (*registry.Node, error) {
 		n := countNodes(services)
 		for range n { // an unusable node's turn is passed on
-			if node := nodeAt(services, r.turn(nameOf(services), n)); judge(node, nil, "") == 0 {
+			if node := nodeAt(services, r.turn(nameOf(services), n)); isUsable(node) {
 				return node, nil
 			}
 		}

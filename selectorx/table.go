@@ -87,7 +87,7 @@ func (v *version) describe(service *registry.Service) (changed bool) {
 // put adds a node, or replaces the one of the same name. A node without an address
 // cannot be called, and is left out.
 func (t *table) put(v *version, node *registry.Node, joined time.Duration) (changed bool) {
-	if judge(node, nil, "") != 0 {
+	if !isUsable(node) {
 		return false
 	}
 	i, ok := v.at[keyOf(node)]

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go-micro.dev/v4/registry"
@@ -153,6 +154,16 @@ func flat(t *testing.T, r registry.Registry, opts ...FlatOption) *Flat {
 		}
 	})
 	return f
+}
+
+// flatTown is a Flat that has seen a town of two nodes, a and b.
+func flatTown(t *testing.T, opts ...FlatOption) (*town, *Flat) {
+	t.Helper()
+	r := newTown(nodes("1", "a", "b"))
+	f := flat(t, r, opts...)
+	wantSeen(t, f, "at first", "a", "b")
+	synctest.Wait()
+	return r, f
 }
 
 // seen is which addresses of "hello" a selector gives to a strategy of the user's.

@@ -390,75 +390,6 @@ func (a *attempt) takes(used *bool) bool {
 	return free
 }
 
-// place picks the node itself where go-micro or another wrapper has passed our
-// strategy over and would go to one that was tried, or is ejected.
-func (a *attempt) place(node *registry.Node, addresses []string) *registry.Node {
-	s := a.call
-	if slices.Contains(addresses, node.Address) {
-		return s.among(addresses, node)
-	}
-	if picked := s.view(a).picked; picked != "" && picked == node.Address || node.Id == "" { // or it is a proxy
-		return node
-	}
-	s.consider()
-	if s.nodes.Accepts(node.Address) {
-		return node
-	}
-	return cmp.Or(s.reselect(), node)
-}
-
-// among chooses one of the addresses for a node that is otherwise like the given
-// one, which it returns where none of them is an address.
-func (s *call) among(addresses []string, like *registry.Node) *registry.Node {
-	nodes := make([]*registry.Node, len(addresses))
-	for i, address := range addresses {
-		nodes[i] = &registry.Node{Id: like.Id, Address: address, Metadata: like.Metadata}
-	}
-	return cmp.Or(s.nodes.Substitute(nodes), like)
-}
-
-// consider finds out which nodes there are, where our strategy was passed over.
-func (s *call) consider() {
-	if s.nodes.Services() != nil || !s.considered.CompareAndSwap(false, true) {
-		return
-	}
-	next, err := s.selectBy(func(choice *selectorx.Choice) (*registry.Node, error) {
-		s.nodes.Consider(choice.Services())
-		return nil, selector.ErrNoneAvailable
-	})
-	if err == nil {
-		_, _ = next() // a selector that ignores strategies tells nothing, and its node is not gone to
-	}
-}
-
-// reselect asks the client's selector itself; nil: it has nothing better.
-func (s *call) reselect() *registry.Node {
-	next, err := s.selectBy(func(choice *selectorx.Choice) (*registry.Node, error) {
-		return s.nodes.PickFrom(choice, false)
-	})
-	if err != nil {
-		return nil
-	}
-	node, err := s.nodes.FilterNext(next)()
-	if err != nil {
-		return nil
-	}
-	return node
-}
-
-// pickFunc is a function that picks.
-type pickFunc func(*selectorx.Choice) (*registry.Node, error)
-
-// PickNode calls the function.
-func (pick pickFunc) PickNode(choice *selectorx.Choice) (*registry.Node, error) { return pick(choice) }
-
-// selectBy selects by a strategy of ours, as the client would.
-func (s *call) selectBy(pick pickFunc) (selector.Next, error) {
-	opts := append(s.client.transport.selectOptions(), s.overrides.SelectOptions...)
-	opts = append(opts, func(o *selector.SelectOptions) { selectorx.Choose(s.ctx, o, pick) })
-	return s.client.Client.Options().Selector.Select(s.req.Service(), opts...)
-}
-
 // begin enters the attempt on node into the call's story. The error says why it
 // must not be made: the caller has gone, or the call has no key.
 func (a *attempt) begin(ctx context.Context, node *registry.Node) (int, error) {
@@ -576,10 +507,10 @@ func eventOf(class retryfunc.Class, err error, dialTimedOut bool) breaker.Event 
 	}
 }
 
-// report notes for the balance and the breaker what an attempt showed of its node. That a caller's
-// time ended, or that another attempt was faster, counts only where the attempt
-// was given what the endpoint usually takes: less is impatience. The call must be
-// locked.
+// report notes for the balance and the breaker what an attempt showed of its node.
+// That a caller's time ended, or that another attempt was faster, counts only where
+// the attempt was given what the endpoint usually takes: less is impatience. The call
+// must be locked.
 func (s *call) report(e *entry, event breaker.Event) {
 	if s.impatient(e, event) {
 		event, e.outcome = breaker.Ignored, selectorx.OutcomeCut
@@ -599,11 +530,13 @@ type outcome struct {
 	took    time.Duration
 }
 
-// reportNodes hands on what attempts have shown, under no lock: the breaker calls
-// hooks of the user's.
-func (s *call) reportNodes() {
-	for _, o := range s.takeOutcomes() {
-		s.client.breaker.Report(o.address, o.event, o.began, o.took)
+// reportNodes hands on what attempts have shown.
+func (s *call) reportNodes() { s.client.reportOutcomes(s.takeOutcomes()) }
+
+// reportOutcomes tells the breaker, under no lock: it calls hooks of the user's.
+func (c *retryClient) reportOutcomes(outcomes []outcome) {
+	for _, o := range outcomes {
+		c.breaker.Report(o.address, o.event, o.began, o.took)
 	}
 	for _, o := range s.client.lateAnswers.take() {
 		s.client.breaker.Report(o.address, o.event, o.began, o.took)

@@ -94,6 +94,12 @@ func (s *call) share() time.Duration {
 	if s.overrides.policy == nil && s.overrides.retry == nil && s.endpoint.known.Load() && !s.guess.repeatable() {
 		return 0 // as retryfunc.Careful would say
 	}
+	return s.part()
+}
+
+// part is the share of the attempt that has begun, or is about to: its timeout, or a
+// part of what the call has left; 0: it may have all of that.
+func (s *call) part() time.Duration {
 	left := s.left()
 	share := s.overrides.attemptTimeout
 	if share == 0 {

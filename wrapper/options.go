@@ -143,9 +143,10 @@ func WithHook(hook retryfunc.Hook) ClientOption {
 }
 
 // WithCallEnd calls end once for every call and every opening of a stream (again, too,
-// with the story of those before), when it has ended, however that was: also with ErrPanicked, where a function of the
-// caller's has panicked. Hooks add up, and each has a story of its own. The caller
-// waits for it as for [WithHook]; it must be safe for concurrent use.
+// with the story of those before), when it has ended, however that was: also with
+// ErrPanicked, where a function of the caller's has panicked. Hooks add up, and each
+// has a story of its own. The caller waits for it as for [WithHook]; it must be safe
+// for concurrent use.
 func WithCallEnd(end func(context.Context, CallEnd)) ClientOption {
 	return clientOption("WithCallEnd", func(t *optionTarget, o *ClientOptions) {
 		if end == nil {

@@ -147,7 +147,7 @@ func (s *call) attemptOf(w *watchedStream) *attempt {
 
 // enterFailure enters how a stream failed that the attempt has opened.
 func (s *call) enterFailure(a *attempt, failure error) {
-	class, err := s.classOfStream(s.dialsOf(a.entry), failure)
+	class, err := s.classOfStream(s.dialsOf(a.entry), failure, true)
 	a.done, a.err = true, err
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -162,12 +162,13 @@ func (s *call) dialsOf(entry int) *dialing {
 
 // classOf is how an open stream ended, and its error.
 func (s *call) classOf(w *watchedStream, err error) (retryfunc.Class, error) {
-	return s.classOfStream(s.dialsOf(w.entry), err)
+	return s.classOfStream(s.dialsOf(w.entry), err, true)
 }
 
-func (s *call) classOfStream(d *dialing, err error) (retryfunc.Class, error) {
+// classOfStream is classOf for a stream that was opened, or was not.
+func (s *call) classOfStream(d *dialing, err error, opened bool) (retryfunc.Class, error) {
 	ev := s.evidence()
-	err = d.testify(&ev, err, true)
+	err = d.testify(&ev, err, opened)
 	return s.classify(err, ev), err
 }
 
@@ -182,17 +183,8 @@ func (s *call) wasCut(entry int) bool {
 // streamShare is how long the stream that is open may let its caller wait for the first
 // message, before another is opened beside it; 0: for good.
 func (s *call) streamShare() time.Duration {
-	_, bounded := s.ctx.Deadline()
-	share := s.overrides.attemptTimeout
-	if s.attemptsLeft() == 1 || !bounded && share == 0 {
+	if _, bounded := s.ctx.Deadline(); s.attemptsLeft() == 1 || !bounded && s.overrides.attemptTimeout == 0 {
 		return 0
 	}
-	left := s.left()
-	if share == 0 {
-		share = s.atLeast(left / time.Duration(s.attemptsLeft()))
-	}
-	if share >= left {
-		return 0
-	}
-	return share
+	return s.part()
 }

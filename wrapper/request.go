@@ -109,9 +109,7 @@ func (c *retryClient) encode(req client.Request) (encoded []byte, ok bool) {
 		}
 		encoded, err = proto.Marshal(m)
 	case reflect.ValueOf(microjson.NewCodec).Pointer():
-		var buffer writeCloser
-		err = made(&buffer).Write(new(codec.Message), body)
-		encoded = buffer.Bytes()
+		encoded, err = encodeWith(made, body)
 	default:
 		return nil, false
 	}

@@ -10,7 +10,6 @@ import (
 
 	"go-micro.dev/v4/client"
 	frame "go-micro.dev/v4/codec/bytes"
-	microjson "go-micro.dev/v4/codec/json"
 	microproto "go-micro.dev/v4/codec/proto"
 	merrors "go-micro.dev/v4/errors"
 	"go-micro.dev/v4/registry"
@@ -195,16 +194,12 @@ func (w wireCodec) customized() bool {
 func (w wireCodec) frameDecoder(rsp any) func([]byte, any) error {
 	made := w.client.codecFor(w.contentType)
 	switch _, message := rsp.(proto.Message); {
-	case made == nil:
+	case !isOfMicro(made):
 		return nil
 	case isFunc(made, microproto.NewCodec) && message:
 		return unmarshalProto
-	case !isFunc(made, microproto.NewCodec) && !isFunc(made, microjson.NewCodec) && !isFunc(made, frame.NewCodec):
-		return nil
 	}
-	return func(raw []byte, rsp any) error {
-		return asClientError(".codec", made(readCloser{bytes.NewReader(raw)}).ReadBody(rsp))
-	}
+	return func(raw []byte, rsp any) error { return decodeWith(made, raw, rsp) }
 }
 
 func unmarshalProto(raw []byte, rsp any) error {

@@ -123,9 +123,7 @@ func (a *attempt) retries(opened *watchedStream) bool {
 // openingFailed enters how the opening ended.
 func (a *attempt) openingFailed(err error) error {
 	s := a.call
-	ev := s.evidence()
-	err = a.dialing.testify(&ev, err, s.client.transport == overHTTP) // which only dials
-	class := s.classify(err, ev)
+	class, err := s.classOfStream(a.dialing, err, false)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !a.entered {

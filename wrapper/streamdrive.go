@@ -247,14 +247,11 @@ func (r *retriedStream) isAnswer(c *candidate) bool {
 	return class == retryfunc.Application
 }
 
-// reportNodes hands on what candidates have shown, under no lock: the breaker calls
-// hooks of the user's.
+// reportNodes hands on what candidates have shown.
 func (r *retriedStream) reportNodes() {
 	r.mu.Lock()
 	outcomes := r.outcomes // whoever adds to them has another slice
 	r.outcomes = nil
 	r.mu.Unlock()
-	for _, o := range outcomes {
-		r.client.breaker.Report(o.address, o.event, o.began, o.took)
-	}
+	r.client.reportOutcomes(outcomes)
 }

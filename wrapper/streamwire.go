@@ -47,9 +47,10 @@ func (c *retryClient) streamWireOf(stream client.Stream, contentType, protocol s
 
 // format is the name under which grpc knows what go-micro's plugin encodes with.
 func (w wireCodec) format() string {
-	switch w.contentType {
-	case "application/json", "application/grpc+json":
+	if w.isJSON() {
 		return "json"
+	}
+	switch w.contentType {
 	case "application/proto", "application/protobuf", "application/octet-stream", "application/grpc", "application/grpc+proto":
 		return "proto"
 	default:
@@ -111,7 +112,12 @@ func (w streamWire) decode(raw []byte, msg any) error {
 		}
 		return nil
 	}
-	return asClientError(".codec", w.codec(readCloser{bytes.NewReader(raw)}).ReadBody(msg))
+	return decodeWith(w.codec, raw, msg)
+}
+
+// decodeWith decodes one message with a codec of go-micro's.
+func decodeWith(made codec.NewCodec, raw []byte, msg any) error {
+	return asClientError(".codec", made(readCloser{bytes.NewReader(raw)}).ReadBody(msg))
 }
 
 // send sends an encoded message.

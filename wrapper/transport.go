@@ -236,10 +236,8 @@ func (d *dialing) testify(ev *retryfunc.Evidence, err error, returned bool) erro
 }
 
 // hasReturned tells whether the wire has done with an attempt when its client
-// returns: those of mucp and grpc leave it alone when its context ends.
-func (t transport) hasReturned(ctx context.Context) bool {
-	return t == overHTTP || t != "" && ctx.Err() == nil
-}
+// returns, which leaves it alone when its context ends.
+func (t transport) hasReturned(ctx context.Context) bool { return t != "" && ctx.Err() == nil }
 
 // watch has the client say when it has a connection. Call the function it returns
 // when the attempt has ended.
