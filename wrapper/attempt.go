@@ -531,15 +531,15 @@ type outcome struct {
 }
 
 // reportNodes hands on what attempts have shown.
-func (s *call) reportNodes() { s.client.reportOutcomes(s.takeOutcomes()) }
+func (s *call) reportNodes() {
+	s.client.reportOutcomes(s.takeOutcomes())
+	s.client.reportOutcomes(s.client.lateAnswers.take())
+}
 
 // reportOutcomes tells the breaker, under no lock: it calls hooks of the user's.
 func (c *retryClient) reportOutcomes(outcomes []outcome) {
 	for _, o := range outcomes {
 		c.breaker.Report(o.address, o.event, o.began, o.took)
-	}
-	for _, o := range s.client.lateAnswers.take() {
-		s.client.breaker.Report(o.address, o.event, o.began, o.took)
 	}
 }
 
