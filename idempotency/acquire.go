@@ -39,6 +39,7 @@ func (g *Guard) acquire(ctx context.Context, r *request) (Outcome, error) {
 		if err := g.mayWait(r); err != nil {
 			return Outcome{}, err
 		}
+		g.joins(ctx, r)
 		if err := look.pause(ctx, r.giveUp); err != nil {
 			return Outcome{}, err
 		}
@@ -152,7 +153,11 @@ func (g *Guard) beginOnce(ctx context.Context, r *request) (Outcome, error) {
 	if !r.claimUncertain { // else the lease may have begun with the claim before
 		r.sent = time.Now()
 	}
-	out, err := g.store.Begin(bounded, g.claimOf(r))
+	var out Outcome
+	err := g.timed(ctx, r, OperationClaim, func() (err error) {
+		out, err = g.store.Begin(bounded, g.claimOf(r))
+		return err
+	})
 	if err == nil && !out.valid() {
 		err = NotApplied(fmt.Errorf("the store's outcome is invalid: %v", out.State))
 	}
@@ -232,7 +237,12 @@ func (p *poller) watch(ctx context.Context) bool {
 	}
 	bounded, cancel := context.WithTimeout(ctx, p.guard.storeTimeout)
 	defer cancel()
-	wake, stop, err := watcher.Watch(bounded, p.request.claim.Key)
+	var wake <-chan struct{}
+	var stop func()
+	err := p.guard.timed(ctx, p.request, OperationWatch, func() (err error) {
+		wake, stop, err = watcher.Watch(bounded, p.request.claim.Key)
+		return err
+	})
 	if err != nil {
 		if !hasLeft(ctx) {
 			p.guard.storeFailed(ctx, p.request, "watch", err)
@@ -258,6 +268,7 @@ func (g *Guard) follow(ctx context.Context, r *request, f *flight) (_ Result, ag
 		if err := g.mayWait(r); err != nil {
 			return Result{}, false, err
 		}
+		g.joins(ctx, r)
 		if err := waitFor(ctx, f.done, r.giveUp); err != nil {
 			return Result{}, false, err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"time"
 )
 
 // EventKind says what happened to a keyed call.
@@ -56,6 +57,15 @@ const (
 	// EventUnidentified: a message came to a subscription that handles each message
 	// once, and nothing told it from others. It was handled.
 	EventUnidentified
+	// EventClaimed: the key was claimed, and the handler is about to be executed.
+	EventClaimed
+	// EventJoined: a duplicate met an execution that runs, here or elsewhere, and waits
+	// for it. How that ends is told by an event of its own, most often EventReplayed
+	// with Joined.
+	EventJoined
+	// EventStoreOperation: the store was asked to do Operation, which took Took and
+	// ended with Err. Only hooks are told.
+	EventStoreOperation
 )
 
 // String names the kind.
@@ -64,7 +74,7 @@ func (k EventKind) String() string {
 		"executed", "released", "replayed", "refused", "taken over",
 		"unrecorded", "lease lost", "panicked", "unresolved",
 		"rolled back", "store failed", "looked up", "resolved", "forgotten",
-		"ignored", "unidentified",
+		"ignored", "unidentified", "claimed", "joined", "store operation",
 	}
 	if k < EventExecuted || int(k) > len(names) {
 		return fmt.Sprintf("EventKind(%d)", uint8(k))
@@ -85,6 +95,15 @@ type Event struct {
 	Record []byte
 	// Err is the error behind the event. May be nil.
 	Err error
+	// Joined, for EventReplayed: the duplicate has waited for the execution whose
+	// answer it got.
+	Joined bool
+	// Origin, for EventExecuted and EventReplayed, says where the execution came from
+	// whose answer it is, see [WithOrigin]; empty if that is not known.
+	Origin string
+	// Operation of the store, for EventStoreOperation, and how long it took.
+	Operation StoreOperation
+	Took      time.Duration
 }
 
 // Hook sees what happens, for metrics and alarms. It is called from many

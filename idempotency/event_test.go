@@ -100,13 +100,13 @@ func script(op storetest.Op, fault storetest.Fault) storetest.Inject {
 
 func TestNames(t *testing.T) {
 	names := map[string]bool{}
-	for kind := idempotency.EventExecuted; kind <= idempotency.EventUnidentified; kind++ {
+	for kind := idempotency.EventExecuted; kind <= idempotency.EventStoreOperation; kind++ {
 		names["event "+kind.String()] = true
 	}
 	for state := idempotency.Acquired; state <= idempotency.Absent; state++ {
 		names["state "+state.String()] = true
 	}
-	if len(names) != 16+7 {
+	if len(names) != 19+7 {
 		t.Errorf("names %v", names)
 	}
 	if got := idempotency.State(0).String() + idempotency.EventKind(99).String(); got != "State(0)EventKind(99)" {

@@ -21,10 +21,11 @@ type run struct {
 	info     execution
 	calls    callContext
 
-	recovering bool // the recovery function has not returned
-	returned   bool // the handler has
-	released   bool // its error is not recorded
-	outOfTime  bool // the handler ended after its time
+	recovering bool   // the recovery function has not returned
+	returned   bool   // the handler has
+	released   bool   // its error is not recorded
+	outOfTime  bool   // the handler ended after its time
+	from       string // the origin in the record
 	err        error
 }
 
@@ -171,16 +172,20 @@ func (e *run) answer(err error) error {
 
 // record returns the handler's answer in the form that is stored.
 func (e *run) record() []byte {
+	var raw []byte
 	if e.err != nil {
-		return Record{Content: ContentError, Err: e.encode(e.err)}.Encode()
+		raw = Record{Content: ContentError, Err: e.encode(e.err)}.Encode()
+	} else {
+		raw = e.recordReply(e.caller, e.request)
 	}
-	return e.recordReply(e.caller, e.request)
+	raw, e.from = e.signed(e.caller, raw)
+	return raw
 }
 
 // release gives the key up. The followers then ask the store themselves.
 func (e *run) release() error {
 	e.released = true
-	err := e.tellStore(e.out.Execution.Release)
+	err := e.tellStore(OperationRelease, e.out.Execution.Release)
 	if err != nil && !errors.Is(err, ErrLost) {
 		e.storeFailed(e.detached, e.request, "release", err)
 		if !e.out.Transactional {
@@ -199,7 +204,7 @@ func (e *run) complete() error {
 	switch {
 	case err == nil:
 		e.flights.settle(key, e.flight, record, nil, false)
-		e.report(e.caller, e.request, Event{Kind: EventExecuted, Err: e.err})
+		e.report(e.caller, e.request, Event{Kind: EventExecuted, Err: e.err, Origin: e.from})
 	case errors.Is(err, ErrLost): // another owner's answer will stand
 		e.report(e.caller, e.request, Event{Kind: EventLeaseLost, Record: record, Err: err})
 		return unsettled(ErrLeaseLost, err)
@@ -219,8 +224,8 @@ func (e *run) commit() error {
 	key, record := e.request.claim.Key, e.record()
 	if e.err != nil && markOf(e.err) != markFinalKeepWrites {
 		if undoer, ok := e.out.Execution.(Undoer); ok {
-			if err := e.tellStore(undoer.Undo); err != nil {
-				return e.rolledBack(errors.Join(err, e.tellStore(e.out.Execution.Release)))
+			if err := e.tellStore(OperationUndo, undoer.Undo); err != nil {
+				return e.rolledBack(errors.Join(err, e.tellStore(OperationRelease, e.out.Execution.Release)))
 			}
 		}
 	}
@@ -228,7 +233,7 @@ func (e *run) commit() error {
 	switch {
 	case err == nil:
 		e.flights.settle(key, e.flight, record, nil, false)
-		e.report(e.caller, e.request, Event{Kind: EventExecuted, Err: e.err})
+		e.report(e.caller, e.request, Event{Kind: EventExecuted, Err: e.err, Origin: e.from})
 		return withoutMark(e.err)
 	case errors.Is(err, ErrNotApplied), errors.Is(err, ErrLost):
 		return e.rolledBack(err)
@@ -251,7 +256,7 @@ func (e *run) rolledBack(cause error) error {
 func (e *run) afterUnknownCommit(cause error) error {
 	e.storeFailed(e.detached, e.request, "commit", cause)
 	var out Outcome
-	err := e.tellStore(func(ctx context.Context) (err error) {
+	err := e.tellStore(OperationClaim, func(ctx context.Context) (err error) {
 		claim := e.claimOf(e.request)
 		claim.Owner, claim.Wait = e.newOwner(), e.storeTimeout
 		out, err = e.store.Begin(ctx, claim)
@@ -265,7 +270,7 @@ func (e *run) afterUnknownCommit(cause error) error {
 		_, err := e.replay(e.caller, e.request, out.Record)
 		return err
 	case err == nil && out.State == Acquired:
-		return e.rolledBack(Repeatable(errors.Join(cause, e.tellStore(out.Execution.Release))))
+		return e.rolledBack(Repeatable(errors.Join(cause, e.tellStore(OperationRelease, out.Execution.Release))))
 	}
 	unknown := unsettled(ErrCommitUnknown, errors.Join(cause, err))
 	e.report(e.caller, e.request, Event{Kind: EventUnresolved, Record: e.record(), Err: unknown})
@@ -273,17 +278,17 @@ func (e *run) afterUnknownCommit(cause error) error {
 }
 
 // tellStore runs one operation of the store, on no caller's time.
-func (e *run) tellStore(operation func(context.Context) error) error {
+func (e *run) tellStore(o StoreOperation, operation func(context.Context) error) error {
 	ctx := new(deadline).start(e.detached, e.storeTimeout, nil)
 	defer ctx.end(context.Canceled)
-	return operation(ctx)
+	return e.timed(e.caller, e.request, o, func() error { return operation(ctx) })
 }
 
 // tellRecord completes the claim. It is called once.
 func (e *run) tellRecord(record []byte) error {
 	ctx := e.telling.start(e.detached, e.storeTimeout, nil)
 	defer ctx.end(context.Canceled)
-	return e.out.Execution.Complete(ctx, record)
+	return e.timed(e.caller, e.request, OperationComplete, func() error { return e.out.Execution.Complete(ctx, record) })
 }
 
 // executeUnrecorded runs the handler without a claim.

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"github.com/oncemore-dev/oncemore/internal/loglimit"
 )
 
 // Guard lets each key be executed once, and answers its duplicates with the
@@ -29,7 +31,7 @@ type core struct {
 	claims  atomic.Uint64
 
 	settling atomic.Int64 // uncertain claims that are being looked after
-	repeats  logLimit
+	repeats  loglimit.Limit
 }
 
 // New returns a guard over store. The error names the option that is wrong,
@@ -120,6 +122,11 @@ type Result struct {
 	// next call with the key executes it again. Its caller should be told, who may
 	// itself be a handler and keep the error, or take a new key.
 	Released bool
+	// Joined: the answer is that of an execution that this call has waited for.
+	Joined bool
+	// Origin is where the execution came from whose answer this is, see [WithOrigin];
+	// empty if that is not known.
+	Origin string
 }
 
 // Do answers the call: it executes handler, or, if the key has been executed
@@ -192,6 +199,7 @@ type request struct {
 	claimUncertain bool // the store may hold the claim, though it did not say so
 	joined         bool // another owner was seen running
 	here           bool // cannot be late
+	waited         bool // for an execution that ran
 
 	entered bool // in the guard's work, which Drain waits for
 
@@ -257,6 +265,7 @@ func (g *Guard) lead(ctx context.Context, r *request, f *flight, handler func(co
 	}
 	switch out.State {
 	case Acquired:
+		g.note(ctx, r, EventClaimed)
 		return g.execute(ctx, r, f, out, handler)
 	case Done:
 		g.flights.settle(r.claim.Key, f, out.Record, nil, false)
@@ -296,6 +305,6 @@ func (g *Guard) replay(ctx context.Context, r *request, raw []byte) (Result, err
 		return Result{}, unsettled(ErrCorrupt, err)
 	}
 	err = record.replay(r.call.Reply)
-	g.report(ctx, r, Event{Kind: EventReplayed, Err: err})
-	return Result{Replayed: true}, err
+	g.report(ctx, r, Event{Kind: EventReplayed, Err: err, Joined: r.waited, Origin: record.Origin})
+	return Result{Replayed: true, Joined: r.waited, Origin: record.Origin}, err
 }

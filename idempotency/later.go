@@ -24,8 +24,14 @@ func (e *run) retryLater(operation func(context.Context) error, record []byte, d
 		if done != nil {
 			defer done()
 		}
-		err := e.retry(until, operation)
-		event := Event{Kind: EventExecuted, Record: record, Err: err}
+		asked := OperationComplete
+		if record == nil {
+			asked = OperationRelease
+		}
+		err := e.retry(until, func(ctx context.Context) error {
+			return e.timed(e.detached, e.request, asked, func() error { return operation(ctx) })
+		})
+		event := Event{Kind: EventExecuted, Record: record, Err: err, Origin: e.from}
 		switch {
 		case errors.Is(err, ErrLost):
 			event.Kind = EventLeaseLost

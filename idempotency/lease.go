@@ -52,7 +52,7 @@ func (k *leaseKeeper) renew() {
 	if k.ending.Load() {
 		return
 	}
-	err := e.out.Execution.Renew(ctx)
+	err := e.timed(e.detached, e.request, OperationRenew, func() error { return e.out.Execution.Renew(ctx) })
 	if k.ending.Load() { // nobody needs the lease any more
 		return
 	}

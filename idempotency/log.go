@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"log/slog"
-	"sync"
 	"time"
 )
 
@@ -22,7 +21,8 @@ type logEntry struct {
 // loggedAs returns how an event is logged, if it is.
 func loggedAs(e *Event) (entry logEntry, logged bool) {
 	switch e.Kind {
-	case EventExecuted, EventReleased, EventReplayed, EventLookedUp, EventIgnored, EventUnidentified:
+	case EventExecuted, EventReleased, EventReplayed, EventLookedUp, EventIgnored, EventUnidentified,
+		EventClaimed, EventJoined, EventStoreOperation:
 		return entry, false
 	case EventRefused:
 		return refusalLoggedAs(e.Err)
@@ -85,7 +85,7 @@ func (g *Guard) log(ctx context.Context, e *Event) {
 	var leftOut int
 	if entry.repeats {
 		var ok bool
-		if leftOut, ok = g.repeats.allow(entry.text, time.Now()); !ok {
+		if leftOut, ok = g.repeats.Allow(entry.text, time.Now()); !ok {
 			return
 		}
 	}
@@ -139,49 +139,11 @@ func (g *Guard) Logger() *slog.Logger {
 }
 
 func (g *Guard) logHookPanic(ctx context.Context, kind EventKind, value any, stack []byte) {
-	if !g.silent {
-		g.logTo().ErrorContext(ctx, "idempotency: a hook panicked",
-			"event", kind.String(), "panic", value, "stack", string(stack))
+	if g.silent {
+		return
 	}
-}
-
-// logLimit keeps what an outage repeats from filling the log.
-type logLimit struct {
-	mu    sync.Mutex
-	lines map[string]*logWindow
-}
-
-// logWindow counts the lines of one text.
-type logWindow struct {
-	began            time.Time
-	written, leftOut int
-}
-
-const (
-	logWindowLength = 10 * time.Second
-	logWindowLines  = 10
-)
-
-// allow reports whether a line may be written now, and how many of the same text
-// were left out since the last one that was.
-func (l *logLimit) allow(text string, now time.Time) (leftOut int, ok bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	w := l.lines[text]
-	switch {
-	case w == nil:
-		if l.lines == nil {
-			l.lines = make(map[string]*logWindow)
-		}
-		w = &logWindow{began: now}
-		l.lines[text] = w
-	case now.Sub(w.began) >= logWindowLength:
-		w.began, w.written = now, 0
-	case w.written >= logWindowLines:
-		w.leftOut++
-		return 0, false
+	const text = "idempotency: a hook panicked"
+	if leftOut, ok := g.repeats.Allow(text, time.Now()); ok {
+		g.logTo().ErrorContext(ctx, text, "event", kind.String(), "panic", value, "stack", string(stack), "left_out", leftOut)
 	}
-	w.written++
-	leftOut, w.leftOut = w.leftOut, 0
-	return leftOut, true
 }

@@ -282,14 +282,15 @@ func TestHooksAdd(t *testing.T) {
 			t.Error("no error of a handler that panicked")
 		}
 	}
-	// Each call has two events: it panicked, and that was recorded.
-	for name, want := range map[string]int{"first": 6, "second": 6, "left": 2, "right": 2} {
+	// Each call has five events: the store was asked twice, the key was claimed, the
+	// handler panicked, and that was recorded.
+	for name, want := range map[string]int{"first": 15, "second": 15, "left": 5, "right": 5} {
 		if seen[name] != want {
 			t.Errorf("hook %q saw %d events, want %d", name, seen[name], want)
 		}
 	}
 	for what, want := range map[string]int{
-		`msg="idempotency: the handler panicked"`: 3, `msg="idempotency: a hook panicked"`: 6, "in the hook": 6,
+		`msg="idempotency: the handler panicked"`: 3, `msg="idempotency: a hook panicked"`: 10, "in the hook": 10,
 	} {
 		if n := strings.Count(text.String(), what); n != want {
 			t.Errorf("%q is logged %d times, want %d", what, n, want)

@@ -1,6 +1,7 @@
 package idempotency
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -30,6 +31,7 @@ type Options struct {
 	errorPolicy      func(error) Verdict
 	encodeError      func(error) *RecordedError
 	hooks            []Hook
+	origin           func(context.Context) string
 	logger           *slog.Logger // nil for slog.Default
 	silent           bool
 	instance         string

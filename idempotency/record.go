@@ -35,6 +35,9 @@ type Record struct {
 	Body []byte
 	// Err is the error, for ContentError.
 	Err *RecordedError
+	// Origin is where the execution came from, see [WithOrigin]; empty if it is not
+	// known. At most 255 bytes.
+	Origin string
 }
 
 // RecordedError is an error as a record keeps it, in the four fields of a
@@ -57,10 +60,13 @@ func (e *RecordedError) Error() string { return e.Detail }
 func (e *RecordedError) StatusCode() int { return int(e.Code) }
 
 // recordFormat is the version of the encoding: format, content, CRC-32C of
-// content and body, body. A reader refuses a format that it does not know.
+// content and body, body. A reader refuses a format that it does not know. The
+// second format has the length of the origin and the origin before the body, and is
+// written only where there is one.
 const (
-	recordFormat = 1
-	recordHeader = 6
+	recordFormat       = 1
+	recordFormatOrigin = 2
+	recordHeader       = 6
 )
 
 // errRecord says why a stored record cannot be read.
@@ -73,35 +79,42 @@ func (r Record) Encode() []byte {
 		body = r.Err.encode()
 	}
 	raw := make([]byte, recordHeader, recordHeader+len(body))
-	return seal(append(raw, body...), r.Content)
+	return withOrigin(seal(append(raw, body...), r.Content), r.Origin)
 }
 
 // seal fills the header of a record whose body is in place.
-func seal(raw []byte, content Content) []byte {
-	raw[0], raw[1] = recordFormat, byte(content)
+func seal(raw []byte, content Content) []byte { return sealAs(recordFormat, raw, content) }
+
+func sealAs(format byte, raw []byte, content Content) []byte {
+	raw[0], raw[1] = format, byte(content)
 	binary.BigEndian.PutUint32(raw[2:], checksum(raw[1], raw[recordHeader:]))
 	return raw
 }
 
 // DecodeRecord reads what [Record.Encode] wrote; Body is a part of raw. Any
 // difference, if only by a bit, is an error.
-func DecodeRecord(raw []byte) (Record, error) {
+func DecodeRecord(raw []byte) (r Record, err error) {
 	if len(raw) < recordHeader {
 		return Record{}, fmt.Errorf("%w: %d bytes", errRecord, len(raw))
 	}
-	if raw[0] != recordFormat {
+	if raw[0] != recordFormat && raw[0] != recordFormatOrigin {
 		return Record{}, fmt.Errorf("%w: format %d is unknown", errRecord, raw[0])
 	}
-	r := Record{Content: Content(raw[1]), Body: raw[recordHeader:]}
+	r = Record{Content: Content(raw[1]), Body: raw[recordHeader:]}
 	if sum := binary.BigEndian.Uint32(raw[2:]); sum != checksum(raw[1], r.Body) {
 		return Record{}, fmt.Errorf("%w: the checksum is wrong", errRecord)
+	}
+	if raw[0] == recordFormatOrigin {
+		if r.Origin, r.Body, err = splitOrigin(r.Body); err != nil {
+			return Record{}, err
+		}
 	}
 	switch r.Content {
 	case ContentNone, ContentProto, ContentJSON, ContentDropped:
 		return r, nil
 	case ContentError:
 		recorded, err := decodeRecordedError(r.Body)
-		return Record{Content: ContentError, Err: recorded}, err
+		return Record{Content: ContentError, Err: recorded, Origin: r.Origin}, err
 	}
 	return Record{}, fmt.Errorf("%w: content %d is unknown", errRecord, raw[1])
 }

@@ -374,6 +374,7 @@ func FuzzDecodeRecord(f *testing.F) {
 	f.Add(encodeReply(wrapperspb.String("hello"), 100))
 	f.Add(encodeReply(&jsonReply{ID: 1}, 1000))
 	f.Add(Record{Content: ContentError, Err: &RecordedError{ID: "a", Code: 500, Detail: "b", Status: "c"}}.Encode())
+	f.Add(Record{Content: ContentJSON, Body: []byte("{}"), Origin: "00-abc-def-01"}.Encode())
 	f.Add([]byte{1, 4, 0, 0, 0, 0, 0xff})
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		if record, err := DecodeRecord(raw); err == nil {
@@ -381,8 +382,10 @@ func FuzzDecodeRecord(f *testing.F) {
 		}
 		// Mend the checksum, so that the fuzzer gets past it.
 		if len(raw) >= recordHeader {
-			if record, err := DecodeRecord(Record{Content: Content(raw[1]), Body: raw[recordHeader:]}.Encode()); err == nil {
-				checkReencodes(t, record)
+			for _, format := range []byte{recordFormat, recordFormatOrigin} {
+				if record, err := DecodeRecord(sealAs(format, bytes.Clone(raw), Content(raw[1]))); err == nil {
+					checkReencodes(t, record)
+				}
 			}
 		}
 		if recorded, err := decodeRecordedError(raw); err == nil {
@@ -397,7 +400,7 @@ func checkReencodes(t *testing.T, record Record) {
 	if err != nil {
 		t.Fatalf("%+v does not decode again: %v", record, err)
 	}
-	if again.Content != record.Content || !bytes.Equal(again.Body, record.Body) || !reflect.DeepEqual(again.Err, record.Err) {
+	if again.Origin != record.Origin || again.Content != record.Content || !bytes.Equal(again.Body, record.Body) || !reflect.DeepEqual(again.Err, record.Err) {
 		t.Fatalf("%+v comes back as %+v", record, again)
 	}
 }
