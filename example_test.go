@@ -161,20 +161,22 @@ func Example_key() {
 	_ = tip
 }
 
-// Every decision about a failed attempt can be seen, and the policy chosen.
+// Everything that happens can be seen, and the policy chosen.
 func ExampleNew() {
 	idempotent, err := retryfunc.Endpoints(map[string]retryfunc.Safety{"Users.SetEmail": retryfunc.SafetyIdempotent})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	_, err = oncemore.New(oncemore.WithClient(
-		wrapper.WithAttempts(4),
-		wrapper.WithSafety(idempotent),
-		wrapper.WithHook(func(_ context.Context, d retryfunc.Decision) {
-			log.Printf("%s %s: attempt %d on %s: %s: %s", d.Service, d.Endpoint, d.Attempt.Number, d.Attempt.Address, d.Attempt.Class, d.Reason)
-		}),
-	))
+	see := wrapper.ObserverFunc(func(_ context.Context, e wrapper.Event) {
+		if end, ok := e.(*wrapper.CallEnded); ok && end.Ambiguous() {
+			log.Printf("%s %s may have run, repeat it with key %s: %s", end.Service, end.Endpoint, end.Key, end.Story())
+		}
+	})
+	_, err = oncemore.New(
+		oncemore.WithClient(wrapper.WithAttempts(4), wrapper.WithSafety(idempotent)),
+		oncemore.WithObserver(see),
+	)
 	fmt.Println(err)
 
 	_, err = oncemore.New(oncemore.WithClient(wrapper.WithAttempts(0)))

@@ -22,6 +22,8 @@ type Options struct {
 	settings []idempotency.Option
 	drain    time.Duration
 	selector []selectorx.FlatOption
+	// observers see the client, the server and the selector.
+	observers []wrapper.Observer
 	// ownSelector keeps the selector that the client has.
 	ownSelector bool
 	errs        []error
@@ -54,6 +56,20 @@ func WithStore(store idempotency.Store, settings ...idempotency.Option) Option {
 // have no effect without WithStore, which is an error.
 func WithServer(opts ...wrapper.ServerOption) Option {
 	return func(o *Options) { o.server = append(o.server, opts...) }
+}
+
+// WithObserver adds an observer of everything: outgoing calls, their attempts, the
+// instances, the selector that the plugin gives to the client, and, with a store, the
+// incoming requests and messages. See wrapper.Event for what there is to see, and package
+// telemetry for one that tells OpenTelemetry. Given again it adds another.
+func WithObserver(o wrapper.Observer) Option {
+	return func(opts *Options) {
+		if o == nil {
+			opts.errs = append(opts.errs, errors.New("oncemore: WithObserver(nil): must be an observer such as a wrapper.ObserverFunc"))
+			return
+		}
+		opts.observers = append(opts.observers, o)
+	}
 }
 
 // WithDrainTimeout sets how long a stopping service waits for its running
@@ -99,5 +115,17 @@ func newOptions(opts []Option) (Options, error) {
 	if o.ownSelector && len(o.selector) > 0 {
 		o.errs = append(o.errs, errors.New("oncemore: WithSelector: not together with WithOwnSelector"))
 	}
+	o.observe()
 	return o, errors.Join(o.errs...)
+}
+
+// observe gives the observers to every part.
+func (o *Options) observe() {
+	for _, one := range o.observers {
+		o.client = append(o.client, wrapper.WithObserver(one))
+		o.server = append(o.server, wrapper.WithServerObserver(one))
+	}
+	if len(o.observers) > 0 {
+		o.selector = append(o.selector, wrapper.Observing(o.observers...))
+	}
 }

@@ -1,6 +1,7 @@
 package breaker
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -9,7 +10,7 @@ import (
 // one at a time and without a lock. A goroutine that finds another one at it
 // leaves its own transitions to that one.
 type changes struct {
-	hooks []func(Transition)
+	hooks atomic.Pointer[[]func(Transition)]
 
 	waiting atomic.Int64 // the length of queue, read without the lock
 
@@ -20,7 +21,7 @@ type changes struct {
 
 // push queues a transition. The caller may hold the lock that orders it.
 func (c *changes) push(t Transition) {
-	if len(c.hooks) == 0 {
+	if c.hooks.Load() == nil {
 		return
 	}
 	c.mu.Lock()
@@ -58,9 +59,24 @@ func (c *changes) take() (t Transition, ok bool) {
 
 func (c *changes) call(t Transition) {
 	defer c.release()
-	for _, hook := range c.hooks {
+	for _, hook := range *c.hooks.Load() {
 		hook(t)
 	}
+}
+
+// add adds a hook to those that there are.
+func (c *changes) add(hooks ...func(Transition)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(hooks) == 0 {
+		return
+	}
+	var all []func(Transition)
+	if before := c.hooks.Load(); before != nil {
+		all = slices.Clone(*before)
+	}
+	all = append(all, hooks...)
+	c.hooks.Store(&all)
 }
 
 func (c *changes) release() {

@@ -17,8 +17,10 @@ func TestHooksAddUp(t *testing.T) {
 	}
 	s := newSet(t, c, note("first"), note("second"))
 	trip5(s, c, "a:1")
+	s.AddHook(nil)
+	s.AddHook(func(tr Transition) { got = append(got, fmt.Sprintf("late %v", tr.To)) })
 	attempt(s, c, "a:1", Success)
-	want := []string{"first open", "second open", "first closed", "second closed"}
+	want := []string{"first open", "second open", "first closed", "second closed", "late closed"}
 	if !slices.Equal(got, want) {
 		t.Errorf("the hooks saw %q, want %q", got, want)
 	}

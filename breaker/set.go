@@ -38,7 +38,17 @@ func New(opts ...Option) (*Set, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	return &Set{opts: o, seed: maphash.MakeSeed(), changes: changes{hooks: o.hooks}}, nil
+	s := &Set{opts: o, seed: maphash.MakeSeed()}
+	s.changes.add(o.hooks...)
+	return s, nil
+}
+
+// AddHook adds a hook to a Set that is in use; see [WithHook]. It stays for as long as
+// the Set does. A nil hook is left out.
+func (s *Set) AddHook(hook func(Transition)) {
+	if hook != nil {
+		s.changes.add(hook)
+	}
 }
 
 // AnyOpen tells whether any circuit is open. It costs one atomic load: ask it

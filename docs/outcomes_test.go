@@ -110,7 +110,7 @@ func tellOf(t *testing.T, transactional bool, end func(context.Context) error) (
 		if err != nil {
 			t.Fatal(err)
 		}
-		wrap, err := wrapper.NewHandlerWrapper("bank", guard, wrapper.WithPanicHook(func(context.Context, string, any, []byte) {}))
+		wrap, err := wrapper.NewHandlerWrapper("bank", guard)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,13 +13,27 @@ type Reason string
 
 // The reasons a [Decision] may have.
 const (
-	ReasonGranted  Reason = "retry granted"
-	ReasonPolicy   Reason = "policy"
-	ReasonAttempts Reason = "attempts exhausted"
-	ReasonDeadline Reason = "deadline"
-	ReasonBudget   Reason = "budget"
-	ReasonServer   Reason = "server said do not retry"
-	ReasonCanceled Reason = "canceled"
+	ReasonGranted Reason = "retry granted"
+	// ReasonPolicy: a policy of the user's said no, without saying why.
+	ReasonPolicy Reason = "the retry policy that was set says no"
+	// ReasonAnswered: a handler has answered, and would answer the same again.
+	ReasonAnswered Reason = "the handler answered, and would again"
+	// ReasonUnsafe: the call may have run, and is declared to be one that must not run
+	// twice.
+	ReasonUnsafe Reason = "it may have run, and must not run twice: give every instance one store that deduplicates, " +
+		"or declare the endpoint idempotent if it is"
+	// ReasonNotDone: a handler failed, and a key does not tell how far it had come.
+	ReasonNotDone Reason = "the handler failed, and may have done a part: a repetition with the same key gets the same answer"
+	// ReasonAttempts: as many attempts were made as the call may have.
+	ReasonAttempts Reason = "attempts exhausted (wrapper.WithAttempts)"
+	// ReasonDeadline: the call's time is over, or would be before the retry.
+	ReasonDeadline Reason = "no time left before the call's deadline"
+	// ReasonBudget: too large a part of the calls to this service are retries.
+	ReasonBudget Reason = "retry budget of the service is empty: too many of its calls fail (wrapper.WithBudget)"
+	// ReasonServer: a server has asked not to be asked again.
+	ReasonServer Reason = "the server said not to retry"
+	// ReasonCanceled: the caller gave up.
+	ReasonCanceled Reason = "the caller gave up"
 	// ReasonUndeclared: the call may have run, and nobody has said that it may
 	// run twice.
 	ReasonUndeclared Reason = "endpoint's safety unknown: declare it (wrapper.WithSafety, wrapper.EndpointSafety " +
@@ -96,7 +110,7 @@ func Observe(policy client.RetryFunc, hook Hook) (client.RetryFunc, error) {
 
 // Explain asks policy and says why it answered as it did. The limits of this
 // package ([Budget.Limit], [WithinDeadline], [Obey]) give their own reasons;
-// any other no is ReasonPolicy. The error is the policy's own, with which
+// [Careful] says why, and any other no is ReasonPolicy. The error is the policy's own, with which
 // go-micro replaces that of the call; there is no retry then.
 func Explain(ctx context.Context, policy client.RetryFunc, req client.Request, retryCount int, err error) (Decision, error) {
 	a := attemptOf(ctx, req, retryCount, err)

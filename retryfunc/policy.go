@@ -56,23 +56,36 @@ func Careful(ctx context.Context, req client.Request, retryCount int, err error)
 	case NotSent, Refused:
 		return true, nil
 	case Broken, Timeout:
-		return a.repeatable(ctx) || a.KeyTrusted, nil
+		return a.KeyTrusted || a.repeatable(ctx), nil
 	case Internal:
 		return a.repeatable(ctx), nil
 	case Application:
-		return FromGateway(err) && a.repeatable(ctx), nil
+		if !FromGateway(err) {
+			note(ctx, ReasonAnswered)
+			return false, nil
+		}
+		return a.repeatable(ctx), nil
+	case NoNode:
+		note(ctx, ReasonAbsent)
 	default:
-		return false, nil
 	}
+	return false, nil
 }
 
-// repeatable reports whether the endpoint may run twice, and leaves word where
-// nobody has said so.
+// repeatable reports whether the endpoint may run twice, and leaves word of why it may
+// not.
 func (a *Attempt) repeatable(ctx context.Context) bool {
-	if a.Safety == SafetyUnknown && !a.KeyTrusted {
+	switch {
+	case a.Safety.Repeatable():
+		return true
+	case a.KeyTrusted:
+		note(ctx, ReasonNotDone)
+	case a.Safety == SafetyUnknown:
 		note(ctx, ReasonUndeclared)
+	default:
+		note(ctx, ReasonUnsafe)
 	}
-	return a.Safety.Repeatable()
+	return false
 }
 
 // FromGateway reports whether err is an answer that a proxy gives in the place

@@ -61,6 +61,7 @@ type feed struct {
 	due       time.Time          // when the next look is
 	keepUntil time.Time          // zero: what the registry tells is all there is
 	unused    int
+	stale     bool // as hooks were told
 }
 
 // look is what the registry answered.
@@ -313,6 +314,20 @@ func (f *feed) recheck(now time.Time) {
 
 // conclude publishes what a look has changed, and tells whoever waits for its end.
 func (f *feed) conclude(now time.Time, err error, changed bool) {
+	f.enter(now, err, changed)
+	if len(f.settings.hooks) == 0 {
+		return
+	}
+	if s := f.status(); s.Stale() != f.stale {
+		f.stale = s.Stale()
+		for _, hook := range f.settings.hooks {
+			hook(s)
+		}
+	}
+}
+
+// enter is conclude without what hooks are told.
+func (f *feed) enter(now time.Time, err error, changed bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if changed {

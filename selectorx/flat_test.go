@@ -2,6 +2,7 @@ package selectorx
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -166,6 +167,26 @@ func TestFlatSurvivesADeadRegistry(t *testing.T) {
 		wantSeen(t, f, "when it is back", "c")
 		if s := statusOf(t, f); s.Err != nil || s.Nodes != 1 || s.Age > time.Minute {
 			t.Errorf("status %+v", s)
+		}
+	})
+}
+
+// TestStatusHookTellsOfChanges: once when the snapshot turns stale, and once when it is
+// fresh again, whatever the registry is asked meanwhile.
+func TestStatusHookTellsOfChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told []string
+		r, f := flatTown(t, WithStatusHook(func(s Status) { told = append(told, fmt.Sprint(s.Service, " ", s.Stale(), " ", s.Err)) }))
+		after(time.Minute)
+		r.fail(errDown)
+		after(10 * time.Minute)
+		r.fail(nil)
+		after(time.Minute)
+		synctest.Wait()
+		wantSeen(t, f, "in the end", "a", "b")
+		want := []string{"hello true " + errDown.Error(), "hello false <nil>"}
+		if !slices.Equal(told, want) {
+			t.Errorf("told %q, want %q", told, want)
 		}
 	})
 }
@@ -517,6 +538,7 @@ func TestNewFlatRefuses(t *testing.T) {
 		"selectorx: WithKeep(-1s): must be at least 0s":      WithKeep(-time.Second),
 		"selectorx: WithKeep(2h0m0s): must be at most 1h":    WithKeep(2 * time.Hour),
 		"selectorx: WithFirstWait(0s): must be at least 1ns": WithFirstWait(0),
+		"selectorx: WithStatusHook(nil): must be a function": WithStatusHook(nil),
 		"selectorx: WithIdle(0s): must be at least 1s":       WithIdle(0),
 		"selectorx: nil FlatOption: leave it out instead":    nil,
 	} {

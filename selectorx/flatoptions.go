@@ -3,6 +3,7 @@ package selectorx
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go-micro.dev/v4/registry"
@@ -19,6 +20,7 @@ type FlatOptions struct {
 	keep        time.Duration
 	firstWait   time.Duration
 	idle        time.Duration
+	hooks       []func(Status)
 }
 
 // FlatOption sets one of the FlatOptions of NewFlat.
@@ -66,6 +68,14 @@ func WithIdle(d time.Duration) FlatOption {
 	return func(o *FlatOptions) { o.idle = d }
 }
 
+// WithStatusHook adds a function that is told when the snapshot of a service turns stale,
+// because the registry cannot be asked or has forgotten all nodes, and when it is fresh
+// again: see Status.Stale. It is called by the goroutine that keeps the snapshot, and
+// must be quick and not panic. Several add up. Not nil; the default is none.
+func WithStatusHook(hook func(Status)) FlatOption {
+	return func(o *FlatOptions) { o.hooks = append(o.hooks, hook) }
+}
+
 func newFlatOptions(opts []FlatOption) (FlatOptions, error) {
 	o := FlatOptions{
 		registry: registry.DefaultRegistry, resync: 30 * time.Second, keep: 30 * time.Second,
@@ -95,6 +105,9 @@ func (o *FlatOptions) validate() error {
 		if d.value < d.least {
 			errs = append(errs, fmt.Errorf("selectorx: %s(%v): must be at least %v", d.name, d.value, d.least))
 		}
+	}
+	if slices.ContainsFunc(o.hooks, func(h func(Status)) bool { return h == nil }) {
+		errs = append(errs, errors.New("selectorx: WithStatusHook(nil): must be a function"))
 	}
 	if o.keep > time.Hour {
 		errs = append(errs, fmt.Errorf("selectorx: WithKeep(%v): must be at most 1h", o.keep))

@@ -24,3 +24,7 @@ type Status struct {
 	// kept that there were: see WithKeep.
 	Kept bool
 }
+
+// Stale tells that calls go by what the registry told before: it could not be asked the
+// last time, or has forgotten all nodes, which are kept for a while.
+func (s Status) Stale() bool { return s.Nodes > 0 && (s.Err != nil || s.Kept) }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -36,6 +37,7 @@ type attempt struct {
 	// The loop's.
 	cancel    context.CancelFunc // of its own context, if it has one
 	stream    *watchedStream     // what opened, where the call is one
+	left      *departure         // how its goroutine was left, if not by returning
 	err       error
 	done      bool
 	late      time.Time // when it has had its share; zero: never
@@ -87,7 +89,7 @@ type seen struct {
 type entry struct {
 	Attempt
 	of        *attempt
-	began     time.Time
+	traced    context.Context //nolint:containedctx // what the tracers made of the attempt's
 	dials     *dialing
 	unreached bool // its dial took too long
 	again     bool // the call had tried this address before
@@ -99,7 +101,7 @@ type entry struct {
 }
 
 func (e *entry) end(class retryfunc.Class) {
-	e.ended, e.Class, e.Duration = true, class, time.Since(e.began)
+	e.ended, e.Class, e.Duration = true, class, time.Since(e.Began)
 }
 
 // What an attempt answers that is not, or no longer, part of its call.
@@ -227,14 +229,22 @@ func (a *attempt) wrap(next client.CallFunc) client.CallFunc {
 	}
 }
 
-// sendBeside makes the attempt beside the loop.
+// sendBeside makes the attempt beside the loop. What a wrapper inside of ours panics
+// with there is the caller's, in whose goroutine the bare client would have run it.
 func (a *attempt) sendBeside(ctx context.Context) {
+	returned := false
+	defer func() {
+		if !returned {
+			a.err, a.left = ErrPanicked, &departure{recover(), debug.Stack()}
+		}
+		if a.cancel != nil {
+			a.cancel()
+		}
+		a.call.client.shares.remove(a)
+		a.end()
+	}()
 	a.err = a.send(ctx)
-	if a.cancel != nil {
-		a.cancel()
-	}
-	a.call.client.shares.remove(a)
-	a.end()
+	returned = true
 }
 
 // end has the loop look at an attempt that ran beside it.
@@ -248,7 +258,11 @@ func (a *attempt) end() {
 		s.ended = s.endedRoom[:0]
 	}
 	s.ended = append(s.ended, a)
+	over := s.over
 	s.mu.Unlock()
+	if over {
+		a.left.log()
+	}
 	s.rouse()
 }
 
@@ -279,6 +293,7 @@ func (a *attempt) exchange(
 	if err != nil {
 		return err
 	}
+	ctx = a.trace(ctx, i)
 	over := wireOf(next)
 	got := a.receive(over, req, node, rsp)
 	req, d, err := a.prepareToSend(i, over, req, node)
@@ -415,7 +430,8 @@ func (a *attempt) begin(ctx context.Context, node *registry.Node) (int, error) {
 	}
 	a.entered, a.entry = true, len(s.attempts)
 	s.attempts = append(s.attempts, entry{
-		Attempt: Attempt{Number: len(s.attempts) + 1, Address: node.Address}, of: a, began: time.Now(), dials: a.dialing, again: again,
+		Attempt: Attempt{Number: len(s.attempts) + 1, Address: node.Address, Began: time.Now(), Hedge: a.hedgeOf != nil},
+		of:      a, dials: a.dialing, again: again,
 		load: s.nodes.Begin(node.Address),
 	})
 	s.endpoint.seen.Store(true)
@@ -430,11 +446,11 @@ func (a *attempt) ended(i int, class retryfunc.Class, got *reply, err error) err
 	defer s.mu.Unlock()
 	e := &s.attempts[i]
 	if class == retryfunc.None || class == retryfunc.Application {
-		s.endpoint.latency.observe(time.Now(), time.Since(e.began), s.over || e.ended) // a late answer is one, too
+		s.endpoint.latency.observe(time.Now(), time.Since(e.Began), s.over || e.ended) // a late answer is one, too
 	}
 	if s.over || e.ended {
 		if e.outrun {
-			s.client.lateAnswers.add(outcome{e.Address, eventOf(class, err, false), e.began, time.Since(e.began)})
+			s.client.lateAnswers.add(outcome{e.Address, eventOf(class, err, false), e.Began, time.Since(e.Began)})
 		}
 		return cmp.Or(err, errOutrun)
 	}
@@ -519,7 +535,7 @@ func (s *call) report(e *entry, event breaker.Event) {
 	if s.outcomes == nil {
 		s.outcomes = s.oneOutcome[:0]
 	}
-	s.outcomes = append(s.outcomes, outcome{e.Address, event, e.began, e.Duration})
+	s.outcomes = append(s.outcomes, outcome{e.Address, event, e.Began, e.Duration})
 }
 
 // outcome is what an attempt showed of its node.
@@ -570,7 +586,7 @@ func (s *call) impatient(e *entry, event breaker.Event) bool {
 	}
 	given := e.Duration
 	if deadline, ok := s.ctx.Deadline(); ok { // by which a busy machine may have been late
-		given = min(given, deadline.Sub(e.began))
+		given = min(given, deadline.Sub(e.Began))
 	}
 	return given < patience
 }

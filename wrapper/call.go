@@ -55,6 +55,7 @@ type call struct {
 	answer    bool               // it is what a handler answered
 
 	concluded  bool        // the call has its end
+	inherited  int         // attempts in its story that another call has told of
 	considered atomic.Bool // a selector was asked, past our strategy, which nodes there are
 
 	nodes selectorx.Call // shared; it has a lock of its own
@@ -84,7 +85,7 @@ type shared struct {
 
 // open reads what the caller asked for, and gives the call its end.
 func (s *call) open(ctx context.Context, opts []client.CallOption) (err error) {
-	s.began, s.ctx = time.Now(), ctx
+	s.began, s.ctx = time.Now(), s.beginCall(ctx)
 	s.attempts, s.sends = s.room[:0], 1
 	s.blank = isolable(s.rsp) && isBlank(s.rsp)
 	if s.client.twice {
@@ -95,7 +96,7 @@ func (s *call) open(ctx context.Context, opts []client.CallOption) (err error) {
 		return asOwn(err)
 	}
 	if _, ok := ctx.Deadline(); !ok && !s.streaming {
-		s.ctx, s.cancel = context.WithTimeout(ctx, s.overrides.RequestTimeout)
+		s.ctx, s.cancel = context.WithTimeout(s.ctx, s.overrides.RequestTimeout)
 	}
 	s.endpoint = s.client.endpoints.of(s.req)
 	s.budget = s.client.budget.Of(s.req.Service())
@@ -455,7 +456,8 @@ func (s *call) judge(a *attempt) (next, final bool) {
 		s.resume(a.hedgeOf)
 	}
 	switch {
-	case errors.Is(a.err, ErrPanicked): // the caller's goroutine is on its way out
+	case errors.Is(a.err, ErrPanicked):
+		a.left.again() // unless it is the caller's goroutine that is on its way out
 		s.failed = a.err
 		return false, true
 	case a.abandoned || errors.Is(a.err, errOutrun):

@@ -54,8 +54,10 @@
 // call, which waits for them no longer than the call has time: a policy that
 // takes three seconds does not hold a call of a tenth of one, and runs on beside
 // it; it must not look at the request then, which is its caller's again. What such
-// a function panics with is raised in the caller's goroutine; the call has its end
-// in WithCallEnd all the same, with ErrPanicked.
+// a function panics with is raised in the caller's goroutine; observers are told the
+// call's end all the same, with ErrPanicked. Observers are called by the goroutine that
+// does the work, and what they panic with is logged: see Observer, and Event for all that
+// they are told.
 //
 // An endpoint that no node of its service lists, though they list what they serve,
 // is warned of once with slog and with the nearest that exists: when a call to it

@@ -111,7 +111,7 @@ func TestHookSeesEveryDecision(t *testing.T) {
 	var seen []retryfunc.Decision
 	hook := func(_ context.Context, d retryfunc.Decision) { seen = append(seen, d) }
 	wire := &recorder{answers: []error{errBroken, errBroken, errBroken}}
-	c := newWire(t, nodes("a", "b", "c"), wire.wire, wrapper.WithHook(hook), safety(t))
+	c := newWire(t, nodes("a", "b", "c"), wire.wire, onDecision(hook), safety(t))
 	if _, _, err := call(t.Context(), c, read); err == nil {
 		t.Fatal("no error")
 	}

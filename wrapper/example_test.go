@@ -134,7 +134,7 @@ func ExampleWithAttempts() {
 	// Output:
 	// unexpected EOF
 	// 1 a broken - retry granted
-	// 2 b broken - attempts exhausted
+	// 2 b broken - attempts exhausted (wrapper.WithAttempts)
 }
 
 func ExampleWithoutRetry() {
@@ -142,7 +142,7 @@ func ExampleWithoutRetry() {
 	transfer(c, wrapper.WithoutRetry())
 	// Output:
 	// unexpected EOF
-	// 1 a broken - attempts exhausted
+	// 1 a broken - attempts exhausted (wrapper.WithAttempts)
 }
 
 func ExampleWithSafety() {
@@ -189,24 +189,21 @@ func ExampleWithCallKey() {
 	// true
 }
 
-func ExampleWithHook() {
-	c := bank([]error{errRefused, nil}, wrapper.WithHook(func(_ context.Context, d retryfunc.Decision) {
-		fmt.Println(d.Endpoint, "on", d.Attempt.Address, "was", d.Attempt.Class, "so:", d.Reason)
-	}))
+func ExampleWithObserver() {
+	c := bank([]error{errRefused, nil}, wrapper.WithObserver(wrapper.ObserverFunc(func(_ context.Context, e wrapper.Event) {
+		switch e := e.(type) {
+		case *wrapper.Decided:
+			fmt.Println(e.Endpoint, "on", e.Attempt.Address, "was", e.Attempt.Class, "so:", e.Reason)
+		case *wrapper.CallEnded:
+			fmt.Println(e.Service, e.Endpoint, "after", len(e.Attempts), "attempts, saved by", e.Saved(), e.Err)
+		}
+	})))
 	if err := c.Call(context.Background(), c.NewRequest("bank", "Bank.Transfer", nil), nil); err != nil {
 		log.Fatal(err)
 	}
-	// Output: Bank.Transfer on a was not sent so: retry granted
-}
-
-func ExampleWithCallEnd() {
-	c := bank([]error{errRefused, nil}, wrapper.WithCallEnd(func(_ context.Context, end wrapper.CallEnd) {
-		fmt.Println(end.Service, end.Endpoint, len(end.Attempts), end.Err)
-	}))
-	if err := c.Call(context.Background(), c.NewRequest("bank", "Bank.Transfer", nil), nil); err != nil {
-		log.Fatal(err)
-	}
-	// Output: bank Bank.Transfer 2 <nil>
+	// Output:
+	// Bank.Transfer on a was not sent so: retry granted
+	// bank Bank.Transfer after 2 attempts, saved by retry <nil>
 }
 
 func ExampleCheck() {

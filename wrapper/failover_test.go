@@ -38,7 +38,7 @@ func startFleet(t *testing.T, transport string, n int, opts ...wrapper.ClientOpt
 		addresses[i] = f.nodes[i].Address()
 	}
 	stock := fixture.NewClient(t, transport, addresses, client.RequestTimeout(10*time.Second))
-	opts = append([]wrapper.ClientOption{wrapper.WithAttemptTimeout(time.Second), wrapper.WithHook(f.count), fixtureSafety(t)}, opts...)
+	opts = append([]wrapper.ClientOption{wrapper.WithAttemptTimeout(time.Second), onDecision(f.count), fixtureSafety(t)}, opts...)
 	f.client = wrap(t, stock, opts...)
 	return f
 }

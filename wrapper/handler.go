@@ -77,7 +77,7 @@ func newDeduper(service string, guard *idempotency.Guard, opts []ServerOption) (
 	}
 	o.names.service = service
 	d := &deduper{ServerOptions: o, service: service, errors: wireErrors{service}, proto: retryfunc.ProtoRule()}
-	if d.guard, err = guard.With(idempotency.WithErrorEncoder(d.errors.encode)); err != nil {
+	if d.guard, err = guard.With(append(o.watchGuard(), idempotency.WithErrorEncoder(d.errors.encode))...); err != nil {
 		return nil, err
 	}
 	if d.guards, err = o.guards(d.guard); err != nil {
@@ -93,17 +93,21 @@ func (d *deduper) guardOf(endpoint string) *idempotency.Guard {
 	return d.guard
 }
 
-// handle answers one request.
-func (d *deduper) handle(ctx context.Context, req server.Request, rsp any, next server.HandlerFunc) (answer error) {
+// answer answers one request, and notes how in told, which may be nil.
+func (d *deduper) answer(
+	ctx context.Context, req server.Request, rsp any, next server.HandlerFunc, told *RequestEnded,
+) (answer error) {
 	endpoint := endpointOf(req)
 	ctx, in, err := take(ctx)
+	told.keyed(in.key.Value)
 	if isStream(rsp) {
-		return d.handleStream(ctx, req, rsp, next, in, err)
+		return d.handleStream(ctx, req, rsp, next, in, err, told)
 	}
 	defer d.answerPanic(ctx, endpoint, &answer)
 	mode := d.modeFor(ctx, endpoint, req)
 	keyed, err := d.checkKey(ctx, mode, endpoint, in, err)
 	if err != nil {
+		told.refused(err)
 		return d.errors.answer(err)
 	}
 	if !keyed {
@@ -111,6 +115,7 @@ func (d *deduper) handle(ctx context.Context, req server.Request, rsp any, next 
 	}
 	caller, err := d.caller(ctx, endpoint)
 	if err != nil {
+		told.refused(callerError{err})
 		return err
 	}
 	in.key.For = "" // accepted by whatever name, and recorded by one
@@ -118,7 +123,11 @@ func (d *deduper) handle(ctx context.Context, req server.Request, rsp any, next 
 		Service: d.service, Endpoint: d.names.recordedAs(endpoint), Caller: caller,
 		Key: in.key, Attempt: in.attempt, Released: in.released, Declared: d.isDeclared(mode, endpoint),
 		Body: req.Body(), Reply: rsp,
-	}, func(ctx context.Context) error { return d.errors.ofHandler(next(ctx, req, rsp)) })
+	}, func(ctx context.Context) error {
+		told.entered()
+		return d.errors.ofHandler(next(ctx, req, rsp))
+	})
+	told.guarded(result, err)
 	if result.Replayed {
 		sayReplayed(ctx)
 	}
@@ -132,7 +141,7 @@ func (d *deduper) handle(ctx context.Context, req server.Request, rsp any, next 
 // is what was wrong with its metadata, which counts only there: a stream is executed
 // as often as it is opened.
 func (d *deduper) handleStream(
-	ctx context.Context, req server.Request, rsp any, next server.HandlerFunc, in incoming, err error,
+	ctx context.Context, req server.Request, rsp any, next server.HandlerFunc, in incoming, err error, told *RequestEnded,
 ) error {
 	rsp = d.framed(req, rsp)
 	endpoint := endpointOf(req)
@@ -141,6 +150,7 @@ func (d *deduper) handleStream(
 		return next(ctx, req, rsp)
 	}
 	if _, err = d.checkKey(ctx, mode, endpoint, in, err); err != nil {
+		told.refused(err)
 		return d.errors.answer(err)
 	}
 	return next(ctx, req, rsp)
@@ -233,7 +243,7 @@ var (
 // execution ends in the guard.
 func (d *deduper) answerPanic(ctx context.Context, endpoint string, answer *error) {
 	if value := recover(); value != nil {
-		d.panicked(ctx, endpoint, value, debug.Stack())
+		d.tellPanic(ctx, endpoint, value, debug.Stack())
 		*answer = d.errors.panicked()
 	}
 }

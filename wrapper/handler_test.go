@@ -383,7 +383,7 @@ func TestWrongServerOptions(t *testing.T) {
 		"guard nil":                  {"bank", nil},
 		"WithKeyMode(KeyMode(9))":    {"bank", []wrapper.ServerOption{wrapper.WithKeyMode(9)}},
 		"WithCaller(<nil>)":          {"bank", []wrapper.ServerOption{wrapper.WithCaller(nil)}},
-		"WithPanicHook(<nil>)":       {"bank", []wrapper.ServerOption{wrapper.WithPanicHook(nil)}},
+		"WithServerObserver(<nil>)":  {"bank", []wrapper.ServerOption{wrapper.WithServerObserver(nil)}},
 		`WithEndpointSettings("", 0`: {"bank", []wrapper.ServerOption{wrapper.WithEndpointSettings("")}},
 		"nil option: leave it out":   {"bank", []wrapper.ServerOption{nil}},
 	}

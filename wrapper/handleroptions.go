@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 
@@ -49,20 +48,16 @@ func (m KeyMode) String() string {
 // error is answered as it is, and nothing runs.
 type CallerFunc func(ctx context.Context, endpoint string) (string, error)
 
-// PanicFunc sees what a handler, or a function that was given in an option,
-// panicked with outside of a keyed execution, where the guard's hook does.
-type PanicFunc func(ctx context.Context, endpoint string, value any, stack []byte)
-
 // ServerOptions is what the ServerOption functions set. The zero value of each
 // field stands for the default that its option documents.
 type ServerOptions struct {
-	mode     KeyMode
-	modes    map[string]KeyMode
-	settings map[string][]idempotency.Option
-	caller   CallerFunc
-	panicked PanicFunc
-	names    ownNames
-	mentions []mention
+	mode      KeyMode
+	modes     map[string]KeyMode
+	settings  map[string][]idempotency.Option
+	caller    CallerFunc
+	observers observers
+	names     ownNames
+	mentions  []mention
 
 	errs []error
 }
@@ -151,17 +146,6 @@ func WithCaller(f CallerFunc) ServerOption {
 	}
 }
 
-// WithPanicHook sets what sees the panics that are outside of a keyed execution,
-// see PanicFunc. They are answered with a 500 in any case. The default logs them with slog.
-func WithPanicHook(f PanicFunc) ServerOption {
-	return func(o *ServerOptions) {
-		if f == nil {
-			o.reject("WithPanicHook", nil, "a function")
-		}
-		o.panicked = f
-	}
-}
-
 // mention notes that an option names an endpoint.
 func (o *ServerOptions) mention(option, endpoint string) {
 	if endpoint == "" {
@@ -179,7 +163,6 @@ func newServerOptions(opts []ServerOption) (ServerOptions, error) {
 		modes:    make(map[string]KeyMode),
 		settings: make(map[string][]idempotency.Option),
 		caller:   func(context.Context, string) (string, error) { return "", nil },
-		panicked: logPanic,
 		names:    ownNames{former: make(map[string][]string), current: make(map[string]string)},
 	}
 	for _, opt := range opts {
@@ -209,11 +192,6 @@ func (o *ServerOptions) guards(guard *idempotency.Guard) (map[string]*idempotenc
 		guards[endpoint] = own
 	}
 	return guards, errors.Join(errs...)
-}
-
-func logPanic(ctx context.Context, endpoint string, value any, stack []byte) {
-	slog.ErrorContext(ctx, "oncemore: a handler panicked; its caller was answered 500",
-		"endpoint", endpoint, "panic", value, "stack", string(stack))
 }
 
 // EndpointSafety announces, through the registry, how safe an endpoint is to

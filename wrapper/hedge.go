@@ -68,6 +68,9 @@ func (s *call) hedges(a *attempt) bool {
 	i, shown := s.shown(a)
 	if reason := s.refuseHedge(&v, &shown); reason != "" {
 		s.setReason(i, reason)
+		if reason == retryfunc.ReasonHedgeBudget {
+			s.tellBudget(true)
+		}
 		if reason == retryfunc.ReasonHedgeCrowded {
 			a.hedgeAt = time.Now().Add(max(s.overrides.hedge.delay(&s.endpoint.latency)/8, time.Millisecond))
 		}

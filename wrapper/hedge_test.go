@@ -94,7 +94,7 @@ func TestHedge(t *testing.T) {
 		{"the hedge wins", read, []step{{long, nil}, {10 * ms, nil}}, []wrapper.ClientOption{hedge}, nil, []time.Duration{0, 50 * ms}, []retryfunc.Reason{hedged, ""}, 60 * ms, false},
 		{"cold, after the longest delay", read, []step{{long, nil}, {10 * ms, nil}}, []wrapper.ClientOption{adaptive}, nil, []time.Duration{0, 50 * ms}, []retryfunc.Reason{hedged, ""}, 60 * ms, false},
 		{"the first wins", read, []step{{60 * ms, nil}, {long, nil}}, []wrapper.ClientOption{hedge}, nil, []time.Duration{0, 50 * ms}, []retryfunc.Reason{hedged, outrun}, 60 * ms, false},
-		{"an answer that is an error ends the race", read, []step{{long, nil}, {10 * ms, notFound}}, []wrapper.ClientOption{hedge}, nil, []time.Duration{0, 50 * ms}, []retryfunc.Reason{hedged, retryfunc.ReasonPolicy}, 60 * ms, true},
+		{"an answer that is an error ends the race", read, []step{{long, nil}, {10 * ms, notFound}}, []wrapper.ClientOption{hedge}, nil, []time.Duration{0, 50 * ms}, []retryfunc.Reason{hedged, retryfunc.ReasonAnswered}, 60 * ms, true},
 		{"the hedge fails, and the first is waited for", read, []step{{200 * ms, nil}, {10 * ms, errBroken}}, []wrapper.ClientOption{hedge}, nil, []time.Duration{0, 50 * ms}, []retryfunc.Reason{hedged, running}, 200 * ms, false},
 		{"the hedge is refused, and the first is waited for", read, []step{{200 * ms, nil}, {10 * ms, errRefused}}, []wrapper.ClientOption{hedge}, nil, []time.Duration{0, 50 * ms}, []retryfunc.Reason{hedged, running}, 200 * ms, false},
 		{"the first fails, and the hedge is waited for", read, []step{{60 * ms, errBroken}, {100 * ms, nil}}, []wrapper.ClientOption{hedge}, nil, []time.Duration{0, 50 * ms}, []retryfunc.Reason{hedged, ""}, 150 * ms, false},

@@ -40,8 +40,8 @@ type ClientOptions struct {
 	balancer    *selectorx.Balancer
 	trusted     bool
 	generate    idempotency.Generator
-	hooks       []retryfunc.Hook
-	ends        []func(context.Context, CallEnd)
+	observers   observers
+	log         *callLog
 }
 
 // settings are what may differ from call to call.
@@ -129,33 +129,6 @@ func WithKeyGenerator(g idempotency.Generator) ClientOption {
 	})
 }
 
-// WithHook calls hook with every decision about an attempt: why it is followed
-// by another or why it is not. Hooks add up. The caller waits for it, no longer
-// than the call has time and a tenth of a second; it must be safe for concurrent
-// use.
-func WithHook(hook retryfunc.Hook) ClientOption {
-	return clientOption("WithHook", func(t *optionTarget, o *ClientOptions) {
-		if hook == nil {
-			t.reject("WithHook", nil, "a function")
-		}
-		o.hooks = append(o.hooks, hook)
-	})
-}
-
-// WithCallEnd calls end once for every call and every opening of a stream (again, too,
-// with the story of those before), when it has ended, however that was: also with
-// ErrPanicked, where a function of the caller's has panicked. Hooks add up, and each
-// has a story of its own. The caller waits for it as for [WithHook]; it must be safe
-// for concurrent use.
-func WithCallEnd(end func(context.Context, CallEnd)) ClientOption {
-	return clientOption("WithCallEnd", func(t *optionTarget, o *ClientOptions) {
-		if end == nil {
-			t.reject("WithCallEnd", nil, "a function")
-		}
-		o.ends = append(o.ends, end)
-	})
-}
-
 // optionTarget is where options put what they set. It travels as the context of
 // go-micro's call options, so that clients which are not wrapped pass over ours.
 type optionTarget struct {
@@ -214,7 +187,11 @@ func newClientOptions(opts []ClientOption) (ClientOptions, error) {
 	if err := o.checkHedge(o.attemptTimeout, "the attempt timeout"); err != nil {
 		return o, err
 	}
-	return o, o.fill()
+	if err := o.fill(); err != nil {
+		return o, err
+	}
+	o.watchCircuits()
+	return o, nil
 }
 
 // fill replaces every zero value by its default.
@@ -238,6 +215,9 @@ func (o *ClientOptions) fill() (err error) {
 		if o.breaker, err = mirroredBreaker(); err != nil {
 			return err
 		}
+	}
+	if o.log == nil {
+		o.log = new(callLog)
 	}
 	if o.balancer == nil {
 		if o.balancer, err = selectorx.NewBalancer(selectorx.WithEjector(o.breaker)); err != nil {

@@ -27,7 +27,7 @@ func TestWrongOptions(t *testing.T) {
 		{wrapper.WithBalancer(nil), "WithBalancer(<nil>): must be a balancer"},
 		{wrapper.WithSafety(nil), "WithSafety(<nil>): must be a rule"},
 		{wrapper.WithKeyGenerator(nil), "WithKeyGenerator(<nil>): must be a function"},
-		{wrapper.WithHook(nil), "WithHook(<nil>): must be a function"},
+		{wrapper.WithObserver(nil), "WithObserver(<nil>): must be an observer such as an ObserverFunc"},
 		{wrapper.WithHedge(0), "WithHedge(0s): must be a positive duration"},
 		{wrapper.WithHedge(-time.Millisecond), "WithHedge(-1ms): must be a positive duration"},
 		{wrapper.WithAdaptiveHedge(0, time.Millisecond, time.Second), "WithAdaptiveHedge(0, 1ms, 1s): must be a quantile between 0 and 1"},
@@ -49,7 +49,7 @@ func TestWrongOptions(t *testing.T) {
 }
 
 func TestEveryWrongOptionIsNamed(t *testing.T) {
-	_, err := wrapper.NewClientWrapper(wrapper.WithAttempts(0), wrapper.WithHook(nil))
+	_, err := wrapper.NewClientWrapper(wrapper.WithAttempts(0), wrapper.WithObserver(nil))
 	if err == nil || !strings.Contains(err.Error(), "WithAttempts") || !strings.Contains(err.Error(), "WithHook") {
 		t.Errorf("error %v", err)
 	}

@@ -150,7 +150,7 @@ func TestNothingIsDecidedAfterTheCall(t *testing.T) {
 		hook := func(context.Context, retryfunc.Decision) { decisions.Add(1) }
 		wire := &recorder{answers: []error{errBroken}}
 		c := wrap(t, abandoning{wireClient{inner, delayed(2*time.Second, wire.wire)}},
-			wrapper.WithHook(hook), wrapper.WithBudget(budget), safety(t))
+			onDecision(hook), wrapper.WithBudget(budget), safety(t))
 		_, report, err := call(t.Context(), c, read)
 		if err == nil || len(report.Attempts) != wrapper.DefaultAttempts {
 			t.Fatalf("error %v, attempts %v", err, report.Attempts)

@@ -102,6 +102,7 @@ func (s *call) again(ctx context.Context, req client.Request) *call {
 	defer s.mu.Unlock()
 	n.sends, n.traits, n.released = 1, s.traits, s.released
 	n.attempts = append(n.room[:0], s.attempts...)
+	n.inherited = len(n.attempts)
 	for _, e := range n.attempts {
 		if e.Address != "" {
 			n.nodes.MarkTried(e.Address)

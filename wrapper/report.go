@@ -24,8 +24,11 @@ type Attempt struct {
 	Address string
 	// Class is how the attempt ended; retryfunc.None if it was answered.
 	Class retryfunc.Class
-	// Duration is how long the attempt took.
+	// Began is when the attempt began, and Duration how long it took.
+	Began    time.Time
 	Duration time.Duration
+	// Hedge tells that it began beside another, as WithHedge says.
+	Hedge bool
 	// Reason tells why the next attempt was made or was not; empty after success,
 	// unless a hedge was due.
 	Reason retryfunc.Reason
@@ -114,6 +117,23 @@ func (a Attempt) unclear() bool {
 	}
 }
 
+// Saved tells what the call would have failed without, or would have taken longer.
+func (r Report) Saved() Saved {
+	if r.Err != nil {
+		return SavedByNothing
+	}
+	for _, a := range r.Attempts {
+		switch {
+		case a.Class != retryfunc.None:
+		case a.Hedge:
+			return SavedByHedge
+		case a.Number > 1:
+			return SavedByRetry
+		}
+	}
+	return SavedByNothing
+}
+
 // Story tells every attempt on one line, for logs.
 func (r Report) Story() string {
 	lines := make([]string, len(r.Attempts))
@@ -121,14 +141,6 @@ func (r Report) Story() string {
 		lines[i] = a.String()
 	}
 	return strings.Join(lines, "; ")
-}
-
-// CallEnd is how one call ended; see WithCallEnd.
-type CallEnd struct {
-	// Service and Endpoint that were called.
-	Service, Endpoint string
-	// Report is the call's story, and its error.
-	Report
 }
 
 // ownError is an error of the wrapper's own, for a call that was not sent: in the
@@ -195,7 +207,7 @@ func (s *call) awaitReaders() {
 	defer s.reading.Unlock()
 }
 
-// tell tells the story to whoever asked for it.
+// tell tells the story to whoever asked for it, the log and the observers.
 func (s *call) tell(err error) {
 	asked, _ := s.ctx.Value(reportKey{}).(*Report)
 	for _, to := range [...]*Report{asked, s.overrides.report} {
@@ -203,15 +215,8 @@ func (s *call) tell(err error) {
 			*to = s.story(err)
 		}
 	}
-	if len(s.client.ends) == 0 {
-		return
-	}
-	ctx, told := s.ctx, make([]func(), len(s.client.ends))
-	for i, hook := range s.client.ends {
-		ended := CallEnd{Service: s.req.Service(), Endpoint: s.req.Endpoint(), Report: s.story(err)}
-		told[i] = func() { hook(ctx, ended) }
-	}
-	s.inform(told)
+	s.client.log.ended(s, err)
+	s.tellEnd(err)
 }
 
 // story is a copy of the story, for its reader to keep.
@@ -283,7 +288,7 @@ func (s *call) shown(a *attempt) (int, retryfunc.Attempt) {
 	defer s.mu.Unlock()
 	if !a.entered {
 		a.entered, a.entry = true, len(s.attempts)
-		s.attempts = append(s.attempts, entry{Attempt: Attempt{Number: len(s.attempts) + 1}, began: s.began, ended: true})
+		s.attempts = append(s.attempts, entry{Attempt: Attempt{Number: len(s.attempts) + 1, Began: s.began}, ended: true})
 	}
 	e := &s.attempts[a.entry]
 	shown := retryfunc.Attempt{
@@ -292,7 +297,7 @@ func (s *call) shown(a *attempt) (int, retryfunc.Attempt) {
 	}
 	switch {
 	case !a.done:
-		shown.Class, shown.Duration = retryfunc.Timeout, time.Since(e.began)
+		shown.Class, shown.Duration = retryfunc.Timeout, time.Since(e.Began)
 		if a.dialing.pending() {
 			shown.Class = retryfunc.NotSent
 		}
@@ -393,17 +398,10 @@ func (s *call) undecided(shown retryfunc.Attempt, err, why error) retryfunc.Deci
 	return d
 }
 
-// enter writes a decision into the story, and tells the hooks.
+// enter writes a decision into the story, and tells the observers.
 func (s *call) enter(i int, d retryfunc.Decision) {
 	s.setReason(i, d.Reason)
-	if len(s.client.hooks) == 0 {
-		return
-	}
-	ctx, told := s.ctx, make([]func(), len(s.client.hooks))
-	for i, hook := range s.client.hooks {
-		told[i] = func() { hook(ctx, d) }
-	}
-	s.inform(told)
+	s.tellDecided(d)
 }
 
 func (s *call) setReason(i int, reason retryfunc.Reason) {
@@ -435,7 +433,7 @@ func (s *call) enterAbsence(err error) {
 		return
 	}
 	s.attempts = append(s.attempts, entry{
-		Attempt: Attempt{Number: 1, Class: retryfunc.NoNode, Duration: time.Since(s.began)}, began: s.began, ended: true, counted: true,
+		Attempt: Attempt{Number: 1, Class: retryfunc.NoNode, Began: s.began, Duration: time.Since(s.began)}, ended: true, counted: true,
 	})
 	s.mu.Unlock()
 	s.enter(0, retryfunc.Decision{

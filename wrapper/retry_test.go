@@ -48,7 +48,7 @@ func TestRetryOrNot(t *testing.T) {
 		{"attempts run out", read, []error{errBroken}, []wrapper.ClientOption{wrapper.WithAttempts(2)}, nil,
 			[]string{"a", "b"}, []retryfunc.Reason{retryfunc.ReasonGranted, retryfunc.ReasonAttempts}, true},
 		{"application answer", read, []error{merrors.NotFound("bank", "no such account")}, nil, nil,
-			[]string{"a"}, []retryfunc.Reason{retryfunc.ReasonPolicy}, true},
+			[]string{"a"}, []retryfunc.Reason{retryfunc.ReasonAnswered}, true},
 		{"server forbids", read, []error{retryfunc.NewMarked(503, "busy", retryfunc.Mark{Kind: retryfunc.MarkRefused, Service: "bank", NoRetry: true})}, nil, nil,
 			[]string{"a"}, []retryfunc.Reason{retryfunc.ReasonServer}, true},
 		{"own policy", write, []error{errBroken, nil}, []wrapper.ClientOption{wrapper.WithPolicy(retryfunc.Always)}, nil,
@@ -170,7 +170,7 @@ func TestBackoffOnlyWhenEveryNodeWasTried(t *testing.T) {
 			t.Fatal(err)
 		}
 		wire := &recorder{answers: []error{errBroken, errBroken, nil}}
-		c := wrap(t, wireClient{inner, wire.wire}, wrapper.WithBackoff(backoff), wrapper.WithHook(hook), safety(t))
+		c := wrap(t, wireClient{inner, wire.wire}, wrapper.WithBackoff(backoff), onDecision(hook), safety(t))
 		began := time.Now()
 		if _, _, err := call(t.Context(), c, read); err != nil {
 			t.Fatal(err)

@@ -208,7 +208,7 @@ func (w *watchedStream) watch(err error) error {
 	s := w.call
 	died := w.opened.Address != "" && s.classify(err, s.evidence()) == retryfunc.Broken
 	if died && w.broken.CompareAndSwap(false, true) {
-		s.client.breaker.Report(w.opened.Address, breaker.Broken, w.opened.began, time.Since(w.opened.began))
+		s.client.breaker.Report(w.opened.Address, breaker.Broken, w.opened.Began, time.Since(w.opened.Began))
 	}
 	return err
 }

@@ -52,7 +52,7 @@ func (r *retriedStream) noteFirst(c *candidate) {
 	}
 	c.noted = true
 	now := time.Now()
-	r.outcomes = append(r.outcomes, outcome{c.opened.Address, breaker.Success, c.opened.began, now.Sub(c.opened.began)})
+	r.outcomes = append(r.outcomes, outcome{c.opened.Address, breaker.Success, c.opened.Began, now.Sub(c.opened.Began)})
 	if !c.since.IsZero() {
 		r.opening.endpoint.latency.observe(now, now.Sub(c.since), false)
 	}
@@ -230,10 +230,11 @@ func (r *retriedStream) noteOutrun(c *candidate) {
 
 // noteOutcome notes what a candidate shows of its node. The stream must be locked.
 func (r *retriedStream) noteOutcome(c *candidate, event breaker.Event) {
-	e := entry{Attempt: c.opened.Attempt, began: c.since}
+	e := entry{Attempt: c.opened.Attempt}
+	e.Began = c.since
 	e.Duration = time.Since(c.since)
 	if !r.opening.impatient(&e, event) {
-		r.outcomes = append(r.outcomes, outcome{e.Address, event, c.opened.began, e.Duration})
+		r.outcomes = append(r.outcomes, outcome{e.Address, event, c.opened.Began, e.Duration})
 	}
 }
 

@@ -235,7 +235,7 @@ func TestNodesAreSwitchedThroughOthers(t *testing.T) {
 						refused++
 					}
 				}
-				c := wrap(t, stock, wrapper.WithHook(count))
+				c := wrap(t, stock, onDecision(count))
 				const calls = 60
 				began := time.Now()
 				for range calls {

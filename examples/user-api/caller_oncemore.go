@@ -27,7 +27,7 @@ const (
 // announces it or not; hedged, that what takes longer than usual is sent to a second
 // instance, tips included.
 func newOncemoreCaller(service micro.Service, vouched, hedged bool, log *slog.Logger) (*caller, error) {
-	opts := []wrapper.ClientOption{wrapper.WithHook(logDecisions(log))}
+	opts := []wrapper.ClientOption{wrapper.WithObserver(logDecisions(log))}
 	if vouched {
 		opts = append(opts, wrapper.WithTrustedKeys())
 	}

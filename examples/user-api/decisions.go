@@ -7,14 +7,17 @@ import (
 
 	merrors "go-micro.dev/v4/errors"
 
-	"github.com/oncemore-dev/oncemore/retryfunc"
 	"github.com/oncemore-dev/oncemore/wrapper"
 )
 
 // logDecisions logs what became of every failed attempt: who failed how, and
 // whether and why there is another.
-func logDecisions(log *slog.Logger) retryfunc.Hook {
-	return func(ctx context.Context, d retryfunc.Decision) {
+func logDecisions(log *slog.Logger) wrapper.Observer {
+	return wrapper.ObserverFunc(func(ctx context.Context, e wrapper.Event) {
+		d, ok := e.(*wrapper.Decided)
+		if !ok {
+			return
+		}
 		level, message := slog.LevelInfo, "attempt failed, trying again"
 		if !d.Retry {
 			level, message = slog.LevelWarn, "attempt failed, giving up"
@@ -29,7 +32,7 @@ func logDecisions(log *slog.Logger) retryfunc.Hook {
 			slog.Duration("delay", d.Delay),
 			slog.String("error", merrors.Parse(d.Err.Error()).Detail),
 		)
-	}
+	})
 }
 
 // logSlow logs the story of a call that took longer than an instance that does

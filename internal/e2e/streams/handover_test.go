@@ -24,18 +24,22 @@ import (
 // ends keeps how the openings of streams ended.
 type ends struct {
 	mu   sync.Mutex
-	seen []wrapper.CallEnd
+	seen []wrapper.CallEnded
 }
 
 func (e *ends) option() wrapper.ClientOption {
-	return wrapper.WithCallEnd(func(_ context.Context, end wrapper.CallEnd) {
+	return wrapper.WithObserver(wrapper.ObserverFunc(func(_ context.Context, event wrapper.Event) {
+		end, ok := event.(*wrapper.CallEnded)
+		if !ok {
+			return
+		}
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		e.seen = append(e.seen, end)
-	})
+		e.seen = append(e.seen, *end)
+	}))
 }
 
-func (e *ends) all() []wrapper.CallEnd {
+func (e *ends) all() []wrapper.CallEnded {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return slices.Clone(e.seen)

@@ -85,9 +85,11 @@ func newClient(t *testing.T, transport string, nodes []*fixture.Node, opts ...wr
 func tell(t *testing.T) wrapper.ClientOption {
 	t.Helper()
 	began := time.Now()
-	return wrapper.WithCallEnd(func(_ context.Context, end wrapper.CallEnd) {
-		t.Logf("after %v: %s: %v", time.Since(began).Round(time.Millisecond), end.Story(), end.Err)
-	})
+	return wrapper.WithObserver(wrapper.ObserverFunc(func(_ context.Context, e wrapper.Event) {
+		if end, ok := e.(*wrapper.CallEnded); ok {
+			t.Logf("after %v: %s: %v", time.Since(began).Round(time.Millisecond), end.Story(), end.Err)
+		}
+	}))
 }
 
 // stock is the client without oncemore.

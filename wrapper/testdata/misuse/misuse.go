@@ -26,8 +26,8 @@ func oneCall(ctx context.Context, c client.Client, req client.Request) {
 	_ = c.Call(ctx, req, nil, wrapper.WithBalancer(nil))     // wrong
 	_ = c.Call(ctx, req, nil, wrapper.WithTrustedKeys())     // wrong
 	_ = c.Call(ctx, req, nil, wrapper.WithKeyGenerator(nil)) // wrong
-	_ = c.Call(ctx, req, nil, wrapper.WithHook(nil))         // wrong
-	_ = c.Call(ctx, req, nil, wrapper.WithCallEnd(nil))      // wrong
+	_ = c.Call(ctx, req, nil, wrapper.WithObserver(nil))     // wrong
+	_ = c.Call(ctx, req, nil, wrapper.WithLogger(nil))       // wrong
 }
 
 func wholeClient() {
