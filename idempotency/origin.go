@@ -36,7 +36,7 @@ func withOrigin(raw []byte, origin string) []byte {
 		return raw
 	}
 	with := make([]byte, recordHeader, len(raw)+1+len(origin))
-	with = append(append(with, byte(len(origin))), origin...)
+	with = append(append(with, byte(len(origin))), origin...) //nolint:gosec // it is at most 255
 	return sealAs(recordFormatOrigin, append(with, raw[recordHeader:]...), Content(raw[1]))
 }
 

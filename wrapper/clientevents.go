@@ -33,7 +33,7 @@ func (a *attempt) trace(ctx context.Context, i int) context.Context {
 	ctx = s.beginAttempt(ctx, &told)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.attempts[i].traced = ctx
+	s.attempts[i].traced = ctx //nolint:fatcontext // one for each attempt
 	return ctx
 }
 

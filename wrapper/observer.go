@@ -96,7 +96,7 @@ func (o *observers) logPanic(text string) {
 // begin gives every tracer its turn, whose contexts are derived from one another.
 func (o *observers) begin(ctx context.Context, turn func(Tracer, context.Context) context.Context) context.Context {
 	for _, tracer := range o.tracers {
-		ctx = o.beginOne(ctx, tracer, turn)
+		ctx = o.beginOne(ctx, tracer, turn) //nolint:fatcontext // one for each tracer
 	}
 	return ctx
 }

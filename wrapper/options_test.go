@@ -50,7 +50,7 @@ func TestWrongOptions(t *testing.T) {
 
 func TestEveryWrongOptionIsNamed(t *testing.T) {
 	_, err := wrapper.NewClientWrapper(wrapper.WithAttempts(0), wrapper.WithObserver(nil))
-	if err == nil || !strings.Contains(err.Error(), "WithAttempts") || !strings.Contains(err.Error(), "WithHook") {
+	if err == nil || !strings.Contains(err.Error(), "WithAttempts") || !strings.Contains(err.Error(), "WithObserver") {
 		t.Errorf("error %v", err)
 	}
 }
