@@ -46,8 +46,8 @@ func compareTails(out io.Writer, results []result) {
 		}
 	}
 	if len(tails) == 2 {
-		fmt.Fprintf(out, "one instance takes %v longer for one call in ten: p99=%s, hedged p99=%s\n\n",
-			slowness, rounded(tails[false].p99), rounded(tails[true].p99))
+		fmt.Fprintf(out, "one instance slow, one frozen: the longest read took %s, hedged %s\n\n",
+			rounded(tails[false].longestRead), rounded(tails[true].longestRead))
 	}
 }
 
