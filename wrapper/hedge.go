@@ -25,7 +25,7 @@ func (s *call) openHedge() {
 	if s.overrides.hedge.set() && !s.streaming {
 		s.hedge.callee = s.client.hedged.of(s.client.hedgeBudget, s.endpoint, s.req.Service())
 		s.hedge.callee.budget.Deposit()
-		s.hedge.callee.calls.Add(1)
+		s.endpoint.hedging.calls.Add(1)
 	}
 }
 
@@ -34,9 +34,9 @@ func (s *call) closeHedge() {
 	if s.hedge.callee == nil {
 		return
 	}
-	s.hedge.callee.calls.Add(-1)
+	s.endpoint.hedging.calls.Add(-1)
 	if s.hedge.begun {
-		s.hedge.callee.hedges.Add(-1)
+		s.endpoint.hedging.hedges.Add(-1)
 	}
 }
 
@@ -78,7 +78,7 @@ func (s *call) hedges(a *attempt) bool {
 	}
 	s.countOnce(a, i, shown, false)
 	s.hedge.of, s.hedge.begun = a, true
-	s.hedge.callee.hedges.Add(1)
+	s.endpoint.hedging.hedges.Add(1)
 	s.enter(i, retryfunc.Decision{
 		Service: s.req.Service(), Endpoint: s.req.Endpoint(), Attempt: shown, Retry: true, Reason: retryfunc.ReasonHedged,
 		Err: s.outOfShare(),
@@ -96,9 +96,9 @@ func (s *call) refuseHedge(v *seen, shown *retryfunc.Attempt) retryfunc.Reason {
 		return retryfunc.ReasonHedgeShared
 	case !shown.Untried:
 		return retryfunc.ReasonHedgeNowhere
-	case s.hedge.callee.suspended(time.Now()):
+	case s.hedge.callee.isDeep(time.Now()), s.endpoint.hedging.inVain.isDeep(time.Now()):
 		return retryfunc.ReasonHedgeSuspended
-	case s.hedge.callee.crowded():
+	case s.endpoint.hedging.crowded():
 		return retryfunc.ReasonHedgeCrowded
 	case !s.hedge.callee.budget.Withdraw():
 		return retryfunc.ReasonHedgeBudget
@@ -134,8 +134,12 @@ func (s *call) hedgedNowhere(a *attempt) (next, final bool) {
 
 // learnHedge notes what an attempt shows of its callee. The call must be locked.
 func (s *call) learnHedge(class retryfunc.Class, err error) {
-	if s.hedge.callee != nil {
-		s.hedge.callee.learn(class, err)
+	if s.hedge.callee == nil {
+		return
+	}
+	s.hedge.callee.learn(class, err)
+	if class == retryfunc.None {
+		s.endpoint.hedging.inVain.add(-1)
 	}
 }
 
@@ -146,7 +150,7 @@ func (s *call) learnRace(e *entry) {
 	case e.Reason == retryfunc.ReasonHedged:
 		s.endpoint.latency.outrun(time.Now(), e.Duration)
 	case e.of != nil && e.of.hedgeOf != nil:
-		s.hedge.callee.add(troubleOfLost)
+		s.endpoint.hedging.inVain.add(troubleOfLost)
 	}
 }
 
@@ -178,46 +182,33 @@ func (h *hedgedCallees) of(budget *retryfunc.Budget, e *endpoint, service string
 	return c
 }
 
-// hedgedCallee is a service whose calls are hedged, while it is not in trouble:
-// trouble grows by one with each attempt that times out, is refused or pushed back,
-// up to ten, and shrinks by a tenth with each that is answered. From five on, nothing
-// is hedged: more load is the last that an overloaded service needs. The rule and
-// its numbers are those of gRPC's retry throttling (gRFC A6). A hedge that was sent
-// in vain, because the first attempt was answered sooner, weighs two: where all
-// instances have become slow that is seen long before anything times out. Trouble
-// lasts for a second at least. The zero value is not in trouble. It is safe for
-// concurrent use.
-type hedgedCallee struct {
-	budget  *retryfunc.Budget
-	trouble atomic.Int32 // in tenths
-	until   atomic.Int64 // which nothing is hedged, in Unix nanoseconds
-	calls   atomic.Int32 // that run
-	hedges  atomic.Int32 // of them that were hedged
+// hedgedEndpoint is an endpoint whose calls are hedged. What is slow in one of a
+// service's endpoints, as writes that wait for one another, says nothing of the
+// others. The zero value is ready. It is safe for concurrent use.
+type hedgedEndpoint struct {
+	inVain trouble      // of hedges that their first attempts outran
+	calls  atomic.Int32 // that run
+	hedges atomic.Int32 // of them that were hedged
 }
 
+// A few calls may be hedged at a time, whatever else runs, and else one in so many:
+// more are slow at the same time only where all instances are.
 const (
-	troubleOfOne   = 10
-	troubleOfLost  = 20
-	mostTrouble    = 100
-	tooMuchTrouble = 50
-	leastTrouble   = time.Second
-
-	// A few calls may be hedged at a time, whatever else runs, and else one in so
-	// many: more are slow at the same time only where all instances are.
 	fewHedges     = 3
 	callsPerHedge = 10
 )
 
-// suspended tells whether nothing is hedged now.
-func (c *hedgedCallee) suspended(now time.Time) bool {
-	return c.trouble.Load() >= tooMuchTrouble || now.UnixNano() < c.until.Load()
-}
-
 // crowded tells whether so many calls are hedged now that others had better wait for
 // what becomes of them: callers who all wait for one frozen instance get their turn
 // soon, and those who wait for instances that are all slow see it first.
-func (c *hedgedCallee) crowded() bool {
-	return c.hedges.Load() >= max(fewHedges, c.calls.Load()/callsPerHedge)
+func (e *hedgedEndpoint) crowded() bool {
+	return e.hedges.Load() >= max(fewHedges, e.calls.Load()/callsPerHedge)
+}
+
+// hedgedCallee is a service whose calls are hedged. It is safe for concurrent use.
+type hedgedCallee struct {
+	trouble
+	budget *retryfunc.Budget
 }
 
 // learn notes how an attempt has ended.
@@ -234,19 +225,6 @@ func (c *hedgedCallee) learn(class retryfunc.Class, err error) {
 	case retryfunc.None:
 		c.add(-1)
 	default: // the node's own, or the caller's
-	}
-}
-
-func (c *hedgedCallee) add(tenths int32) {
-	for {
-		was := c.trouble.Load()
-		is := min(max(was+tenths, 0), mostTrouble)
-		if is == was || c.trouble.CompareAndSwap(was, is) {
-			break
-		}
-	}
-	if tenths > 0 && c.trouble.Load() >= tooMuchTrouble {
-		c.until.Store(time.Now().Add(leastTrouble).UnixNano())
 	}
 }
 

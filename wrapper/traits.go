@@ -41,6 +41,7 @@ type endpoint struct {
 	trusted atomic.Bool
 	checked atomic.Bool                  // whether anybody serves it, or it cannot be remembered
 	hedged  atomic.Pointer[hedgedCallee] // its service, once a call was to be hedged
+	hedging hedgedEndpoint
 	// In Unix nanoseconds:
 	slowDial atomic.Int64 // when dials were last given up in vain
 	absent   atomic.Int64 // when a call last waited in vain for an instance

@@ -32,6 +32,9 @@ type result struct {
 	onFrozen, worstOnFrozen int
 	// The latencies of all calls, failed ones included.
 	p50, p99, max time.Duration
+	// longestRead is that of the calls that write nothing: tips wait for one another
+	// in the database, whichever instance they meet.
+	longestRead time.Duration
 	// failure is one failed call's error, for whoever wonders.
 	failure error
 }
@@ -76,6 +79,7 @@ func compare(a arm, calls []call, rows map[string]int) result {
 		}
 	}
 	r.p50, r.p99, r.max = latencies(calls)
+	_, _, r.longestRead = latencies(slices.DeleteFunc(slices.Clone(calls), func(c call) bool { return c.op == opTip }))
 	return r
 }
 

@@ -20,6 +20,7 @@ func conclude(out io.Writer, results []result) error {
 	if err := printTable(out, results); err != nil {
 		return errors.Join(failures, err)
 	}
+	compareTails(out, results)
 	runs, good := 0, 0
 	for _, r := range results {
 		if r.arm.name != oncemoreArm {
@@ -30,7 +31,6 @@ func conclude(out io.Writer, results []result) error {
 			good++
 		}
 	}
-	compareTails(out, results)
 	if runs > 1 {
 		fmt.Fprintf(out, "unharmed in %d of %d runs\n", good, runs)
 	}
@@ -46,8 +46,8 @@ func compareTails(out io.Writer, results []result) {
 		}
 	}
 	if len(tails) == 2 {
-		fmt.Fprintf(out, "one instance takes %v longer for one call in ten: p99=%s, hedged p99=%s\n",
-			slowness, rounded(tails[false].p99), rounded(tails[true].p99))
+		fmt.Fprintf(out, "one instance slow, one frozen: the longest read took %s, hedged %s\n\n",
+			rounded(tails[false].longestRead), rounded(tails[true].longestRead))
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 )
 
 func results(oncemore, stock, hystrix, noDedupe result) []result {
-	all := []result{oncemore, stock, hystrix, noDedupe}
+	all := []result{oncemore, stock, hystrix, noDedupe, hedged()}
 	for i, a := range arms() {
 		all[i].arm = a
 	}
@@ -19,8 +19,20 @@ func results(oncemore, stock, hystrix, noDedupe result) []result {
 func good() result {
 	return result{
 		calls: 2000, retried: 9, onDead: 4, mostOnDead: 16, onFrozen: 3, worstOnFrozen: 1, acknowledged: 1000, rows: 1000,
-		p50: 1234567, p99: 123456789, max: 1234567890,
+		p50: 1234567, p99: 123456789, longestRead: 1230 * time.Millisecond, max: 1234567890,
 	}
+}
+
+func hedged() result {
+	r := good()
+	r.longestRead = 23 * time.Millisecond
+	return r
+}
+
+func hedgedTwice() result {
+	r := hedged()
+	r.arm, r.duplicates = arms()[4], 1
+	return r
 }
 
 func bad() result {
@@ -38,6 +50,9 @@ func TestConclude(t *testing.T) {
            stock client    300      40           2     1      0s     0s     5s
   hystrix, retry always    300      40           2     1      0s     0s     5s
    oncemore, dedupe off    300      40           2     1      0s     0s     5s
+       oncemore, hedged   2000       0           0     0  1.23ms  123ms  1.23s
+
+one instance slow, one frozen: the longest read took 1.23s, hedged 23ms
 
 calls=2000 failed=0 acknowledged=1000 ledger=1000 duplicates=0 lost=0 p50=1.23ms p99=123ms max=1.23s
 `, "")
@@ -123,6 +138,8 @@ func TestConcludeFails(t *testing.T) {
 			"hystrix, retry always: no call failed: the faults did not bite"},
 		{"without dedupe nothing ran twice", results(good(), bad(), bad(), good()),
 			"oncemore, dedupe off: no tip ran twice: the faults did not bite"},
+		{"a hedged tip ran twice", append(results(good(), bad(), bad(), bad())[:4], hedgedTwice()),
+			"oncemore, hedged: a call failed, ran twice or was lost"},
 		{"nothing was acknowledged", results(changed(func(r *result) { r.acknowledged = 0 }), bad(), bad(), bad()),
 			"oncemore: no tip was acknowledged"},
 	} {
