@@ -3,7 +3,6 @@ package oncemore_test
 import (
 	"context"
 	"errors"
-	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -319,10 +318,6 @@ func TestKeyRequiredHoldsForStreams(t *testing.T) {
 					t.Log(err)
 				}
 			}()
-			// On grpc it ends so once the handler has returned, and Recv has the answer.
-			if err := stream.Send(wrapperspb.String("")); err != nil && !errors.Is(err, io.EOF) {
-				return "", err
-			}
 			var rsp wrapperspb.StringValue
 			err = stream.Recv(&rsp)
 			return rsp.GetValue(), err
