@@ -109,8 +109,7 @@ func Explain(ctx context.Context, policy client.RetryFunc, req client.Request, r
 	d.Retry = retry && perr == nil
 	d.Reason = v.reason(ctx, d)
 	if d.Retry {
-		mark, _ := ParseMark(err)
-		d.Delay = mark.RetryAfter
+		d.Delay = max(a.RetryAfter, wishOf(ctx, err))
 	}
 	return d, perr
 }

@@ -24,9 +24,11 @@ type attempt struct {
 	call    *call
 	onlyNew bool     // it may go only where the call has not been
 	last    bool     // no other may follow it
+	left    int      // how many attempts the call had when it began, this one included
 	hedgeOf *attempt // beside which it began, where it is a hedge
 	address string   // where a stream goes whose caller gave addresses
 	rsp     any      // its own, or the caller's
+	ration  ration   // what it may use up
 
 	expired atomic.Bool // it has had its share, or its dial has
 
@@ -96,6 +98,7 @@ type entry struct {
 	load      selectorx.Load
 	outcome   selectorx.Outcome // of the load
 	outrun    bool              // another was answered first
+	pushback
 }
 
 func (e *entry) end(class retryfunc.Class) {
@@ -188,7 +191,7 @@ func (a *attempt) PickNode(choice *selectorx.Choice) (*registry.Node, error) {
 		a.nothingNew = true
 		return nil, selector.ErrNoneAvailable
 	}
-	node, err := s.nodes.PickFrom(choice, retriable)
+	node, err := a.pickFrom(choice, retriable)
 	if err != nil {
 		return nil, err
 	}
@@ -286,13 +289,16 @@ func (a *attempt) exchange(
 		return err
 	}
 	left := leftOf(ctx, opts.RequestTimeout)
-	setTimeouts(&opts, s.attemptTime(left), s.dialLimit(left, d != nil))
-	ctx, end := d.watch(s.metadataOf(ctx, i+1, node), &opts)
+	given := s.attemptTime(left)
+	setTimeouts(&opts, given, s.dialLimit(left, d != nil))
+	ctx, end := d.watch(s.metadataOf(ctx, i+1, node, a.rationFor(node, given)), &opts)
 	err = next(ctx, node, req, got.target, opts)
 	class := retryfunc.None
 	if err != nil {
 		ev := s.evidence()
-		err = d.testify(&ev, err, over.hasReturned(ctx))
+		returned := over.hasReturned(ctx)
+		a.learnPushback(i, d, returned)
+		err = d.testify(&ev, err, returned)
 		class = s.classify(err, ev)
 	}
 	end()
@@ -429,8 +435,12 @@ func (a *attempt) ended(i int, class retryfunc.Class, got *reply, err error) err
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := &s.attempts[i]
-	if class == retryfunc.None || class == retryfunc.Application {
-		s.endpoint.latency.observe(time.Now(), time.Since(e.began), s.over || e.ended) // a late answer is one, too
+	switch class {
+	case retryfunc.None, retryfunc.Application:
+		s.endpoint.observe(time.Since(e.began), s.over || e.ended) // a late answer is one, too
+	case retryfunc.Internal:
+		s.endpoint.failures.add(e.Address)
+	default:
 	}
 	if s.over || e.ended {
 		if e.outrun {
@@ -482,7 +492,7 @@ func (s *call) classify(err error, ev retryfunc.Evidence) retryfunc.Class {
 // own server side answers (still running, store down) says nothing of the node,
 // and an internal error nothing yet: the request may be to blame.
 func eventOf(class retryfunc.Class, err error, dialTimedOut bool) breaker.Event {
-	if mark, marked := retryfunc.ParseMark(err); marked && mark.Kind != retryfunc.MarkUnsettled {
+	if mark, marked := retryfunc.ParseMark(err); marked && !mark.Kind.OfHandler() {
 		return breaker.Ignored
 	}
 	switch class {

@@ -10,6 +10,7 @@ import (
 
 	"go-micro.dev/v4/server"
 
+	"github.com/oncemore-dev/oncemore/concurrency"
 	"github.com/oncemore-dev/oncemore/idempotency"
 	"github.com/oncemore-dev/oncemore/retryfunc"
 )
@@ -63,6 +64,9 @@ type ServerOptions struct {
 	panicked PanicFunc
 	names    ownNames
 	mentions []mention
+	limiter  *concurrency.Limiter
+	limiters map[string]*concurrency.Limiter
+	refused  RefusalFunc
 
 	errs []error
 }
@@ -178,6 +182,7 @@ func newServerOptions(opts []ServerOption) (ServerOptions, error) {
 	o := ServerOptions{
 		modes:    make(map[string]KeyMode),
 		settings: make(map[string][]idempotency.Option),
+		limiters: make(map[string]*concurrency.Limiter),
 		caller:   func(context.Context, string) (string, error) { return "", nil },
 		panicked: logPanic,
 		names:    ownNames{former: make(map[string][]string), current: make(map[string]string)},

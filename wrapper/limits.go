@@ -260,7 +260,7 @@ func (s *call) pauseBefore(d *retryfunc.Decision) (time.Duration, retryfunc.Reas
 		return 0, retryfunc.ReasonRunning
 	}
 	s.pauseErr = err
-	return max(d.Delay, pause), ""
+	return max(s.clampWish(d.Delay), pause), ""
 }
 
 // askPause asks the backoff that the caller gave for this call.

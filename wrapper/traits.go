@@ -42,7 +42,9 @@ type endpoint struct {
 	checked atomic.Bool                  // whether anybody serves it, or it cannot be remembered
 	hedged  atomic.Pointer[hedgedCallee] // its service, once a call was to be hedged
 	hedging hedgedEndpoint
+	failures
 	// In Unix nanoseconds:
+	answered atomic.Int64 // when it was last answered in time
 	slowDial atomic.Int64 // when dials were last given up in vain
 	absent   atomic.Int64 // when a call last waited in vain for an instance
 }
@@ -52,6 +54,16 @@ func (e *endpoint) learn(t *callTraits) {
 	e.safety.Store(uint32(t.safety))
 	e.trusted.Store(t.trusted)
 	e.known.Store(true)
+}
+
+// observe notes an answer, how long it took, and whether nobody waited for it any more.
+func (e *endpoint) observe(took time.Duration, late bool) {
+	now := time.Now()
+	if !late {
+		e.answered.Store(now.UnixNano())
+	}
+	e.latency.observe(now, took, late)
+	e.failures.reset()
 }
 
 // endpoints are those of one client, by service and name.
@@ -273,7 +285,7 @@ func (s *call) endKey(done func(ambiguous bool), answered bool, err error) {
 // that it keeps no record of it: see idempotency.WithErrorPolicy. One that passes on
 // what its own callee said keeps none of that either.
 func isUnrecorded(err error) bool {
-	if _, marked := retryfunc.ParseMark(err); marked {
+	if mark, marked := retryfunc.ParseMark(err); marked && mark.Kind != retryfunc.MarkFailed {
 		return true
 	}
 	switch (wireErrors{}).micro(err).Code {

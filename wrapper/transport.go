@@ -101,8 +101,12 @@ func setTimeouts(o *client.CallOptions, attempt, dial time.Duration) {
 }
 
 // MetadataServer is the key of the node metadata under which a wrapped server
-// announces that it keeps the metadata of a call from its handlers.
+// announces that it keeps the metadata of a call from its handlers: what an attempt
+// has left, too, from version 2 on.
 const MetadataServer = "oncemore"
+
+// serverVersion is what servers announce under MetadataServer.
+const serverVersion = "2"
 
 // requestIDs gives the attempts of one client identities of their own.
 //
