@@ -136,7 +136,7 @@ func Obey(policy client.RetryFunc) (client.RetryFunc, error) {
 func forbidden(ctx context.Context, err error) bool {
 	m, _ := ParseMark(err)
 	a, known := AttemptFrom(ctx)
-	if !m.NoRetry && !(known && a.NoRetry) {
+	if !m.NoRetry && (!known || !a.NoRetry) {
 		return false
 	}
 	note(ctx, ReasonServer)

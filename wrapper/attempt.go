@@ -439,7 +439,7 @@ func (a *attempt) ended(i int, class retryfunc.Class, got *reply, err error) err
 	case retryfunc.None, retryfunc.Application:
 		s.endpoint.observe(time.Since(e.began), s.over || e.ended) // a late answer is one, too
 	case retryfunc.Internal:
-		s.endpoint.failures.add(e.Address)
+		s.endpoint.addFailure(e.Address)
 	default:
 	}
 	if s.over || e.ended {

@@ -20,8 +20,8 @@ type failures struct {
 	several bool   // others failed, too
 }
 
-// add notes that an instance has answered with a failure.
-func (f *failures) add(address string) {
+// addFailure notes that an instance has answered with a failure.
+func (f *failures) addFailure(address string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.count == 0 {
@@ -31,16 +31,16 @@ func (f *failures) add(address string) {
 	f.several = f.several || f.address != address
 }
 
-// reset notes that the endpoint has answered.
-func (f *failures) reset() {
+// resetFailures notes that the endpoint has answered.
+func (f *failures) resetFailures() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.count = 0
 }
 
-// everywhere tells whether the endpoint fails on whatever instance: alone says that
+// failsEverywhere tells whether the endpoint fails on whatever instance: alone says that
 // there is only one.
-func (f *failures) everywhere(alone bool) bool {
+func (f *failures) failsEverywhere(alone bool) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.count >= manyFailures && (f.several || alone)
@@ -72,7 +72,7 @@ func (s *call) failedForGood(err error) bool {
 	case last.Reason == retryfunc.ReasonAttempts, last.Reason == retryfunc.ReasonBudget && failed > 1:
 		return failed > 1
 	case last.Reason == retryfunc.ReasonBudget:
-		return s.endpoint.everywhere(s.alone())
+		return s.endpoint.failsEverywhere(s.alone())
 	default:
 		return false
 	}

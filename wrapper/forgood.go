@@ -54,7 +54,7 @@ func onTheWire(ctx context.Context, err error) *merrors.Error {
 	if e, ok := err.(*merrors.Error); ok { //nolint:errorlint // what is wrapped is not sent
 		return e
 	}
-	if _, ok := err.(proto.Message); ok { //nolint:errorlint // the server looks no deeper either
+	if _, ok := err.(proto.Message); ok {
 		return nil
 	}
 	if e := merrors.Parse(err.Error()); e.Code > 0 {
@@ -63,5 +63,5 @@ func onTheWire(ctx context.Context, err error) *merrors.Error {
 	if grpc.ServerTransportStreamFromContext(ctx) == nil {
 		return nil
 	}
-	return merrors.New("go.micro.client", err.Error(), http.StatusInternalServerError).(*merrors.Error)
+	return &merrors.Error{Id: "go.micro.client", Code: http.StatusInternalServerError, Detail: err.Error()}
 }

@@ -145,18 +145,19 @@ func (d *deduper) handleKeyed(
 	}
 	h.unlimit()     // all attempts of the call join one execution
 	in.key.For = "" // accepted by whatever name, and recorded by one
+	busy := false
 	result, err := d.guardOf(endpoint).Do(h, idempotency.Call{
 		Service: d.service, Endpoint: d.names.recordedAs(endpoint), Caller: caller,
 		Key: in.key, Attempt: in.attempt, Released: in.released, Declared: declared,
 		Body: req.Body(), Reply: rsp,
 	}, func(ctx context.Context) error {
-		if !h.enter() {
-			return executeBusy()
+		if busy = !h.enter(); busy {
+			return idempotency.NotDone(errBusy)
 		}
 		return d.errors.ofHandler(h, next(ctx, req, rsp))
 	})
 	switch {
-	case err == errBusy: //nolint:errorlint // deeper down it is another's
+	case busy:
 		return d.refuse(h, endpoint, RefusedBusy)
 	case result.Replayed:
 		sayReplayed(h)

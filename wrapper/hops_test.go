@@ -77,7 +77,7 @@ func announcedNodes(addresses []string) (_ selector.Selector, _ registry.Registr
 }
 
 // edgeOf is a wrapped client of instances that announce themselves.
-func edgeOf(t *testing.T, transport string, addresses []string, opts ...wrapper.ClientOption) client.Client {
+func edgeOf(t testing.TB, transport string, addresses []string, opts ...wrapper.ClientOption) client.Client {
 	t.Helper()
 	sel, reg, end, err := announcedNodes(addresses)
 	if err != nil {

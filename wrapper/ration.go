@@ -54,9 +54,9 @@ func parseRation(text string) ration {
 		switch {
 		case err != nil:
 		case name == "spare":
-			r.limited, r.spare = true, int(n) //nolint:gosec // it has 16 bits
+			r.limited, r.spare = true, int(n)
 		case name == "path":
-			r.path = int(n) //nolint:gosec // it has 16 bits
+			r.path = int(n)
 		}
 	}
 	return r

@@ -6,17 +6,16 @@ import (
 	"net/http"
 
 	"github.com/oncemore-dev/oncemore/concurrency"
-	"github.com/oncemore-dev/oncemore/idempotency"
 	"github.com/oncemore-dev/oncemore/retryfunc"
 )
 
 // RefusalReason says why a request was refused before anything of it ran.
 type RefusalReason string
 
+// The reasons a [Refusal] may have: as many requests run as the limiter allows (see
+// WithConcurrencyLimit), or the attempt's time was over when it came.
 const (
-	// RefusedBusy: as many run as the limiter allows, see WithConcurrencyLimit.
 	RefusedBusy RefusalReason = "busy"
-	// RefusedLate: the attempt's time was over when it came.
 	RefusedLate RefusalReason = "late"
 )
 
@@ -97,7 +96,3 @@ func WithRefusalHook(f RefusalFunc) ServerOption {
 		o.refused = f
 	}
 }
-
-// executeBusy is what a guard gets to know of an execution that found no place:
-// nothing was done.
-func executeBusy() error { return idempotency.NotDone(errBusy) }

@@ -63,7 +63,7 @@ func (e *endpoint) observe(took time.Duration, late bool) {
 		e.answered.Store(now.UnixNano())
 	}
 	e.latency.observe(now, took, late)
-	e.failures.reset()
+	e.resetFailures()
 }
 
 // endpoints are those of one client, by service and name.
