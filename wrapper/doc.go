@@ -35,6 +35,13 @@
 //   - an answer is received apart from the caller's response, and moved there
 //     only while the call is open, so that a late one never writes into memory
 //     the caller owns again;
+//   - where a handler of a wrapped server makes the call, one layer of the chain
+//     retries. Attempts beside others that are late come out of what the server's
+//     own caller has handed over, unless the endpoint answers others meanwhile, so
+//     that it is one instance that hangs. A call that failed because instances
+//     answered with failures, as many as are tried and two at least, is not
+//     repeated by the callers of its handler, if that returns its error or one with
+//     its words;
 //   - a call whose endpoint is not known to be safe carries an idempotency key.
 //
 // A wrapper that is installed inside of this one runs once for each attempt, and
@@ -98,11 +105,16 @@
 // those who install them themselves. Messages are for a subscriber to opt in: see
 // Subscriber.
 //
+// A handler has as long as its attempt, if the client says how long that is, and a
+// keyed execution as long as the guard gives it. WithConcurrencyLimit bounds how many
+// run at once, so that a server in overload answers what it can and refuses the rest
+// while it costs nothing.
+//
 // # Transports
 //
 // On mucp the timeout header that the server sees is the attempt's timeout plus
 // a grace of two seconds: go-micro's client races with its own reader when that
-// timeout fires. On grpc the server sees the attempt's timeout itself. An attempt
+// timeout fires. Wrapped servers that announce themselves go by the attempt's own. On grpc the server sees the attempt's timeout itself. An attempt
 // that was outrun is cancelled on grpc and http; mucp cannot be told, and its
 // handler runs on.
 //

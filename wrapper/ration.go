@@ -29,14 +29,23 @@ type ration struct {
 
 // String is the ration as it travels.
 func (r ration) String() string {
-	text := max(r.time, time.Millisecond).Round(time.Microsecond).String()
+	var room [64]byte
+	text := appendTime(room[:0], max(r.time, time.Millisecond))
 	if r.limited {
-		text += "; spare=" + strconv.Itoa(r.spare)
+		text = strconv.AppendInt(append(text, "; spare="...), int64(r.spare), 10)
 	}
 	if r.path > 0 {
-		text += "; path=" + strconv.Itoa(r.path)
+		text = strconv.AppendInt(append(text, "; path="...), int64(r.path), 10)
 	}
-	return text
+	return string(text)
+}
+
+// appendTime writes a time without allocating for it, as time.Duration's String would.
+func appendTime(text []byte, d time.Duration) []byte {
+	if us := d.Microseconds(); us%1000 != 0 {
+		return append(strconv.AppendInt(text, us, 10), "us"...)
+	}
+	return append(strconv.AppendInt(text, d.Milliseconds(), 10), "ms"...)
 }
 
 // parseRation reads a ration. What it does not understand says nothing: a request is

@@ -7,10 +7,10 @@ import (
 
 func TestRationTravels(t *testing.T) {
 	for text, want := range map[string]ration{
-		"850ms":                 {known: true, time: 850 * time.Millisecond},
-		"850ms; spare=0":        {known: true, time: 850 * time.Millisecond, limited: true},
-		"1.5s; spare=2; path=1": {known: true, time: 1500 * time.Millisecond, limited: true, spare: 2, path: 1},
-		"1m0s; path=3":          {known: true, time: time.Minute, path: 3},
+		"850ms":                   {known: true, time: 850 * time.Millisecond},
+		"850ms; spare=0":          {known: true, time: 850 * time.Millisecond, limited: true},
+		"1500ms; spare=2; path=1": {known: true, time: 1500 * time.Millisecond, limited: true, spare: 2, path: 1},
+		"1500us; path=3":          {known: true, time: 1500 * time.Microsecond, path: 3},
 	} {
 		if got := parseRation(text); got != want {
 			t.Errorf("%q is %+v, want %+v", text, got, want)
