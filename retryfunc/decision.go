@@ -45,6 +45,9 @@ const (
 	// ReasonHedgeSuspended: a hedge was due, and too many were in vain of late, or too
 	// many attempts have timed out, were refused or pushed back.
 	ReasonHedgeSuspended Reason = "not hedged: the service is slow everywhere, or in trouble"
+	// ReasonFailing: every instance has answered nothing but failures, many times in a
+	// row. The next call that is answered ends that.
+	ReasonFailing Reason = "every instance answers with failures"
 	// ReasonRunning: another attempt of the call was running, and was waited for.
 	ReasonRunning Reason = "another attempt is running"
 	// ReasonOutrun: another attempt was answered first.

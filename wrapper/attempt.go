@@ -98,6 +98,7 @@ type entry struct {
 	load      selectorx.Load
 	outcome   selectorx.Outcome // of the load
 	outrun    bool              // another was answered first
+	failure   bool              // the instance has answered with one
 	pushback
 }
 
@@ -435,13 +436,8 @@ func (a *attempt) ended(i int, class retryfunc.Class, got *reply, err error) err
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := &s.attempts[i]
-	switch class {
-	case retryfunc.None, retryfunc.Application:
-		s.endpoint.observe(time.Since(e.began), s.over || e.ended) // a late answer is one, too
-	case retryfunc.Internal:
-		s.endpoint.addFailure(e.Address)
-	default:
-	}
+	e.failure = isFailure(class, err)
+	s.endpoint.observe(e, class, s.over || e.ended) // a late answer is one, too
 	if s.over || e.ended {
 		if e.outrun {
 			s.client.lateAnswers.add(outcome{e.Address, eventOf(class, err, false), e.began, time.Since(e.began)})

@@ -178,6 +178,7 @@ func TestOneLayerRetriesUnderLoad(t *testing.T) {
 		instances             []int
 	}{
 		{"fails", fixture.InternalError, "no", []int{1, 1, 1}},
+		{"fails, several", fixture.InternalError, "no", []int{3, 3, 3}},
 		{"hangs", fixture.Sleep, "1500ms", []int{1, 1, 1}},
 		{"hangs, several", fixture.Sleep, "1500ms", []int{3, 3, 3}},
 	}

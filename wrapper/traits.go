@@ -56,14 +56,23 @@ func (e *endpoint) learn(t *callTraits) {
 	e.known.Store(true)
 }
 
-// observe notes an answer, how long it took, and whether nobody waited for it any more.
-func (e *endpoint) observe(took time.Duration, late bool) {
+// observe notes what an instance has answered, if it has, and whether nobody waited for
+// that any more.
+func (e *endpoint) observe(of *entry, class retryfunc.Class, late bool) {
 	now := time.Now()
+	if of.failure {
+		e.addFailure(of.Address, now)
+	}
+	if class != retryfunc.None && class != retryfunc.Application {
+		return
+	}
 	if !late {
 		e.answered.Store(now.UnixNano())
 	}
-	e.latency.observe(now, took, late)
-	e.resetFailures()
+	if !of.failure {
+		e.resetFailures()
+	}
+	e.latency.observe(now, now.Sub(of.began), late)
 }
 
 // endpoints are those of one client, by service and name.
