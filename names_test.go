@@ -318,9 +318,6 @@ func TestKeyRequiredHoldsForStreams(t *testing.T) {
 					t.Log(err)
 				}
 			}()
-			if err := stream.Send(wrapperspb.String("")); err != nil {
-				return "", err
-			}
 			var rsp wrapperspb.StringValue
 			err = stream.Recv(&rsp)
 			return rsp.GetValue(), err

@@ -67,7 +67,7 @@ func payAll(t *testing.T, f *bank.Fleet, n int) int {
 	defer set.Close()
 	stock := f.Stock(t)
 	opts := []wrapper.ClientOption{
-		wrapper.WithTrustedKeys(), wrapper.WithBreaker(set), wrapper.WithHedgedWrites(), wrapper.WithHedge(200*time.Microsecond),
+		wrapper.WithTrustedKeys(), wrapper.WithBreaker(set), wrapper.WithHedgedWrites(), wrapper.WithHedge(200 * time.Microsecond),
 	}
 	var (
 		group         sync.WaitGroup
