@@ -617,7 +617,7 @@ func (s *call) stop() {
 	if s.endBeside != nil {
 		s.endBeside()
 	}
-	if s.cancel != nil {
+	if s.cancel != nil && !s.lingers() {
 		s.cancel()
 	}
 }

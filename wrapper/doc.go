@@ -48,7 +48,9 @@
 // an error that it makes counts as that attempt's. What it sends more than once
 // within an attempt counts as sent. Where attempts run beside one another, each
 // has a response of its own that is like the caller's, and the answer of the
-// first is moved into that.
+// first is moved into that. It may go on in the background with the context of an
+// attempt that was answered: that ends with the time of the call, unless the caller's
+// ends before it, or has longer than a call may take by default.
 //
 // A response arrives as it does with the bare client, on whichever attempt. There
 // is only one of a response that the caller has filled in, unless it is a protobuf

@@ -70,6 +70,16 @@ func (t transport) timedOut(why error) error {
 	return merrors.Timeout("go.micro.client", "%v", why)
 }
 
+// isMicros tells whether a client is one of go-micro's own, with no wrapper around it.
+func isMicros(c client.Client) bool {
+	switch reflect.TypeOf(c).String() {
+	case "*client.rpcClient", "*grpc.grpcClient", "*http.httpClient":
+		return true
+	default:
+		return false
+	}
+}
+
 // wireOf tells which client's own wire next is, past all wrappers: only there is
 // it known how a reply is decoded. It is empty for anything else.
 func wireOf(next client.CallFunc) transport {
