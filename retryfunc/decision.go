@@ -45,6 +45,9 @@ const (
 	// ReasonHedgeSuspended: a hedge was due, and too many were in vain of late, or too
 	// many attempts have timed out, were refused or pushed back.
 	ReasonHedgeSuspended Reason = "not hedged: the service is slow everywhere, or in trouble"
+	// ReasonHedgeSpared: a hedge was due, and the request that the call belongs to runs
+	// beside another, or what its caller's caller can spare is used up.
+	ReasonHedgeSpared Reason = "not hedged: attempts of its caller run beside each other already"
 	// ReasonFailing: every instance has answered nothing but failures, many times in a
 	// row. The next call that is answered ends that.
 	ReasonFailing Reason = "every instance answers with failures"
