@@ -24,7 +24,7 @@ func BenchmarkLoopback(b *testing.B) {
 		b.Run("transport="+transport, func(b *testing.B) {
 			plain := newDialer(b, transport, serve(b, transport))
 			deduping := newDialer(b, transport, serve(b, transport, server.WrapHandler(handlerWrapper(b))),
-				wrapper.MetadataServer, "1")
+				wrapper.MetadataServer, "2")
 			b.Run("call=safe", func(b *testing.B) {
 				inTurns(b, []arm{
 					{name: "bare", call: calling(plain.dial(b), read)},

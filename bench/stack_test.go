@@ -23,7 +23,7 @@ func BenchmarkStack(b *testing.B) {
 		b.Run("wire="+w.name, func(b *testing.B) {
 			addresses := []string{"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"}
 			plain := w.dial(b, bank(nodeMetadata(), addresses...))
-			announcing := w.dial(b, bank(nodeMetadata(wrapper.MetadataServer, "1", wrapper.MetadataStore, "one"), addresses...))
+			announcing := w.dial(b, bank(nodeMetadata(wrapper.MetadataServer, "2", wrapper.MetadataStore, "one"), addresses...))
 			bare := calling(plain, read)
 			for _, s := range []struct {
 				name string

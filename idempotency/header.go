@@ -21,6 +21,10 @@ const (
 	// HeaderRetryCount carries the number of attempts that came before this
 	// one: 0 for the first.
 	HeaderRetryCount = "Retry-Count"
+	// HeaderAttemptTime carries what an attempt has left when it is sent, as a duration
+	// ("850ms") that no clock matters to, and what is known of the caller's other
+	// attempts; docs/wire.md has its form.
+	HeaderAttemptTime = "Attempt-Time"
 	// HeaderSent carries the time at which this attempt was sent, RFC 3339 in
 	// UTC, so that one that arrives late, out of the socket of a process that
 	// was frozen, is known for it. The retry count would not do: another call

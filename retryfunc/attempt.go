@@ -30,6 +30,10 @@ type Attempt struct {
 	// KeyTrusted: the call carries an idempotency key, and every candidate node
 	// announces the same dedupe store, or the user vouched for it.
 	KeyTrusted bool
+	// RetryAfter and NoRetry are what the server said beside its error, in grpc's
+	// trailer ([ParsePushback]). They count with what a [Mark] in the error says.
+	RetryAfter time.Duration
+	NoRetry    bool
 	// Untried: a node that this call has not tried is left, so that moving on
 	// after a refused dial costs nobody anything. See [Budget.Limit].
 	Untried bool

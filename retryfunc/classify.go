@@ -71,7 +71,7 @@ func Classify(err error, ev Evidence) Class {
 // passed on by the handler, which therefore ran: a failure of its own callee is
 // its failure, and never a reason to take the call for one that did not run.
 func classifyMark(m Mark, e *errors.Error, ev Evidence) Class {
-	if m.Kind == MarkUnsettled { // the handler's own error
+	if m.Kind.OfHandler() {
 		return classifyAnswer(e)
 	}
 	if m.Kind == MarkRelayed || m.Service == "" || m.Service != ev.Service {

@@ -59,6 +59,12 @@ const (
 	// ReasonHedgeSuspended: a hedge was due, and too many were in vain of late, or too
 	// many attempts have timed out, were refused or pushed back.
 	ReasonHedgeSuspended Reason = "not hedged: the service is slow everywhere, or in trouble"
+	// ReasonHedgeSpared: a hedge was due, and the request that the call belongs to runs
+	// beside another, or what its caller's caller can spare is used up.
+	ReasonHedgeSpared Reason = "not hedged: attempts of its caller run beside each other already"
+	// ReasonFailing: every instance has answered nothing but failures, many times in a
+	// row. The next call that is answered ends that.
+	ReasonFailing Reason = "every instance answers with failures"
 	// ReasonRunning: another attempt of the call was running, and was waited for.
 	ReasonRunning Reason = "another attempt is running"
 	// ReasonOutrun: another attempt was answered first.
@@ -123,8 +129,7 @@ func Explain(ctx context.Context, policy client.RetryFunc, req client.Request, r
 	d.Retry = retry && perr == nil
 	d.Reason = v.reason(ctx, d)
 	if d.Retry {
-		mark, _ := ParseMark(err)
-		d.Delay = mark.RetryAfter
+		d.Delay = max(a.RetryAfter, wishOf(ctx, err))
 	}
 	return d, perr
 }

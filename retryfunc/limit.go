@@ -91,9 +91,8 @@ func WithinDeadline(policy client.RetryFunc, need time.Duration) (client.RetryFu
 	if need < 0 {
 		return nil, fmt.Errorf("retryfunc: WithinDeadline(%v): must not be negative", need)
 	}
-	return within("WithinDeadline", policy, func(_ context.Context, _ int, err error) Limits {
-		mark, _ := ParseMark(err)
-		return Limits{Wait: mark.RetryAfter, Need: need}
+	return within("WithinDeadline", policy, func(ctx context.Context, _ int, err error) Limits {
+		return Limits{Wait: wishOf(ctx, err), Need: need}
 	})
 }
 
@@ -118,7 +117,7 @@ func within(
 }
 
 // Obey returns a policy that retries what the given policy retries, unless the
-// server asked not to be ([Mark.NoRetry]). [Careful] and [Idempotent] obey by
+// server asked not to be ([Mark.NoRetry], [Attempt.NoRetry]). [Careful] and [Idempotent] obey by
 // themselves. A nil policy is an error.
 func Obey(policy client.RetryFunc) (client.RetryFunc, error) {
 	if policy == nil {
@@ -135,9 +134,20 @@ func Obey(policy client.RetryFunc) (client.RetryFunc, error) {
 // forbidden reports whether a server asked not to be retried. It does not
 // matter which: a relayed wish would be relayed again.
 func forbidden(ctx context.Context, err error) bool {
-	if m, ok := ParseMark(err); !ok || !m.NoRetry {
+	m, _ := ParseMark(err)
+	a, known := AttemptFrom(ctx)
+	if !m.NoRetry && (!known || !a.NoRetry) {
 		return false
 	}
 	note(ctx, ReasonServer)
 	return true
+}
+
+// wishOf is the least time that the server asked to wait before the next attempt.
+func wishOf(ctx context.Context, err error) time.Duration {
+	m, _ := ParseMark(err)
+	if a, ok := AttemptFrom(ctx); ok {
+		return max(m.RetryAfter, a.RetryAfter)
+	}
+	return m.RetryAfter
 }

@@ -11,8 +11,8 @@ import (
 	"go-micro.dev/v4/errors"
 )
 
-// MarkID is the Id of the errors that carry a [Mark], but for [MarkUnsettled], which goes
-// with the handler's own.
+// MarkID is the Id of the errors that carry a [Mark], but for [MarkUnsettled] and
+// [MarkFailed], which go with the handler's own.
 const MarkID = "oncemore"
 
 // MarkKind says what a server did with a request it did not answer itself. The
@@ -36,6 +36,10 @@ const (
 	// MarkUnsettled means that the handler ran, and that no record is kept of how it
 	// ended: the same call, with the same key, executes again.
 	MarkUnsettled
+	// MarkFailed means that the handler ran, and that its error is that of a callee
+	// which has failed it for good: another instance would hear the same. It always
+	// says [Mark.NoRetry].
+	MarkFailed
 )
 
 // String returns the kind as it is written on the wire, such as "refused".
@@ -53,6 +57,8 @@ func (k MarkKind) String() string {
 		return "relayed"
 	case MarkUnsettled:
 		return "unsettled"
+	case MarkFailed:
+		return "failed"
 	default:
 		return "MarkKind(" + strconv.Itoa(int(k)) + ")"
 	}
@@ -88,7 +94,7 @@ func NewMarked(code int32, detail string, m Mark) *errors.Error {
 }
 
 func (m Mark) status(code int32) string {
-	if m.Kind == MarkNone || m.Kind > MarkUnsettled {
+	if m.Kind == MarkNone || m.Kind > MarkFailed {
 		return http.StatusText(int(code))
 	}
 	var b strings.Builder
@@ -99,7 +105,7 @@ func (m Mark) status(code int32) string {
 	if m.RetryAfter > 0 {
 		b.WriteString("; retry-after=" + m.RetryAfter.String())
 	}
-	if m.NoRetry {
+	if m.NoRetry || m.Kind == MarkFailed {
 		b.WriteString("; no-retry")
 	}
 	if !m.Released.IsZero() {
@@ -120,16 +126,26 @@ func ParseMark(err error) (Mark, bool) {
 }
 
 func markOf(e *errors.Error) (Mark, bool) {
-	if e == nil || e.Id != MarkID && !strings.HasPrefix(e.Status, MarkUnsettled.String()+";") {
+	if e == nil || e.Id != MarkID && !goesWithOthers(e.Status) {
 		return Mark{}, false
 	}
 	m, err := parseStatus(e.Status)
 	return m, err == nil
 }
 
+// OfHandler reports whether a mark of this kind goes with the handler's own error, which
+// stays what it is without the mark.
+func (k MarkKind) OfHandler() bool { return k == MarkUnsettled || k == MarkFailed }
+
+// goesWithOthers tells whether a status is a mark that goes with a handler's error.
+func goesWithOthers(status string) bool {
+	return strings.HasPrefix(status, MarkUnsettled.String()+";") || strings.HasPrefix(status, MarkFailed.String()+";")
+}
+
 func parseStatus(status string) (Mark, error) {
 	name, rest, more := strings.Cut(status, ";")
 	m := Mark{Kind: MarkNamed(strings.TrimSpace(name))}
+	m.NoRetry = m.Kind == MarkFailed
 	if m.Kind == MarkNone {
 		return Mark{}, fmt.Errorf("retryfunc: unknown mark %q", name)
 	}
@@ -145,7 +161,7 @@ func parseStatus(status string) (Mark, error) {
 
 // MarkNamed returns the kind that is written so on the wire; MarkNone if none is.
 func MarkNamed(name string) MarkKind {
-	for k := MarkRefused; k <= MarkUnsettled; k++ {
+	for k := MarkRefused; k <= MarkFailed; k++ {
 		if k.String() == name {
 			return k
 		}

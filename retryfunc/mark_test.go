@@ -19,6 +19,7 @@ func TestMarkStatus(t *testing.T) {
 		{Mark{Kind: MarkUnknown, Service: "a;b=c d", NoRetry: true}, "unknown; service=a%3Bb%3Dc+d; no-retry"},
 		{Mark{Kind: MarkRelayed}, "relayed"},
 		{Mark{Kind: MarkUnsettled, Service: "bank"}, "unsettled; service=bank"},
+		{Mark{Kind: MarkFailed, Service: "bank", NoRetry: true}, "failed; service=bank; no-retry"},
 		{
 			Mark{Kind: MarkRefused, Service: "bank", Released: time.Date(2026, 11, 22, 12, 0, 0, 1000, time.UTC)},
 			"refused; service=bank; released=2026-11-22T12:00:00.000001Z",
@@ -71,7 +72,13 @@ func TestParseMarkRefusesWhatItDoesNotKnow(t *testing.T) {
 // TestHandlersErrorIsMarked: that no record is kept is said beside the handler's own
 // error, which stays what it is, and is classified as without the mark.
 func TestHandlersErrorIsMarked(t *testing.T) {
-	want := Mark{Kind: MarkUnsettled, Service: "bank"}
+	for _, want := range []Mark{{Kind: MarkUnsettled, Service: "bank"}, {Kind: MarkFailed, Service: "bank", NoRetry: true}} {
+		testMarkOfHandler(t, want)
+	}
+}
+
+func testMarkOfHandler(t *testing.T, want Mark) {
+	t.Helper()
 	for code, class := range map[int32]Class{500: Internal, 402: Application, 408: Timeout} {
 		err := NewMarked(code, "no", want)
 		err.Id = "till"

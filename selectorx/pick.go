@@ -47,6 +47,16 @@ func (c *Call) PickFrom(choice *Choice, retriable bool) (*registry.Node, error) 
 	return c.pickOf(choice.services, choice.snapshot, choice.inner, retriable)
 }
 
+// PickAmong is PickFrom for a part of the choice's candidates. All of them stay those
+// of the call.
+func (c *Call) PickAmong(part []*registry.Service, choice *Choice, retriable bool) (*registry.Node, error) {
+	node, err := c.pickOf(part, nil, choice.inner, retriable)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.services, c.snapshot, c.kind = choice.services, choice.snapshot, choice.snapshot.kindOf(choice.inner)
+	return node, err
+}
+
 func (c *Call) pickOf(
 	services []*registry.Service, offered *snapshot, inner selector.Strategy, retriable bool,
 ) (*registry.Node, error) {

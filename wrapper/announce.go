@@ -43,7 +43,7 @@ func NodeMetadata(ctx context.Context, guard *idempotency.Guard, opts ...ServerO
 	if err != nil {
 		return nil, fmt.Errorf("wrapper: ask the store for its identity: %w", err)
 	}
-	announced := map[string]string{MetadataServer: "1"}
+	announced := map[string]string{MetadataServer: serverVersion}
 	if id != "" {
 		announced[MetadataStore] = id
 	}

@@ -25,9 +25,11 @@ type attempt struct {
 	call    *call
 	onlyNew bool     // it may go only where the call has not been
 	last    bool     // no other may follow it
+	left    int      // how many attempts the call had when it began, this one included
 	hedgeOf *attempt // beside which it began, where it is a hedge
 	address string   // where a stream goes whose caller gave addresses
 	rsp     any      // its own, or the caller's
+	ration  ration   // what it may use up
 
 	expired atomic.Bool // it has had its share, or its dial has
 
@@ -37,7 +39,7 @@ type attempt struct {
 	// The loop's.
 	cancel    context.CancelFunc // of its own context, if it has one
 	stream    *watchedStream     // what opened, where the call is one
-	left      *departure         // how its goroutine was left, if not by returning
+	departed  *departure         // how its goroutine was left, if not by returning
 	err       error
 	done      bool
 	late      time.Time // when it has had its share; zero: never
@@ -98,6 +100,8 @@ type entry struct {
 	load      selectorx.Load
 	outcome   selectorx.Outcome // of the load
 	outrun    bool              // another was answered first
+	failure   bool              // the instance has answered with one
+	pushback
 }
 
 func (e *entry) end(class retryfunc.Class) {
@@ -190,7 +194,7 @@ func (a *attempt) PickNode(choice *selectorx.Choice) (*registry.Node, error) {
 		a.nothingNew = true
 		return nil, selector.ErrNoneAvailable
 	}
-	node, err := s.nodes.PickFrom(choice, retriable)
+	node, err := a.pickFrom(choice, retriable)
 	if err != nil {
 		return nil, err
 	}
@@ -235,7 +239,7 @@ func (a *attempt) sendBeside(ctx context.Context) {
 	returned := false
 	defer func() {
 		if !returned {
-			a.err, a.left = ErrPanicked, &departure{recover(), debug.Stack()}
+			a.err, a.departed = ErrPanicked, &departure{recover(), debug.Stack()}
 		}
 		if a.cancel != nil {
 			a.cancel()
@@ -261,7 +265,7 @@ func (a *attempt) end() {
 	over := s.over
 	s.mu.Unlock()
 	if over {
-		a.left.log()
+		a.departed.log()
 	}
 	s.rouse()
 }
@@ -301,13 +305,16 @@ func (a *attempt) exchange(
 		return err
 	}
 	left := leftOf(ctx, opts.RequestTimeout)
-	setTimeouts(&opts, s.attemptTime(left), s.dialLimit(left, d != nil))
-	ctx, end := d.watch(s.metadataOf(ctx, i+1, node), &opts)
+	given := s.attemptTime(left)
+	setTimeouts(&opts, given, s.dialLimit(left, d != nil))
+	ctx, end := d.watch(s.metadataOf(ctx, i+1, node, a.rationFor(node, given)), &opts)
 	err = next(ctx, node, req, got.target, opts)
 	class := retryfunc.None
 	if err != nil {
 		ev := s.evidence()
-		err = d.testify(&ev, err, over.hasReturned(ctx))
+		returned := over.hasReturned(ctx)
+		a.learnPushback(i, d, returned)
+		err = d.testify(&ev, err, returned)
 		class = s.classify(err, ev)
 	}
 	end()
@@ -445,9 +452,8 @@ func (a *attempt) ended(i int, class retryfunc.Class, got *reply, err error) err
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := &s.attempts[i]
-	if class == retryfunc.None || class == retryfunc.Application {
-		s.endpoint.latency.observe(time.Now(), time.Since(e.Began), s.over || e.ended) // a late answer is one, too
-	}
+	e.failure = isFailure(class, err)
+	s.endpoint.observe(e, class, s.over || e.ended) // a late answer is one, too
 	if s.over || e.ended {
 		if e.outrun {
 			s.client.lateAnswers.add(outcome{e.Address, eventOf(class, err, false), e.Began, time.Since(e.Began)})
@@ -498,7 +504,7 @@ func (s *call) classify(err error, ev retryfunc.Evidence) retryfunc.Class {
 // own server side answers (still running, store down) says nothing of the node,
 // and an internal error nothing yet: the request may be to blame.
 func eventOf(class retryfunc.Class, err error, dialTimedOut bool) breaker.Event {
-	if mark, marked := retryfunc.ParseMark(err); marked && mark.Kind != retryfunc.MarkUnsettled {
+	if mark, marked := retryfunc.ParseMark(err); marked && !mark.Kind.OfHandler() {
 		return breaker.Ignored
 	}
 	switch class {

@@ -59,7 +59,7 @@ func TestBalanceAvoidsASlowNode(t *testing.T) {
 			c, flat := flatClient(t, transport, addresses, strategy, wrapper.WithAttempts(1))
 			began := time.Now()
 			callTogether(t, c, calls)
-			means[i] = time.Since(began) * concurrency / time.Duration(calls)
+			means[i] = time.Since(began) * callersAtOnce / time.Duration(calls)
 			shares[i] = float64(nodes[0].Executions(fixture.Echo)-before) / float64(calls)
 			wantIdle(t, flat)
 		}
@@ -80,9 +80,9 @@ func TestBalanceAvoidsASlowNode(t *testing.T) {
 func callTogether(t *testing.T, c client.Client, calls int) {
 	t.Helper()
 	var callers sync.WaitGroup
-	for range concurrency {
+	for range callersAtOnce {
 		callers.Go(func() {
-			for range calls / concurrency {
+			for range calls / callersAtOnce {
 				if _, err := fixture.Call(t.Context(), c, fixture.Echo, ""); err != nil {
 					t.Error(err)
 				}

@@ -58,6 +58,8 @@ type call struct {
 	inherited  int         // attempts in its story that another call has told of
 	considered atomic.Bool // a selector was asked, past our strategy, which nodes there are
 
+	spare spare
+
 	nodes selectorx.Call // shared; it has a lock of its own
 	shared
 }
@@ -98,6 +100,7 @@ func (s *call) open(ctx context.Context, opts []client.CallOption) (err error) {
 	if _, ok := ctx.Deadline(); !ok && !s.streaming {
 		s.ctx, s.cancel = context.WithTimeout(s.ctx, s.overrides.RequestTimeout)
 	}
+	s.spare = s.spareOf()
 	s.endpoint = s.client.endpoints.of(s.req)
 	s.budget = s.client.budget.Of(s.req.Service())
 	s.budget.Deposit()
@@ -177,7 +180,9 @@ func (s *call) begin() (handed bool) {
 		a = new(attempt)
 	}
 	a.call, a.hedgeOf, s.hedge.of = s, s.hedge.of, nil
-	a.onlyNew, a.last = !s.until.IsZero() || a.hedgeOf != nil, s.attemptsLeft() == 1
+	a.left = s.attemptsLeft()
+	a.onlyNew, a.last = !s.until.IsZero() || a.hedgeOf != nil, a.left == 1
+	s.ration(a)
 	s.latest = a
 	due := dues{share: s.share(), dial: s.dialWait(), hedge: s.hedgeDelay()}
 	if s.cuts(due.share) {
@@ -411,7 +416,7 @@ func (s *call) overdue(a *attempt) (next bool) {
 // is so late that the next may begin.
 func (s *call) isOverdue(a *attempt, cuts bool) (late, due bool) {
 	v, now := s.view(a), time.Now()
-	late = isDue(a.late, now) && (cuts || s.hasOther())
+	late = isDue(a.late, now) && (cuts || s.hasOther() && s.maySpare(a))
 	dials := (isDue(a.dialEnds, now) || isDue(a.late, now)) && v.dialing.pending() && s.nodes.Untried()
 	return late, v.entered && (!v.shared || cuts) && (late || dials)
 }
@@ -457,7 +462,7 @@ func (s *call) judge(a *attempt) (next, final bool) {
 	}
 	switch {
 	case errors.Is(a.err, ErrPanicked):
-		a.left.again() // unless it is the caller's goroutine that is on its way out
+		a.departed.again() // unless it is the caller's goroutine that is on its way out
 		s.failed = a.err
 		return false, true
 	case a.abandoned || errors.Is(a.err, errOutrun):
@@ -614,7 +619,7 @@ func (s *call) stop() {
 	if s.endBeside != nil {
 		s.endBeside()
 	}
-	if s.cancel != nil {
+	if s.cancel != nil && !s.lingers() {
 		s.cancel()
 	}
 }

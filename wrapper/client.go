@@ -40,6 +40,7 @@ type retryClient struct {
 
 	transport transport
 	twice     bool           // the inner client is wrapped already
+	around    bool           // the inner client is not one of go-micro's, but may be around one
 	described retryfunc.Rule // what descriptions and verbs say of an endpoint
 	endpoints endpoints
 	names     ruleNames
@@ -55,7 +56,7 @@ type retryClient struct {
 func newRetryClient(inner client.Client, o ClientOptions) *retryClient {
 	_, twice := wrappedIn(inner)
 	return &retryClient{
-		Client: inner, ClientOptions: o, transport: transport(inner.String()), twice: twice,
+		Client: inner, ClientOptions: o, transport: transport(inner.String()), twice: twice, around: !isMicros(inner),
 		described: retryfunc.First(retryfunc.ProtoRule(), retryfunc.HTTPRule()),
 		names:     ruleNames{pending: retryfunc.Inspect(o.safety).Names},
 	}

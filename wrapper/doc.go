@@ -35,13 +35,22 @@
 //   - an answer is received apart from the caller's response, and moved there
 //     only while the call is open, so that a late one never writes into memory
 //     the caller owns again;
+//   - where a handler of a wrapped server makes the call, one layer of the chain
+//     retries. Attempts beside others that are late come out of what the server's
+//     own caller has handed over, unless the endpoint answers others meanwhile, so
+//     that it is one instance that hangs. A call that failed because instances
+//     answered with failures, as many as are tried and two at least, is not
+//     repeated by the callers of its handler, if that returns its error or one with
+//     its words;
 //   - a call whose endpoint is not known to be safe carries an idempotency key.
 //
 // A wrapper that is installed inside of this one runs once for each attempt, and
 // an error that it makes counts as that attempt's. What it sends more than once
 // within an attempt counts as sent. Where attempts run beside one another, each
 // has a response of its own that is like the caller's, and the answer of the
-// first is moved into that.
+// first is moved into that. It may go on in the background with the context of an
+// attempt that was answered: that ends with the time of the call, unless the caller's
+// ends before it, or has longer than a call may take by default.
 //
 // A response arrives as it does with the bare client, on whichever attempt. There
 // is only one of a response that the caller has filled in, unless it is a protobuf
@@ -100,11 +109,16 @@
 // those who install them themselves. Messages are for a subscriber to opt in: see
 // Subscriber.
 //
+// A handler has as long as its attempt, if the client says how long that is, and a
+// keyed execution as long as the guard gives it. WithConcurrencyLimit bounds how many
+// run at once, so that a server in overload answers what it can and refuses the rest
+// while it costs nothing.
+//
 // # Transports
 //
 // On mucp the timeout header that the server sees is the attempt's timeout plus
 // a grace of two seconds: go-micro's client races with its own reader when that
-// timeout fires. On grpc the server sees the attempt's timeout itself. An attempt
+// timeout fires. Wrapped servers that announce themselves go by the attempt's own. On grpc the server sees the attempt's timeout itself. An attempt
 // that was outrun is cancelled on grpc and http; mucp cannot be told, and its
 // handler runs on.
 //

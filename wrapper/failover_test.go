@@ -16,7 +16,7 @@ import (
 	"github.com/oncemore-dev/oncemore/wrapper"
 )
 
-const concurrency = 8
+const callersAtOnce = 8
 
 // fleet are the instances of one service and a wrapped client of them.
 type fleet struct {
@@ -76,7 +76,7 @@ func (f *fleet) drive(t *testing.T, calls int, events ...func()) (made int) {
 		callers  sync.WaitGroup
 	)
 	over, answer := make(chan struct{}), make(chan struct{})
-	for range concurrency {
+	for range callersAtOnce {
 		callers.Go(func() {
 			for {
 				if report, err := f.call(t.Context(), fixture.Echo, ""); err != nil {
@@ -137,11 +137,11 @@ func TestKilledInstancesCostNobody(t *testing.T) {
 				f.drive(t, 900, kill)
 				for _, n := range f.nodes[:tt.kill] {
 					// Five failures eject; what was in flight is the floor; then one probe per second.
-					limit := 5 + concurrency + int64(time.Since(windows)/time.Second) + 1
+					limit := 5 + callersAtOnce + int64(time.Since(windows)/time.Second) + 1
 					if tt.kill > tt.of/2 {
 						// Broken connections eject half of the nodes at the most. Of the others
 						// each may be met twice: two refused dials then eject it, whatever the cap.
-						limit += 2 + concurrency
+						limit += 2 + callersAtOnce
 					}
 					if got := f.failedOn(n); got > limit {
 						t.Errorf("%d attempts failed on a dead instance, want at most %d", got, limit)

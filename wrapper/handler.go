@@ -103,35 +103,72 @@ func (d *deduper) answer(
 	if isStream(rsp) {
 		return d.handleStream(ctx, req, rsp, next, in, err, told)
 	}
+	h := newHandling(ctx, in.ration, d.limiterOf(endpoint))
+	defer h.end()
+	defer func() { sayPushback(ctx, answer) }()
 	defer d.answerPanic(ctx, endpoint, &answer)
-	mode := d.modeFor(ctx, endpoint, req)
-	keyed, err := d.checkKey(ctx, mode, endpoint, in, err)
-	if err != nil {
+	mode := d.modeFor(h, endpoint, req)
+	keyed, err := d.checkKey(h, mode, endpoint, in, err)
+	switch {
+	case err != nil:
 		told.refused(err)
 		return d.errors.answer(err)
+	case h.isTooLate():
+		return d.refuse(told, errLate)
+	case keyed:
+		return d.handleKeyed(h, req, rsp, next, in, d.isDeclared(mode, endpoint), told)
 	}
-	if !keyed {
-		return d.errors.passOn(next(ctx, req, rsp))
+	return d.handleUnkeyed(h, req, rsp, next, told)
+}
+
+// handleUnkeyed answers a request by executing it.
+func (d *deduper) handleUnkeyed(h *handling, req server.Request, rsp any, next server.HandlerFunc, told *RequestEnded) error {
+	if !h.enter() {
+		return d.refuse(told, errBusy)
 	}
-	caller, err := d.caller(ctx, endpoint)
+	defer h.leave()
+	err := next(h, req, rsp)
+	if err != nil && h.isCalleeFailure(err) {
+		return d.errors.withForGood(h, d.errors.passOn(err))
+	}
+	return d.errors.passOn(err)
+}
+
+// handleKeyed answers a request that is executed once.
+func (d *deduper) handleKeyed(
+	h *handling, req server.Request, rsp any, next server.HandlerFunc, in incoming, declared bool, told *RequestEnded,
+) error {
+	endpoint := endpointOf(req)
+	if in.first && !h.enter() { // before the store has any work with it
+		return d.refuse(told, errBusy)
+	}
+	defer h.leave()
+	caller, err := d.caller(h, endpoint)
 	if err != nil {
 		told.refused(callerError{err})
 		return err
 	}
+	h.unlimit()     // all attempts of the call join one execution
 	in.key.For = "" // accepted by whatever name, and recorded by one
-	result, err := d.guardOf(endpoint).Do(ctx, idempotency.Call{
+	busy := false
+	result, err := d.guardOf(endpoint).Do(h, idempotency.Call{
 		Service: d.service, Endpoint: d.names.recordedAs(endpoint), Caller: caller,
-		Key: in.key, Attempt: in.attempt, Released: in.released, Declared: d.isDeclared(mode, endpoint),
+		Key: in.key, Attempt: in.attempt, Released: in.released, Declared: declared,
 		Body: req.Body(), Reply: rsp,
 	}, func(ctx context.Context) error {
+		if busy = !h.enter(); busy {
+			return idempotency.NotDone(errBusy)
+		}
 		told.entered()
-		return d.errors.ofHandler(next(ctx, req, rsp))
+		return d.errors.ofHandler(h, next(ctx, req, rsp))
 	})
 	told.guarded(result, err)
-	if result.Replayed {
-		sayReplayed(ctx)
-	}
-	if result.Released {
+	switch {
+	case busy:
+		return d.refuse(told, errBusy)
+	case result.Replayed:
+		sayReplayed(h)
+	case result.Released:
 		return d.errors.unsettled(err)
 	}
 	return d.errors.answer(err)

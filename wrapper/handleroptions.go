@@ -9,6 +9,7 @@ import (
 
 	"go-micro.dev/v4/server"
 
+	"github.com/oncemore-dev/oncemore/concurrency"
 	"github.com/oncemore-dev/oncemore/idempotency"
 	"github.com/oncemore-dev/oncemore/retryfunc"
 )
@@ -58,6 +59,8 @@ type ServerOptions struct {
 	observers observers
 	names     ownNames
 	mentions  []mention
+	limiter   *concurrency.Limiter
+	limiters  map[string]*concurrency.Limiter
 
 	errs []error
 }
@@ -162,6 +165,7 @@ func newServerOptions(opts []ServerOption) (ServerOptions, error) {
 	o := ServerOptions{
 		modes:    make(map[string]KeyMode),
 		settings: make(map[string][]idempotency.Option),
+		limiters: make(map[string]*concurrency.Limiter),
 		caller:   func(context.Context, string) (string, error) { return "", nil },
 		names:    ownNames{former: make(map[string][]string), current: make(map[string]string)},
 	}

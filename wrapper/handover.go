@@ -58,16 +58,18 @@ func (a *attempt) release() {
 // loop has gone on without it.
 func (a *attempt) comeBack(returned bool) (handed bool) {
 	s := a.call
-	if a.cancel != nil {
-		a.cancel()
-		s.client.shares.remove(a)
-	}
 	if !returned {
 		a.err = ErrPanicked
 	}
 	s.mu.Lock()
 	a.here, handed = false, s.handed != nil
 	s.mu.Unlock()
+	if a.cancel != nil {
+		s.client.shares.remove(a)
+		if handed || !s.lingers() {
+			a.cancel()
+		}
+	}
 	if !handed {
 		a.done = true
 		return false
@@ -77,4 +79,15 @@ func (a *attempt) comeBack(returned bool) (handed bool) {
 		<-s.handed.ended
 	}
 	return true
+}
+
+// lingers tells whether the contexts of a call are left to end by themselves: a wrapper
+// inside of ours, of somebody else's, may go on with one in the background when its call
+// has been answered, as it may with a bare client. It is told the end of an attempt that
+// nobody waits for, and of contexts that would take longer to end than a call may.
+func (s *call) lingers() bool {
+	if !s.client.around && len(s.overrides.CallWrappers) == 0 || s.handed != nil || s.begun != nil {
+		return false
+	}
+	return s.left() <= s.overrides.RequestTimeout
 }

@@ -66,7 +66,7 @@ func (s *call) hedges(a *attempt) bool {
 	}
 	a.hedgeAt = time.Time{}
 	i, shown := s.shown(a)
-	if reason := s.refuseHedge(&v, &shown); reason != "" {
+	if reason := s.refuseHedge(a, &v, &shown); reason != "" {
 		s.setReason(i, reason)
 		if reason == retryfunc.ReasonHedgeBudget {
 			s.tellBudget(true)
@@ -88,7 +88,7 @@ func (s *call) hedges(a *attempt) bool {
 
 // refuseHedge says what forbids the hedge; empty: nothing does, and its budget has
 // paid.
-func (s *call) refuseHedge(v *seen, shown *retryfunc.Attempt) retryfunc.Reason {
+func (s *call) refuseHedge(a *attempt, v *seen, shown *retryfunc.Attempt) retryfunc.Reason {
 	switch {
 	case !shown.Safety.Repeatable() && (!shown.KeyTrusted || !s.overrides.hedge.writes):
 		return retryfunc.ReasonHedgeUnsafe
@@ -96,6 +96,8 @@ func (s *call) refuseHedge(v *seen, shown *retryfunc.Attempt) retryfunc.Reason {
 		return retryfunc.ReasonHedgeShared
 	case !shown.Untried:
 		return retryfunc.ReasonHedgeNowhere
+	case !s.maySpare(a):
+		return retryfunc.ReasonHedgeSpared
 	case s.hedge.callee.isDeep(time.Now()), s.endpoint.hedging.inVain.isDeep(time.Now()):
 		return retryfunc.ReasonHedgeSuspended
 	case s.endpoint.hedging.crowded():

@@ -11,6 +11,7 @@ import (
 
 	"go-micro.dev/v4/client"
 	"go-micro.dev/v4/registry"
+	"go-micro.dev/v4/server"
 
 	"github.com/oncemore-dev/oncemore/retryfunc"
 	"github.com/oncemore-dev/oncemore/wrapper"
@@ -153,4 +154,30 @@ func overload(t *testing.T, inner client.Client, most int, opts ...wrapper.Clien
 		sum.after += f.offer(t, c, 150, 3*time.Second)
 	}
 	return sum
+}
+
+// TestHedgesOfNestedCallsAreSpared where the request that they belong to runs beside
+// another already: a chain that is slow would be asked twice as often at each hop.
+func TestHedgesOfNestedCallsAreSpared(t *testing.T) {
+	const ms = time.Millisecond
+	for ration, hedged := range map[string]bool{"850ms; spare=0; path=1": false, "850ms; spare=1": true, "850ms": true} {
+		t.Run(ration, func(t *testing.T) {
+			inner := stock(nodes("a", "b", "c"))
+			synctest.Test(t, func(t *testing.T) {
+				w, set := newScript(step{100 * ms, nil}), patientSet(t)
+				c := wrap(t, wireClient{inner, w.wire}, wrapper.WithHedge(50*ms), wrapper.WithBreaker(set), safety(t))
+				handle := wrapHandler(t, func(ctx context.Context, _ server.Request, _ any) error {
+					_, report, err := call(ctx, c, read)
+					if got := report.Attempts[0].Reason == retryfunc.ReasonHedgeSpared; got == hedged || err != nil {
+						t.Errorf("error %v, spared: %t: %s", err, got, report.Story())
+					}
+					return err
+				})
+				if err := tip(attemptTime(t.Context(), ration), handle); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(time.Minute) // the contexts end
+			})
+		})
+	}
 }

@@ -15,6 +15,10 @@ type incoming struct {
 	attempt int64
 	// released is the attempt of whose release the sender knows; 0: none.
 	released int64
+	// first says that no attempt with this key came before: it was minted for the call
+	// whose first attempt this is.
+	first  bool
+	ration ration
 }
 
 // take reads what the metadata of ctx says of the call, and returns the context
@@ -25,6 +29,9 @@ func take(ctx context.Context) (context.Context, incoming, error) {
 		return ctx, incoming{}, nil
 	}
 	in, err := read(md)
+	if text, ok := lookUp(md, idempotency.HeaderAttemptTime); ok {
+		in.ration = parseRation(text)
+	}
 	return withoutOwn(ctx, md), in, err
 }
 
@@ -45,6 +52,8 @@ func read(md metadata.Metadata) (in incoming, err error) {
 	if in.attempt, err = idempotency.ParseSent(sent, in.key.Issued, time.Now()); err != nil {
 		return incoming{}, badRequestError{err}
 	}
+	count, _ := lookUp(md, idempotency.HeaderRetryCount)
+	in.first = !in.key.Issued.IsZero() && sent == "" && count == "0"
 	released, _ := lookUp(md, idempotency.HeaderReleased)
 	if in.released, err = idempotency.ParseReleased(released); err != nil {
 		return incoming{}, badRequestError{err}

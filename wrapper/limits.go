@@ -229,6 +229,9 @@ func (s *call) admit(d *retryfunc.Decision, free bool) {
 		l.Most = 0
 	}
 	refused := l.Refuse(s.ctx)
+	if refused == "" && s.isHopeless(d) {
+		refused = retryfunc.ReasonFailing
+	}
 	if refused == "" {
 		l.Wait, refused = s.pauseBefore(d)
 	}
@@ -241,6 +244,13 @@ func (s *call) admit(d *retryfunc.Decision, free bool) {
 		return
 	}
 	d.Delay = l.Wait
+}
+
+// isHopeless tells whether the next attempt would fail as this one has, and all others
+// have of late. A policy of the user's knows better.
+func (s *call) isHopeless(d *retryfunc.Decision) bool {
+	own := s.overrides.policy != nil || s.overrides.retry != nil
+	return !own && isFailure(d.Attempt.Class, d.Err) && s.failsEverywhere()
 }
 
 // pauseBefore is how long to wait before the next attempt. An untried node need
@@ -260,7 +270,7 @@ func (s *call) pauseBefore(d *retryfunc.Decision) (time.Duration, retryfunc.Reas
 		return 0, retryfunc.ReasonRunning
 	}
 	s.pauseErr = err
-	return max(d.Delay, pause), ""
+	return max(s.clampWish(d.Delay), pause), ""
 }
 
 // askPause asks the backoff that the caller gave for this call.

@@ -21,6 +21,8 @@ func TestMain(m *testing.M) {
 		fixture.WithSetup("panicking", panicking),
 		fixture.WithSetup("parrots", parrots),
 		fixture.WithSetup("hop", hop),
+		fixture.WithSetup("middle", middle),
+		fixture.WithSetup("slots", slots),
 		fixture.WithSetup("tls", secured),
 		fixture.WithSetup("gateway", gateway),
 		fixture.WithSetup("crier", crier),

@@ -13,13 +13,14 @@ import (
 )
 
 // metadataOf returns the context of one attempt: with the call's key, without
-// any other call's. number is the attempt's, counted from 1.
-func (s *call) metadataOf(ctx context.Context, number int, node *registry.Node) context.Context {
+// any other call's. number is the attempt's, counted from 1, and ration what it says
+// of the time that it has.
+func (s *call) metadataOf(ctx context.Context, number int, node *registry.Node, ration string) context.Context {
 	id := s.client.requestID(node)
 	s.mu.Lock()
 	t, keyed, released := s.traits, s.carriesKey(), s.released
 	s.mu.Unlock()
-	if !keyed && id == "" {
+	if !keyed && id == "" && ration == "" {
 		return withoutLeaks(ctx)
 	}
 	md, ok := metadata.FromContext(ctx) // a copy
@@ -29,6 +30,9 @@ func (s *call) metadataOf(ctx context.Context, number int, node *registry.Node) 
 	clearOwn(md)
 	if id != "" {
 		md[headers.Stream] = id
+	}
+	if ration != "" {
+		md[idempotency.HeaderAttemptTime] = ration
 	}
 	if keyed {
 		putKey(md, t.key)

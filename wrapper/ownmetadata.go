@@ -15,7 +15,8 @@ import (
 func isOwnMetadata(name string) bool {
 	for _, own := range [...]string{
 		idempotency.HeaderKey, idempotency.HeaderFor, idempotency.HeaderIssued,
-		idempotency.HeaderRetryCount, idempotency.HeaderSent, idempotency.HeaderReleased, headers.Stream,
+		idempotency.HeaderRetryCount, idempotency.HeaderSent, idempotency.HeaderReleased,
+		idempotency.HeaderAttemptTime, headers.Stream,
 	} {
 		if len(name) == len(own) && strings.EqualFold(name, own) {
 			return true

@@ -192,6 +192,7 @@ func (s *call) conclude(err error) {
 	}
 	done := s.traits.done
 	s.mu.Unlock()
+	s.tellHandler(err)
 	if err == nil && s.running > 0 {
 		s.awaitReaders()
 	}
@@ -236,7 +237,7 @@ func (s *call) abandonRunning(err error) {
 	class, reason, event := retryfunc.Timeout, retryfunc.ReasonOutrun, breaker.Outrun
 	switch {
 	case errors.Is(s.ctx.Err(), context.Canceled) && err != nil, errors.Is(err, ErrPanicked):
-		class, reason, event = retryfunc.Canceled, retryfunc.ReasonCanceled, breaker.Ignored
+		class, reason, event = retryfunc.Canceled, retryfunc.ReasonCanceled, s.eventOfCancel()
 	case s.ctx.Err() != nil && err != nil:
 		reason, event = retryfunc.ReasonDeadline, breaker.Timeout
 	}
@@ -294,6 +295,7 @@ func (s *call) shown(a *attempt) (int, retryfunc.Attempt) {
 	shown := retryfunc.Attempt{
 		Class: e.Class, Number: e.Number, Address: e.Address, Duration: e.Duration,
 		Safety: s.traits.safety, KeyTrusted: s.traits.trusted, Untried: s.nodes.Untried(),
+		RetryAfter: e.after, NoRetry: e.noRetry,
 	}
 	switch {
 	case !a.done:

@@ -119,6 +119,10 @@ func refusalCode(err error) string {
 	switch {
 	case errors.As(err, new(callerError)):
 		return "caller"
+	case errors.Is(err, errBusy):
+		return "busy"
+	case errors.Is(err, errLate):
+		return "late"
 	case errors.Is(err, errKeyRequired):
 		return "key_required"
 	case errors.Is(err, errForeignKey):

@@ -172,7 +172,7 @@ func (s *subscription) once(ctx context.Context, msg any, handle func(context.Co
 	}
 	_, err = guard.Do(ctx, idempotency.Call{
 		Service: scope.Service, Endpoint: scope.Endpoint, Key: idempotency.Key{Value: key}, Body: msg,
-	}, func(ctx context.Context) error { return d.errors.ofHandler(handle(ctx)) })
+	}, func(ctx context.Context) error { return d.errors.ofHandler(nil, handle(ctx)) })
 	return d.answerBroker(err)
 }
 

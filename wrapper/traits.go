@@ -42,7 +42,9 @@ type endpoint struct {
 	checked atomic.Bool                  // whether anybody serves it, or it cannot be remembered
 	hedged  atomic.Pointer[hedgedCallee] // its service, once a call was to be hedged
 	hedging hedgedEndpoint
+	failures
 	// In Unix nanoseconds:
+	answered atomic.Int64 // when it was last answered in time
 	slowDial atomic.Int64 // when dials were last given up in vain
 	absent   atomic.Int64 // when a call last waited in vain for an instance
 }
@@ -52,6 +54,25 @@ func (e *endpoint) learn(t *callTraits) {
 	e.safety.Store(uint32(t.safety))
 	e.trusted.Store(t.trusted)
 	e.known.Store(true)
+}
+
+// observe notes what an instance has answered, if it has, and whether nobody waited for
+// that any more.
+func (e *endpoint) observe(of *entry, class retryfunc.Class, late bool) {
+	now := time.Now()
+	if of.failure {
+		e.addFailure(of.Address, now)
+	}
+	if class != retryfunc.None && class != retryfunc.Application {
+		return
+	}
+	if !late {
+		e.answered.Store(now.UnixNano())
+	}
+	if !of.failure {
+		e.resetFailures()
+	}
+	e.latency.observe(now, now.Sub(of.Began), late)
 }
 
 // endpoints are those of one client, by service and name.
@@ -273,7 +294,7 @@ func (s *call) endKey(done func(ambiguous bool), answered bool, err error) {
 // that it keeps no record of it: see idempotency.WithErrorPolicy. One that passes on
 // what its own callee said keeps none of that either.
 func isUnrecorded(err error) bool {
-	if _, marked := retryfunc.ParseMark(err); marked {
+	if mark, marked := retryfunc.ParseMark(err); marked && mark.Kind != retryfunc.MarkFailed {
 		return true
 	}
 	switch (wireErrors{}).micro(err).Code {

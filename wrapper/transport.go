@@ -70,6 +70,16 @@ func (t transport) timedOut(why error) error {
 	return merrors.Timeout("go.micro.client", "%v", why)
 }
 
+// isMicros tells whether a client is one of go-micro's own, with no wrapper around it.
+func isMicros(c client.Client) bool {
+	switch reflect.TypeOf(c).String() {
+	case "*client.rpcClient", "*grpc.grpcClient", "*http.httpClient":
+		return true
+	default:
+		return false
+	}
+}
+
 // wireOf tells which client's own wire next is, past all wrappers: only there is
 // it known how a reply is decoded. It is empty for anything else.
 func wireOf(next client.CallFunc) transport {
@@ -101,8 +111,12 @@ func setTimeouts(o *client.CallOptions, attempt, dial time.Duration) {
 }
 
 // MetadataServer is the key of the node metadata under which a wrapped server
-// announces that it keeps the metadata of a call from its handlers.
+// announces that it keeps the metadata of a call from its handlers: what an attempt
+// has left, too, from version 2 on.
 const MetadataServer = "oncemore"
+
+// serverVersion is what servers announce under MetadataServer.
+const serverVersion = "2"
 
 // requestIDs gives the attempts of one client identities of their own.
 //

@@ -27,10 +27,24 @@ func (w wireErrors) encode(err error) *idempotency.RecordedError {
 // handler passes on, from a service it called, would speak for this one: what
 // refused to run there did run here.
 func (w wireErrors) relayed(err error) *merrors.Error {
+	e := w.relayedAs(err)
+	if own, ok := errors.AsType[*handlerError](err); ok && own.forGood {
+		return w.forGood(e)
+	}
+	return e
+}
+
+func (w wireErrors) relayedAs(err error) *merrors.Error {
 	e := w.micro(err)
-	if mark, ok := retryfunc.ParseMark(e); ok && mark.Kind == retryfunc.MarkUnsettled {
-		return &merrors.Error{Id: e.Id, Code: e.Code, Detail: e.Detail, Status: http.StatusText(int(e.Code))}
-	} else if ok {
+	mark, ok := retryfunc.ParseMark(e)
+	switch {
+	case ok && mark.Kind.OfHandler():
+		own := &merrors.Error{Id: e.Id, Code: e.Code, Detail: e.Detail, Status: http.StatusText(int(e.Code))}
+		if mark.NoRetry {
+			return w.forGood(own)
+		}
+		return own
+	case ok:
 		return retryfunc.NewMarked(e.Code, e.Detail, retryfunc.Mark{
 			Kind: retryfunc.MarkRelayed, Service: w.service, NoRetry: mark.NoRetry,
 		})
@@ -43,7 +57,10 @@ func (w wireErrors) relayed(err error) *merrors.Error {
 
 // handlerError is an error of a handler that looks like one of the guard's: of a
 // guard that the handler has asked itself, or of a call that it has made.
-type handlerError struct{ error }
+type handlerError struct {
+	error
+	forGood bool // it is a callee's that has failed for good
+}
 
 // Unwrap returns the handler's error.
 func (e *handlerError) Unwrap() error { return e.error }
@@ -52,7 +69,7 @@ func (e *handlerError) Unwrap() error { return e.error }
 // that a callee has refused the request, still runs it or does not know its
 // outcome, or could not be reached or heard. Then the handler has no answer either.
 func (e *handlerError) Unsettled() bool {
-	if _, marked := retryfunc.ParseMark(e.error); marked || isMismatch(e.error) {
+	if mark, marked := retryfunc.ParseMark(e.error); marked && mark.Kind != retryfunc.MarkFailed || isMismatch(e.error) {
 		return true
 	}
 	if e.is(retryfunc.NotSent, retryfunc.Refused, retryfunc.NoNode, retryfunc.Broken) {
@@ -86,18 +103,18 @@ func isMismatch(err error) bool {
 }
 
 // ofHandler keeps what a handler returns apart from what the guard answers in
-// its place, such as that nothing ran.
-func (wireErrors) ofHandler(err error) error {
+// its place, such as that nothing ran. h is nil for that of a message.
+func (wireErrors) ofHandler(h *handling, err error) error {
 	if err == nil || errors.As(err, new(*idempotency.PanicError)) { // which is nobody's to read
 		return err
 	}
-	return &handlerError{err}
+	return &handlerError{err, h.isCalleeFailure(err)}
 }
 
 // passOn leaves the error of a handler without a key as it is, except for marks
 // that are not this service's own. That a callee keeps no record is true all the same.
 func (w wireErrors) passOn(err error) error {
-	if mark, marked := retryfunc.ParseMark(err); marked && mark.Kind != retryfunc.MarkUnsettled {
+	if mark, marked := retryfunc.ParseMark(err); marked && !mark.Kind.OfHandler() {
 		return w.relayed(err)
 	}
 	return err
@@ -140,7 +157,10 @@ func (w wireErrors) unsettled(err error) error {
 	if isUnrecorded(answer) {
 		return answer
 	}
-	marked := retryfunc.NewMarked(answer.Code, answer.Detail, retryfunc.Mark{Kind: retryfunc.MarkUnsettled, Service: w.service})
+	said, _ := retryfunc.ParseMark(answer)
+	marked := retryfunc.NewMarked(answer.Code, answer.Detail, retryfunc.Mark{
+		Kind: retryfunc.MarkUnsettled, Service: w.service, NoRetry: said.NoRetry,
+	})
 	marked.Id = answer.Id
 	return marked
 }
@@ -156,7 +176,7 @@ func (w wireErrors) answer(err error) error {
 		panicked *idempotency.PanicError
 	)
 	if own, ok := err.(*handlerError); ok { //nolint:errorlint // deeper down it is the cause of the guard's
-		return w.relayed(own.error)
+		return w.relayed(own)
 	}
 	switch {
 	case errors.As(err, &recorded):

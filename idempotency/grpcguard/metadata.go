@@ -17,7 +17,7 @@ func clearOwn(md metadata.MD) {
 	for name := range md {
 		for _, own := range [...]string{
 			idempotency.HeaderKey, idempotency.HeaderFor, idempotency.HeaderIssued,
-			idempotency.HeaderRetryCount, idempotency.HeaderSent, idempotency.HeaderReleased,
+			idempotency.HeaderRetryCount, idempotency.HeaderSent, idempotency.HeaderReleased, idempotency.HeaderAttemptTime,
 		} {
 			if len(name) == len(own) && strings.EqualFold(name, own) {
 				delete(md, name)

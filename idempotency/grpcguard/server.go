@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -220,6 +221,9 @@ func (x *exchange) do(ctx context.Context, call idempotency.Call) (any, error) {
 	if result.Replayed {
 		sayReplayed(ctx)
 	}
+	if !x.ran {
+		sayPushback(ctx, err)
+	}
 	switch {
 	case x.ran && (err == nil || errors.Is(err, errNotKept)):
 		return x.reply, nil
@@ -271,6 +275,17 @@ func (x *exchange) replay() (any, error) {
 		return nil, x.answer(&idempotency.Error{Reason: idempotency.ErrCorrupt, Code: 500, Err: err})
 	}
 	return m, nil
+}
+
+// sayPushback tells clients that retry by themselves when to: see "Pushback" in gRFC A6.
+// That one does not learn of it is no reason to fail the call.
+func sayPushback(ctx context.Context, err error) {
+	refused, ok := errors.AsType[*idempotency.Error](err)
+	if !ok || refused.RetryAfter <= 0 {
+		return
+	}
+	ms := strconv.FormatInt(max(refused.RetryAfter.Milliseconds(), 1), 10)
+	_ = grpc.SetTrailer(ctx, metadata.Pairs("grpc-retry-pushback-ms", ms)) // see above
 }
 
 // sayReplayed marks an answer as one that was recorded earlier. That a client does
