@@ -16,6 +16,10 @@ var _ idempotency.Inspector = (*Store)(nil)
 // inspectWait is how long an inspection waits for a transaction that holds a key.
 const inspectWait = 100 * time.Millisecond
 
+// resolveWait is how long a resolution comes back for a key that is held, because it may
+// be by other operators, who are soon done, or in a deadlock with them.
+const resolveWait = time.Second
+
 // Lookup implements [idempotency.Inspector]. A key that a transaction holds is
 // Running, and nothing else is known of it. On SQLite, where one transaction holds
 // all keys, that is what every key without a record is while an execution is under
@@ -102,12 +106,10 @@ func (t table) seize(ctx context.Context, key idempotency.StoreKey) error {
 // Resolve implements [idempotency.Inspector]. It has the store's own cache forget
 // the key; caches of other processes keep a record that they have.
 func (s *Store) Resolve(ctx context.Context, r idempotency.Resolution) error {
-	err := s.withKey(ctx, r.Key, func(t table) (bool, error) {
-		if err := t.seize(ctx, r.Key); err != nil {
-			return false, err
-		}
-		return true, t.settleBy(ctx, &r)
-	})
+	err := s.resolve(ctx, &r)
+	for begun := time.Now(); classify(err) == contended && time.Since(begun) < resolveWait; {
+		err = s.resolve(ctx, &r)
+	}
 	switch {
 	case classify(err) == contended:
 		return fmt.Errorf("%w: a transaction holds it", idempotency.ErrLive)
@@ -118,6 +120,15 @@ func (s *Store) Resolve(ctx context.Context, r idempotency.Resolution) error {
 	}
 	s.forgetCached(ctx, r.Key)
 	return nil
+}
+
+func (s *Store) resolve(ctx context.Context, r *idempotency.Resolution) error {
+	return s.withKey(ctx, r.Key, func(t table) (bool, error) {
+		if err := t.seize(ctx, r.Key); err != nil {
+			return false, err
+		}
+		return true, t.settleBy(ctx, r)
+	})
 }
 
 func (t table) settleBy(ctx context.Context, r *idempotency.Resolution) error {
