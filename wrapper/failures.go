@@ -23,7 +23,7 @@ const (
 // failures are those of an endpoint since its last answer. The zero value has seen
 // none. It is safe for concurrent use.
 type failures struct {
-	count atomic.Int32 // written under mu
+	inARow atomic.Int32 // written under mu
 
 	mu        sync.Mutex
 	last      time.Time
@@ -34,12 +34,12 @@ type failures struct {
 func (f *failures) addFailure(address string, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if now.Sub(f.last) > failureMemory || f.count.Load() == 0 {
-		f.count.Store(0)
+	if now.Sub(f.last) > failureMemory || f.inARow.Load() == 0 {
+		f.inARow.Store(0)
 		f.addresses = f.addresses[:0]
 	}
 	f.last = now
-	f.count.Add(1)
+	f.inARow.Add(1)
 	if len(f.addresses) < everyInstance && !slices.Contains(f.addresses, address) {
 		f.addresses = append(f.addresses, address)
 	}
@@ -47,23 +47,23 @@ func (f *failures) addFailure(address string, now time.Time) {
 
 // resetFailures notes that the endpoint has answered.
 func (f *failures) resetFailures() {
-	if f.count.Load() == 0 {
+	if f.inARow.Load() == 0 {
 		return
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.count.Store(0)
+	f.inARow.Store(0)
 }
 
 // failsOn tells whether the endpoint fails on whatever instance, of which there are
 // so many, at least one.
 func (f *failures) failsOn(instances int, now time.Time) bool {
-	if f.count.Load() < manyFailures {
+	if f.inARow.Load() < manyFailures {
 		return false
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.count.Load() >= manyFailures && now.Sub(f.last) <= failureMemory && len(f.addresses) >= min(instances, everyInstance)
+	return f.inARow.Load() >= manyFailures && now.Sub(f.last) <= failureMemory && len(f.addresses) >= min(instances, everyInstance)
 }
 
 // isFailure tells whether an attempt was answered with what another instance may
@@ -76,7 +76,7 @@ func isFailure(class retryfunc.Class, err error) bool {
 // on every instance that is admitted. Then another attempt would only add to its load,
 // and the first attempts of other calls are what finds out when that is over.
 func (s *call) failsEverywhere() bool {
-	if s.endpoint.failures.count.Load() < manyFailures {
+	if s.endpoint.inARow.Load() < manyFailures {
 		return false
 	}
 	instances := s.admitted(everyInstance)
