@@ -40,6 +40,8 @@ func reasonCode(r Reason) (code string, ok bool) {
 		{ReasonHedgeBudget, "hedge_budget"},
 		{ReasonHedgeCrowded, "hedge_crowded"},
 		{ReasonHedgeSuspended, "hedge_suspended"},
+		{ReasonHedgeSpared, "hedge_spared"},
+		{ReasonFailing, "failing"},
 	} {
 		if known.reason == r {
 			return known.code, true
