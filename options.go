@@ -1,6 +1,7 @@
 package oncemore
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -102,7 +103,7 @@ func WithOwnSelector() Option {
 }
 
 func newOptions(opts []Option) (Options, error) {
-	o := Options{drain: DefaultDrainTimeout}
+	var o Options
 	for _, opt := range opts {
 		if opt == nil {
 			return o, errors.New("oncemore: nil option: leave it out instead")
@@ -112,6 +113,10 @@ func newOptions(opts []Option) (Options, error) {
 	if len(o.server) > 0 && o.store == nil {
 		o.errs = append(o.errs, errors.New("oncemore: WithServer: needs WithStore"))
 	}
+	if o.drain > 0 && o.store == nil {
+		o.errs = append(o.errs, errors.New("oncemore: WithDrainTimeout: needs WithStore, whose executions it waits for"))
+	}
+	o.drain = cmp.Or(o.drain, DefaultDrainTimeout)
 	if o.ownSelector && len(o.selector) > 0 {
 		o.errs = append(o.errs, errors.New("oncemore: WithSelector: not together with WithOwnSelector"))
 	}

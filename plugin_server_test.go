@@ -105,9 +105,10 @@ func TestDrainsBeforeItStops(t *testing.T) {
 
 func TestWrongServerOptionsAreNamed(t *testing.T) {
 	for want, opts := range map[string][]oncemore.Option{
-		"WithStore(nil)":        {oncemore.WithStore(nil)},
-		"needs WithStore":       {oncemore.WithServer(wrapper.WithKeyMode(wrapper.KeyRequired))},
-		"WithDrainTimeout(-1s)": {oncemore.WithDrainTimeout(-time.Second)},
+		"WithStore(nil)":                    {oncemore.WithStore(nil)},
+		"needs WithStore":                   {oncemore.WithServer(wrapper.WithKeyMode(wrapper.KeyRequired))},
+		"WithDrainTimeout(-1s)":             {oncemore.WithDrainTimeout(-time.Second)},
+		"WithDrainTimeout: needs WithStore": {oncemore.WithDrainTimeout(time.Second)},
 	} {
 		if _, err := oncemore.New(opts...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want one with %q", err, want)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/oncemore-dev/oncemore/idempotency"
 	"github.com/oncemore-dev/oncemore/idempotency/httpkey"
+	"github.com/oncemore-dev/oncemore/idempotency/internal/method"
 	"github.com/oncemore-dev/oncemore/idempotency/internal/problem"
 )
 
@@ -85,7 +86,7 @@ func (m *Middleware) isGuarded(r *http.Request) bool {
 	if slices.Contains(m.methods, r.Method) {
 		return !m.optional || httpkey.Carries(r.Header)
 	}
-	return (r.Method == http.MethodPut || r.Method == http.MethodDelete) && httpkey.Carries(r.Header)
+	return !method.IsSafe(r.Method) && httpkey.Carries(r.Header)
 }
 
 // call makes a request the guard's, and returns it with a body for the handler.

@@ -89,8 +89,9 @@ func TestWhichRequestsAreGuarded(t *testing.T) {
 		{"optional, without", optional, "POST", "", 0, 2},
 		{"optional, with", optional, "POST", "k", 0, 1},
 		{"optional, malformed", optional, "POST", "a b", 400, 0},
-		{"other methods", []httpguard.Option{httpguard.WithMethods("REPORT")}, "REPORT", "", 400, 0},
-		{"not among other methods", []httpguard.Option{httpguard.WithMethods("REPORT")}, "POST", "k", 0, 2},
+		{"other methods", []httpguard.Option{httpguard.WithMethods("MKCOL")}, "MKCOL", "", 400, 0},
+		{"not among other methods, with a key", []httpguard.Option{httpguard.WithMethods("MKCOL")}, "POST", "k", 0, 1},
+		{"not among other methods, without", []httpguard.Option{httpguard.WithMethods("MKCOL")}, "POST", "", 0, 2},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var runs atomic.Int32
@@ -489,6 +490,9 @@ func TestNewRefuses(t *testing.T) {
 		{"shop", guard, nil, "option 0 is nil"},
 		{"shop", guard, httpguard.WithMethods(), "must be given a method"},
 		{"shop", guard, httpguard.WithMethods("post"), `WithMethods("post")`},
+		{"shop", guard, httpguard.WithMethods("POST", "PSOT"), `WithMethods("PSOT"): must be methods that IANA has registered`},
+		{"shop", guard, httpguard.WithMethods("GET"), `WithMethods("GET"): must be methods that change something`},
+		{"shop", guard, httpguard.WithHeaders("Content Type"), `WithHeaders("Content Type"): must be names of headers`},
 		{"shop", guard, httpguard.WithMaxRequest(0), "WithMaxRequest(0)"},
 		{"shop", guard, httpguard.WithCaller(nil), "WithCaller"},
 		{"shop", guard, httpguard.WithEndpoint(nil), "WithEndpoint"},

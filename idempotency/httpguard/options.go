@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/oncemore-dev/oncemore/idempotency/internal/method"
 )
 
 // Options are the settings of [New], made by the functions of type [Option].
@@ -32,9 +34,10 @@ func defaults() Options {
 	}
 }
 
-// WithMethods sets the methods whose requests need a key. Default POST and PATCH,
-// which RFC 9110 does not call idempotent. PUT and DELETE are run once if they
-// carry a key, and other methods pass through.
+// WithMethods sets the methods whose requests need a key: registered ones that change
+// something. Default POST and PATCH, which RFC 9110 does not call idempotent. Requests of
+// other methods that change something are run once if they carry a key; what is safe
+// (GET, HEAD, OPTIONS, …) passes through.
 func WithMethods(methods ...string) Option {
 	methods = slices.Clone(methods)
 	return func(o *Options) { o.methods = methods }
@@ -92,13 +95,8 @@ func (o *Options) check() error {
 	reject := func(option string, value any, allowed string) {
 		errs = append(errs, fmt.Errorf("httpguard: %s(%v): must be %s", option, value, allowed))
 	}
-	if len(o.methods) == 0 {
-		reject("WithMethods", "", "given a method")
-	}
-	for _, method := range o.methods {
-		if method == "" || strings.ToUpper(method) != method {
-			reject("WithMethods", fmt.Sprintf("%q", method), fmt.Sprintf("a method in capitals, such as %q", http.MethodPost))
-		}
+	if value, allowed := method.Check(o.methods); allowed != "" {
+		reject("WithMethods", value, allowed)
 	}
 	if o.maxRequest < 1 {
 		reject("WithMaxRequest", o.maxRequest, "at least 1")
@@ -112,8 +110,18 @@ func (o *Options) check() error {
 	if o.mark == nil {
 		reject("WithMark", nil, "a function")
 	}
-	if slices.Contains(o.headers, "") {
-		reject("WithHeaders", `""`, "names of headers")
+	for _, name := range o.headers {
+		if !isToken(name) {
+			reject("WithHeaders", fmt.Sprintf("%q", name), "names of headers, such as Location")
+		}
 	}
 	return errors.Join(errs...)
+}
+
+// isToken tells whether a name may be that of a header (RFC 9110, section 5.6.2).
+func isToken(name string) bool {
+	return name != "" && strings.IndexFunc(name, func(r rune) bool {
+		alphanumeric := '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
+		return !alphanumeric && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
+	}) < 0
 }

@@ -11,7 +11,6 @@
 package httpkey
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -19,6 +18,7 @@ import (
 	"time"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
+	"github.com/oncemore-dev/oncemore/idempotency/internal/method"
 	"github.com/oncemore-dev/oncemore/idempotency/internal/problem"
 )
 
@@ -31,8 +31,10 @@ type Options struct {
 // Option changes one setting of [New].
 type Option func(*Options)
 
-// WithMethods sets the methods whose requests carry a key. Default POST and
-// PATCH, which RFC 9110 does not call idempotent.
+// WithMethods sets the methods whose requests need a key: registered ones that
+// change something. Default POST and PATCH, which RFC 9110 does not call
+// idempotent. Where a request of another method that changes something carries a
+// key, it is treated alike; what is safe (GET, HEAD, OPTIONS, …) passes.
 func WithMethods(methods ...string) Option {
 	methods = slices.Clone(methods)
 	return func(o *Options) { o.methods = methods }
@@ -55,20 +57,15 @@ func New(options ...Option) (func(http.Handler) http.Handler, error) {
 		}
 		option(&o)
 	}
-	if len(o.methods) == 0 {
-		return nil, errors.New("httpkey: WithMethods(): must be given a method")
-	}
-	for _, method := range o.methods {
-		if method == "" || strings.ToUpper(method) != method {
-			return nil, fmt.Errorf("httpkey: WithMethods(%q): must be a method in capitals, such as %q", method, http.MethodPost)
-		}
+	if value, allowed := method.Check(o.methods); allowed != "" {
+		return nil, fmt.Errorf("httpkey: WithMethods(%s): must be %s", value, allowed)
 	}
 	return o.wrap, nil
 }
 
 func (o Options) wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !slices.Contains(o.methods, r.Method) || (o.optional && !Carries(r.Header)) {
+		if !o.concerns(r) {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -83,6 +80,14 @@ func (o Options) wrap(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
+}
+
+// concerns tells whether a request's key is looked at.
+func (o *Options) concerns(r *http.Request) bool {
+	if slices.Contains(o.methods, r.Method) && !o.optional {
+		return true
+	}
+	return !method.IsSafe(r.Method) && Carries(r.Header)
 }
 
 // Carries reports whether a request has a key, be it malformed.

@@ -42,6 +42,8 @@ func TestMiddleware(t *testing.T) {
 		{name: "optional, malformed", options: []httpkey.Option{httpkey.WithOptional()}, method: "POST", keys: []string{"a b"}, complain: "position 2"},
 		{name: "other methods", options: []httpkey.Option{httpkey.WithMethods("PUT")}, method: "PUT", complain: "missing"},
 		{name: "not among other methods", options: []httpkey.Option{httpkey.WithMethods("PUT")}, method: "POST", passes: true},
+		{name: "not among other methods, with a key", options: []httpkey.Option{httpkey.WithMethods("PUT")}, method: "POST", keys: []string{"abc"}, want: "abc", passes: true},
+		{name: "idempotent method with a key", method: "PUT", keys: []string{"abc"}, want: "abc", passes: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			middleware, err := httpkey.New(test.options...)
@@ -88,6 +90,8 @@ func TestOptions(t *testing.T) {
 		{httpkey.WithMethods(), "must be given a method"},
 		{httpkey.WithMethods("post"), `WithMethods("post")`},
 		{httpkey.WithMethods(""), `WithMethods("")`},
+		{httpkey.WithMethods("PSOT"), `WithMethods("PSOT"): must be methods that IANA has registered`},
+		{httpkey.WithMethods("GET"), `WithMethods("GET"): must be methods that change something`},
 	} {
 		if _, err := httpkey.New(test.option); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("error %v, want %q", err, test.want)

@@ -122,6 +122,10 @@ func (o *Options) check() error {
 		return errors.New("sqlstore: WithCache(nil): must be given a cache")
 	case o.waitersSet && o.maxWaiters < 1:
 		return fmt.Errorf("sqlstore: WithMaxWaiters(%d): must be at least 1", o.maxWaiters)
+	case o.detached && o.txOptional:
+		return errors.New("sqlstore: WithTxOptional() with WithDetached(): leave it out: there is no transaction for handlers to use")
+	case o.detached && o.waitersSet:
+		return errors.New("sqlstore: WithMaxWaiters() with WithDetached(): leave it out: no claim waits in the database")
 	case o.sweepInterval < 0:
 		return fmt.Errorf("sqlstore: WithSweepInterval(%v): must be at least 0", o.sweepInterval)
 	case o.logger == nil:

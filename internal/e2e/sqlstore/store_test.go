@@ -149,6 +149,8 @@ func TestNewRefuses(t *testing.T) {
 		"sqlstore: WithDialect(Dialect(9)): must be":    {WithDialect(9)},
 		"sqlstore: WithCache(nil): must be":             {WithCache(nil)},
 		"sqlstore: WithMaxWaiters(0): must be at":       {WithMaxWaiters(0)},
+		"sqlstore: WithMaxWaiters() with WithDetached(": {WithDetached(), WithMaxWaiters(3)},
+		"sqlstore: WithTxOptional() with WithDetached(": {WithTxOptional(), WithDetached()},
 		"sqlstore: WithSweepInterval(-1ns): must be":    {WithSweepInterval(-1)},
 		"sqlstore: WithLogger(nil): must be":            {WithLogger(nil)},
 		"sqlstore: check the database: SQL logic":       {WithDialect(MySQL)},
