@@ -268,9 +268,10 @@ func (s *suite) invalidOutcome(t *testing.T) {
 }
 
 func (s *suite) renewalFailsForAWhile(t *testing.T) {
-	broken, sound, _ := s.brokenGuard(t, script(OpRenew, Fault{Before: ErrInjected}, Fault{After: ErrInjected}))
+	broken, sound, _ := s.brokenGuard(t, script(OpRenew, Fault{Before: ErrInjected}, Fault{After: ErrInjected}),
+		idempotency.WithLease(keptLease*s.Tick))
 	w := s.newWorker(t, func(ctx context.Context, _ int) error {
-		s.Sleep(3 * s.Tick)
+		s.Sleep(pastLease * s.Tick)
 		return ctx.Err()
 	})
 	w.wantReply(t, broken, "run 1")

@@ -110,12 +110,20 @@ func (s *suite) guardMismatch(t *testing.T) {
 	w.want(t, 1, 1)
 }
 
+// A lease that a test wants kept, and how long a handler takes that outlasts it, in
+// ticks: one of a single tick is lost, and rightly, when the machine pauses for a part
+// of it.
+const (
+	keptLease = 4
+	pastLease = 5
+)
+
 func (s *suite) guardJoin(t *testing.T) {
-	here, there := s.twoGuards(t)
+	here, there := s.twoGuards(t, idempotency.WithLease(keptLease*s.Tick))
 	started := make(chan struct{})
 	w := s.newWorker(t, func(context.Context, int) error {
 		close(started)
-		time.Sleep(3 * s.Tick) // longer than the lease
+		time.Sleep(pastLease * s.Tick)
 		return nil
 	})
 	var group sync.WaitGroup
@@ -387,9 +395,9 @@ func (s *suite) guardRecoverUnknown(t *testing.T) {
 }
 
 func (s *suite) guardLongHandler(t *testing.T) {
-	here, there := s.twoGuards(t, idempotency.WithTakeover(idempotency.TakeoverRerun()))
+	here, there := s.twoGuards(t, idempotency.WithTakeover(idempotency.TakeoverRerun()), idempotency.WithLease(keptLease*s.Tick))
 	w := s.newWorker(t, func(ctx context.Context, _ int) error {
-		time.Sleep(4 * s.Tick)
+		time.Sleep(pastLease * s.Tick)
 		return ctx.Err()
 	})
 	var group sync.WaitGroup
