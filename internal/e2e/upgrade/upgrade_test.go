@@ -42,6 +42,7 @@ func TestRollingUpgrade(t *testing.T) {
 		sqlPlace("mysql", mysql.DSN(), "transactional"),
 		sqlPlace("pgx", postgres.DSN(), "transactional"),
 		sqlPlace("mysql", servertest.StartMariaDB(t).DSN(), "detached"),
+		sqlPlace("pgx", servertest.StartPostgres(t).DSN(), "detached"),
 		sqlPlace("sqlite", filepath.Join(t.TempDir(), "t.db")+sqliteOptions, "transactional"),
 		sqlPlace("sqlite", filepath.Join(t.TempDir(), "d.db")+sqliteOptions, "detached"),
 		{"redis", redis.URL(), func(t *testing.T) idempotency.Inspector {

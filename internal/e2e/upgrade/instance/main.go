@@ -58,7 +58,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	i.guard, err = idempotency.New(store, idempotency.WithLease(2*time.Second))
+	i.guard, err = idempotency.New(store, idempotency.WithLease(5*time.Second))
 	if err != nil {
 		return err
 	}
