@@ -2,34 +2,41 @@ package oncemore_test
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 )
 
 // TestDocsAreCompiled finds each Go block of README.md and docs, but for
-// indentation, in the examples that the compiler has read.
+// indentation, in what the compiler has read.
 func TestDocsAreCompiled(t *testing.T) {
-	examples, err := os.ReadFile("example_test.go")
+	compiled := flat(read(t, "example_test.go")) + flat(read(t, "docs/snippets_test.go"))
+	pages, err := filepath.Glob("docs/*.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	compiled := flat(string(examples))
-	for file, least := range map[string]int{"README.md": 4, "docs/money.md": 2} {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(text), -1)
-		if len(blocks) < least {
-			t.Errorf("%d Go blocks in %s", len(blocks), file)
-		}
-		for _, block := range blocks {
+	seen := 0
+	for _, file := range append(pages, "README.md") {
+		for _, block := range regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(read(t, file), -1) {
+			seen++
 			if !strings.Contains(compiled, flat(block[1])) {
-				t.Errorf("%s has what is not in example_test.go:\n%s", file, block[1])
+				t.Errorf("%s has what is in neither example_test.go nor docs/snippets_test.go:\n%s", file, block[1])
 			}
 		}
 	}
+	if seen < 10 {
+		t.Errorf("only %d Go blocks were found", seen)
+	}
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // flat leaves out the indentation and the empty lines.
