@@ -19,7 +19,7 @@ import (
 	"github.com/oncemore-dev/oncemore/wrapper"
 )
 
-// ends are the ends of a handler that each row of README's table speaks of, by how
+// ends are the ends of a handler that each row of its table speaks of, by how
 // the row begins.
 var ends = map[string][]func(ctx context.Context) error{
 	"success": {func(context.Context) error { return nil }},
@@ -55,10 +55,10 @@ func answering(err error) func(context.Context) error {
 	return func(context.Context) error { return err }
 }
 
-// TestReadmeOutcomes provokes each end that README lists, on both kinds of store,
+// TestOutcomes provokes each end that once.md lists, on both kinds of store,
 // and compares what the store is told.
-func TestReadmeOutcomes(t *testing.T) {
-	rows := table(t, "../README.md", "because")
+func TestOutcomes(t *testing.T) {
+	rows := table(t, "once.md", "because")
 	if len(rows) != len(ends) {
 		t.Errorf("%d rows, and %d kinds of ends", len(rows), len(ends))
 	}

@@ -101,7 +101,7 @@ func sumOf(pairs []judge.Pair) sum {
 	return s
 }
 
-// printDigest prints the table that README shows: the cells of each fleet.
+// printDigest prints the table that docs/harm.md shows: the cells of each fleet.
 func printDigest(out io.Writer, pairs []judge.Pair) {
 	fmt.Fprintf(out, "%-14s %5s  %7s  %17s  %12s  %14s\n", "", "cells", "calls", "answered", "late", "run again")
 	fmt.Fprintf(out, "%-14s %5s  %7s  %17s  %12s  %14s\n", "", "", "", "bare/wrapped", "bare/wrapped", "bare/wrapped")

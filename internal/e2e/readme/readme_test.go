@@ -117,11 +117,17 @@ var marks = map[string]string{
 	"steps": "idempotency.WithStep", "subscriber": "oncemore.Subscriber",
 }
 
+// programs are README and the documents that go on with its programs.
+func programs(t *testing.T) string {
+	t.Helper()
+	return read(t, root+"/README.md") + read(t, root+"/docs/retries.md") + read(t, root+"/docs/once.md")
+}
+
 // blocks returns README's Go blocks by their names: each has one, and is used.
 func blocks(t *testing.T) map[string]string {
 	t.Helper()
 	named := make(map[string]string)
-	for _, found := range regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(read(t, root+"/README.md"), -1) {
+	for _, found := range regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(programs(t), -1) {
 		name := ""
 		for n, mark := range marks {
 			if strings.Contains(found[1], mark) {
