@@ -290,7 +290,7 @@ func TestBalanceOfUnknownNodes(t *testing.T) {
 // An attempt that was not waited for would have taken at least that long.
 func TestBalanceOfCutAttempts(t *testing.T) {
 	load := &nodeLoad{joined: alwaysThere}
-	predict := func() float64 { latency, _ := load.predicted(time.Second); return latency }
+	predict := func() float64 { latency, _, _ := load.predicted(time.Second); return latency }
 	end := func(outcome Outcome, took time.Duration) {
 		load.inflight.Add(1)
 		load.end(outcome, took, time.Second)
@@ -302,7 +302,7 @@ func TestBalanceOfCutAttempts(t *testing.T) {
 	if end(OutcomeCut, time.Second); predict() != 1 {
 		t.Errorf("cut after 1 s: %v s are predicted, want 1", predict())
 	}
-	if _, factor := load.predicted(time.Second); factor != 1 {
+	if _, factor, _ := load.predicted(time.Second); factor != 1 {
 		t.Errorf("cut attempts made the node dearer by %v", factor)
 	}
 }
@@ -367,3 +367,38 @@ func TestLoadsAreTiedToTheSnapshot(t *testing.T) {
 }
 
 var _ registry.Registry = (*town)(nil)
+
+// TestBalanceDoesNotTakeFailuresForQuick: of three nodes one fails at once what takes the
+// others half a second, and more calls are made than the two can take one at a time.
+func TestBalanceDoesNotTakeFailuresForQuick(t *testing.T) {
+	const calls, between, work = 200, 50 * time.Millisecond, 500 * time.Millisecond
+	loads := make([]*nodeLoad, 3)
+	for i := range loads {
+		loads[i] = &nodeLoad{joined: alwaysThere}
+	}
+	type ending struct {
+		at   time.Duration
+		load *nodeLoad
+	}
+	var running []ending
+	failed := 0
+	for i := range calls {
+		now := time.Minute + time.Duration(i)*between
+		for len(running) > 0 && running[0].at <= now {
+			running[0].load.end(OutcomeAnswered, work, running[0].at)
+			running = running[1:]
+		}
+		first := rand.IntN(3)
+		chosen := cheaper(loads[first], loads[(first+1+rand.IntN(2))%3], now)
+		chosen.inflight.Add(1)
+		if chosen == loads[0] {
+			failed++
+			chosen.end(OutcomeFailed, time.Millisecond, now+time.Millisecond)
+			continue
+		}
+		running = append(running, ending{now + work, chosen})
+	}
+	if failed > calls/8 {
+		t.Errorf("%d of %d calls went to the node that fails at once", failed, calls)
+	}
+}

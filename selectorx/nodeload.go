@@ -21,6 +21,9 @@ const (
 	failureKeeps  = 0.9
 	// leastSuccess bounds how dear failures make a node.
 	leastSuccess = 0.001
+	// quickFailure is from which failure on a node is not taken for quick, which one
+	// that fails at once looks like.
+	quickFailure = 0.05
 )
 
 // Outcome is what the end of an attempt shows of its node's load.
@@ -91,30 +94,34 @@ func (l *nodeLoad) kept(now time.Duration) float64 {
 	return math.Exp(-idle.Seconds() / memory.Seconds())
 }
 
-// predicted is the latency to expect, in seconds, and the factor by which all that
-// is known besides makes the node dearer.
-func (l *nodeLoad) predicted(now time.Duration) (latency, factor float64) {
+// predicted is the latency to expect, in seconds, the factor by which all that is known
+// besides makes the node dearer, and whether it may take longer to answer than it has
+// taken to fail.
+func (l *nodeLoad) predicted(now time.Duration) (latency, factor float64, fails bool) {
 	kept := l.kept(now)
 	success := 1 - math.Float64frombits(l.failure.Load())*kept
 	factor = float64(l.inflight.Load()+1) / max(success*success*success, leastSuccess)
 	if age := float64(now-l.joined) / float64(slowStart); l.joined >= 0 && age < 1 {
 		factor /= max(age, leastAge)
 	}
-	return math.Float64frombits(l.latency.Load()) * kept, factor
+	return math.Float64frombits(l.latency.Load()) * kept, factor, 1-success > quickFailure
 }
 
 // cheaper returns which of two nodes a call should go to. One of which nothing is
-// known takes the latency of the other, else newcomers would get every call, or none.
+// known takes the latency of the other, else newcomers would get every call, or none;
+// one that fails, no less than that.
 func cheaper(a, b *nodeLoad, now time.Duration) *nodeLoad {
-	latencyA, factorA := a.predicted(now)
-	latencyB, factorB := b.predicted(now)
-	switch {
-	case latencyA == 0 && latencyB == 0:
+	latencyA, factorA, failsA := a.predicted(now)
+	latencyB, factorB, failsB := b.predicted(now)
+	knownA, knownB := latencyA, latencyB
+	if knownA == 0 || failsA {
+		latencyA = max(knownA, knownB)
+	}
+	if knownB == 0 || failsB {
+		latencyB = max(knownB, knownA)
+	}
+	if latencyA == 0 && latencyB == 0 {
 		latencyA, latencyB = 1, 1
-	case latencyA == 0:
-		latencyA = latencyB
-	case latencyB == 0:
-		latencyB = latencyA
 	}
 	if latencyB*factorB < latencyA*factorA {
 		return b
