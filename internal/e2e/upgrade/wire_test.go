@@ -166,7 +166,7 @@ func (f *fleet) instancesDie() {
 }
 
 // dies has an instance die in the middle of a call that it gets, makes some more, and
-// wants all answered.
+// wants all answered. One that has just joined is called by and by.
 func (f *fleet) dies(caller, victim *process) {
 	f.t.Helper()
 	for n, after := 0, 0; after < 10; n++ {
@@ -180,6 +180,9 @@ func (f *fleet) dies(caller, victim *process) {
 		case <-victim.ended:
 			after++
 		default:
+			if n >= 20 {
+				time.Sleep(100 * time.Millisecond)
+			}
 		}
 	}
 }
