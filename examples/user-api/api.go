@@ -20,6 +20,9 @@ type api struct {
 	say    hello.SayService
 	wallet hello.WalletService
 	tokens *tokens
+
+	answered answered
+	circuits http.Handler // nil: nobody shows them
 }
 
 func newAPI(c *caller, t *tokens) *api {

@@ -44,13 +44,13 @@ type effort struct {
 	report wrapper.Report
 }
 
-func newCaller(c config, service micro.Service, log *slog.Logger) (*caller, error) {
+func newCaller(c config, service micro.Service, of *circuits, log *slog.Logger) (*caller, error) {
 	switch c.client {
 	case clientStock:
 		return newStockCaller(service)
 	case clientHystrix:
 		return newHystrixCaller(service)
 	default:
-		return newOncemoreCaller(service, c.keys == keysVouched, c.client == clientHedged, log)
+		return newOncemoreCaller(c, service, of, log)
 	}
 }

@@ -23,15 +23,15 @@ const (
 
 // newOncemoreCaller calls through oncemore. Its options come after
 // service.Init, which would replace a wrapped client where --client is given.
-// vouched says that every hello-srv deduplicates, in one store, whether it
-// announces it or not; hedged, that what takes longer than usual is sent to a second
-// instance, tips included.
-func newOncemoreCaller(service micro.Service, vouched, hedged bool, log *slog.Logger) (*caller, error) {
-	opts := []wrapper.ClientOption{wrapper.WithObserver(logDecisions(log))}
-	if vouched {
+// Where c says so, every hello-srv deduplicates, in one store, whether it announces
+// it or not, and what takes longer than usual is sent to a second instance, tips
+// included.
+func newOncemoreCaller(c config, service micro.Service, of *circuits, log *slog.Logger) (*caller, error) {
+	opts := []wrapper.ClientOption{wrapper.WithObserver(logDecisions(log)), wrapper.WithBreaker(of.set)}
+	if c.keys == keysVouched {
 		opts = append(opts, wrapper.WithTrustedKeys())
 	}
-	if hedged {
+	if c.client == clientHedged {
 		opts = append(opts, wrapper.WithAdaptiveHedge(hedgeQuantile, leastHedge, mostHedge), wrapper.WithHedgedWrites())
 	}
 	plugin, err := oncemore.New(oncemore.WithClient(opts...))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -28,6 +29,7 @@ type site struct {
 	nodes     []string
 	servers   []*proctest.Process
 	url       string
+	api       *proctest.Process
 }
 
 // buildPrograms compiles both, since only a process can be killed.
@@ -57,7 +59,7 @@ func startSite(t *testing.T, programs, transport, store string) *site {
 	}
 	address := proctest.Address(proctest.ReservePort(t))
 	s.url = "http://" + address
-	program(t, filepath.Join(programs, "user-api"), address,
+	s.api = program(t, filepath.Join(programs, "user-api"), address,
 		[]string{"USER_API_ADDRESS=" + address, "HELLO_NODES=" + strings.Join(s.nodes, ",")}, "--client", transport)
 	return s
 }
@@ -134,7 +136,9 @@ func TestEndToEnd(t *testing.T) {
 			t.Run("a form is submitted twice", s.testForm)
 			t.Run("bad tips", s.testBadTips)
 			t.Run("a tip is still running", s.testRunning)
+			t.Run("circuits are shown", s.testCircuits)
 			t.Run("no instance is left", s.testNoInstance)
+			t.Run("it stops, whoever looks on", s.testStops)
 		})
 	}
 	t.Run("the store is down", func(t *testing.T) {
@@ -155,6 +159,67 @@ func TestEndToEnd(t *testing.T) {
 			t.Errorf("balance %s", got)
 		}
 	})
+}
+
+// testCircuits: Hystrix' dashboard reads one circuit for each instance.
+func (s *site) testCircuits(t *testing.T) {
+	for range 20 {
+		s.ask(t, http.MethodGet, "/user/test", "", "")
+	}
+	lines, cancel := s.watchCircuits(t)
+	defer cancel()
+	seen := make(map[string]bool)
+	for lines.Scan() && len(seen) < len(s.nodes) {
+		data, ok := strings.CutPrefix(lines.Text(), "data:")
+		var shown struct {
+			Type string `json:"type"`
+			Name string `json:"name"`
+		}
+		if !ok {
+			continue
+		}
+		if err := json.Unmarshal([]byte(data), &shown); err != nil {
+			t.Fatalf("%q: %v", data, err)
+		}
+		if shown.Type == "HystrixCommand" && strings.HasPrefix(shown.Name, "hello-srv-") {
+			seen[shown.Name] = true
+		}
+	}
+	if len(seen) != len(s.nodes) {
+		t.Errorf("circuits %v, error %v; want one for each of %d instances", seen, lines.Err(), len(s.nodes))
+	}
+}
+
+// testStops: a stream that never ends does not keep the server.
+func (s *site) testStops(t *testing.T) {
+	lines, cancel := s.watchCircuits(t)
+	defer cancel()
+	if !lines.Scan() {
+		t.Fatalf("no stream: %v", lines.Err())
+	}
+	s.api.Stop() // fails the test if it does not end by itself
+}
+
+func (s *site) watchCircuits(t *testing.T) (*bufio.Scanner, func()) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/hystrix.stream", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := new(http.Transport)
+	rsp, err := transport.RoundTrip(req) //nolint:bodyclose // by the function that is returned
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := rsp.Header.Get("Content-Type"); rsp.StatusCode != http.StatusOK || got != "text/event-stream" {
+		t.Fatalf("%s, %s", rsp.Status, got)
+	}
+	return bufio.NewScanner(rsp.Body), func() {
+		if err := rsp.Body.Close(); err != nil {
+			t.Log(err)
+		}
+		transport.CloseIdleConnections()
+	}
 }
 
 func (s *site) testReplay(t *testing.T) {

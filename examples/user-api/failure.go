@@ -99,5 +99,9 @@ func (f failure) answer(c *gin.Context) {
 	if f.retryAfter > 0 {
 		c.Header("Retry-After", strconv.Itoa(int(math.Ceil(f.retryAfter.Seconds()))))
 	}
+	if wantsPage(c.Request) {
+		formPage{Title: "That did not work", Text: f.message}.answer(c, f.status)
+		return
+	}
 	c.JSON(f.status, gin.H{"error": f.message})
 }

@@ -17,9 +17,15 @@ type formReply struct {
 }
 
 // tipForm gives the page that shows a form for a tip the key to submit it with,
-// however often the button is pressed.
+// however often the button is pressed; a browser gets the page itself.
 func (a *api) tipForm(c *gin.Context) {
 	token, expires := a.tokens.issue()
+	c.Header("Vary", "Accept")
+	if wantsPage(c.Request) {
+		c.Header("Cache-Control", "private") // for the one who goes back to it
+		formPage{Title: "A tip", Token: token, Until: expires.Format("15:04")}.answer(c, http.StatusOK)
+		return
+	}
 	c.Header("Cache-Control", "no-store") // two users must not get one form
 	c.JSON(http.StatusOK, formReply{Token: token, ExpiresAt: expires.UTC()})
 }

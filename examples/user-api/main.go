@@ -3,9 +3,10 @@
 // request.
 //
 //	GET  /user/test             {"message":"Hello xuxu","instance":"…","attempts":1}
-//	GET  /user/tip-form         {"idempotency_key":"form.…","expires_at":"…"}
+//	GET  /user/tip-form         {"idempotency_key":"form.…","expires_at":"…"}; a browser gets the form itself
 //	POST /user/tip              {"student":"xuxu","amount_cents":500}, header Idempotency-Key
 //	GET  /user/balance/:student {"student":"xuxu","balance_cents":500}
+//	GET  /hystrix.stream        the circuits of the instances, for Hystrix' dashboard
 //	GET  /healthz               {"status":"ok"}
 //
 // A tip that is sent again with its Idempotency-Key is the same tip. The key may
@@ -92,23 +93,36 @@ func run() error {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	hello, err := newCaller(c, service, log)
+	circuits, err := newCircuits()
 	if err != nil {
 		return err
+	}
+	defer circuits.close()
+	hello, err := newCaller(c, service, circuits, log)
+	if err != nil {
+		return err
+	}
+	if c.secret == "" {
+		log.Warn("FORM_SECRET is not set: forms that were given out are good until this process ends, and at no other; " +
+			"give every user-api the same 32 bytes or more")
 	}
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	return serve(ctx, c.address, newRouter(newAPI(hello, newTokens(c.secret))), log)
+	a := newAPI(hello, newTokens(c.secret))
+	a.circuits = circuits.stream
+	return serve(ctx, c.address, newRouter(a), circuits.stream.Close, log)
 }
 
-// serve answers requests until ctx ends, and then finishes those that run.
-func serve(ctx context.Context, address string, handler http.Handler, log *slog.Logger) error {
+// serve answers requests until ctx ends, and then finishes those that run; leave ends
+// the ones that never would.
+func serve(ctx context.Context, address string, handler http.Handler, leave func(), log *slog.Logger) error {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return err
 	}
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: callTimeout}
+	server.RegisterOnShutdown(leave)
 	stopped := make(chan error, 1)
 	stopOnce := context.AfterFunc(ctx, func() {
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)

@@ -16,6 +16,9 @@ func newRouter(a *api) http.Handler {
 	r.GET("/user/balance/:student", a.balance)
 	r.GET("/user/tip-form", a.tipForm)
 	r.POST("/user/tip", a.tip)
+	if a.circuits != nil {
+		r.GET("/hystrix.stream", gin.WrapH(a.circuits))
+	}
 	return r
 }
 

@@ -31,12 +31,12 @@ type tipReply struct {
 // tip passes the browser's key on, so that a tip that is sent again, by the
 // browser, by this server's client or by a network, is the same tip.
 func (a *api) tip(c *gin.Context) {
+	body, err := parseTip(c.Request, http.MaxBytesReader(c.Writer, c.Request.Body, longestTip))
 	key, issued, bad := a.keyOf(c.Request)
 	if bad != nil {
 		bad.answer(c)
 		return
 	}
-	body, err := parseTip(http.MaxBytesReader(c.Writer, c.Request.Body, longestTip))
 	if err != nil {
 		failure{status: http.StatusBadRequest, message: "body: " + err.Error()}.answer(c)
 		return
@@ -58,10 +58,19 @@ func (a *api) tip(c *gin.Context) {
 		failureOf(err, took.report).ofWrite().answer(c)
 		return
 	}
-	c.JSON(http.StatusOK, tipReply{TransferID: reply.GetTransferId(), BalanceCents: reply.GetBalanceCents()})
+	done := tipReply{TransferID: reply.GetTransferId(), BalanceCents: reply.GetBalanceCents()}
+	if again := a.answered.before(key); wantsPage(c.Request) {
+		done.thank(c, again || replayed())
+		return
+	}
+	c.JSON(http.StatusOK, done)
 }
 
-func parseTip(body io.Reader) (tipBody, error) {
+// parseTip reads the body, of a program or of the form. The latter has the key in it.
+func parseTip(r *http.Request, body io.Reader) (tipBody, error) {
+	if isForm(r) {
+		return takeForm(r, body)
+	}
 	var t tipBody
 	decoder := json.NewDecoder(body)
 	decoder.DisallowUnknownFields()
