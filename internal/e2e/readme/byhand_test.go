@@ -24,7 +24,9 @@ func TestByHand(t *testing.T) {
 	first := h.start(t, terminals[0], h.ports["9001"])
 	h.start(t, terminals[1], h.ports["9002"])
 	h.start(t, terminals[2], h.ports["8080"])
-	h.want(t, calls[0], `"message":"Hello xuxu"`)
+	for range 4 {
+		h.want(t, calls[0], `"message":"Hello xuxu"`)
+	}
 	h.kill(t, calls[1], first)
 	for range 10 {
 		h.want(t, calls[2], `"message":"Hello xuxu"`)
