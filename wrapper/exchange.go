@@ -1,0 +1,213 @@
+package wrapper
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"go-micro.dev/v4/client"
+	"go-micro.dev/v4/registry"
+
+	"github.com/oncemore-dev/oncemore/breaker"
+	"github.com/oncemore-dev/oncemore/retryfunc"
+	"github.com/oncemore-dev/oncemore/selectorx"
+)
+
+// exchange sends the request to a node and receives the answer.
+func (a *attempt) exchange(
+	ctx context.Context, next client.CallFunc, node *registry.Node, req client.Request, rsp any, opts client.CallOptions,
+) error {
+	s := a.call
+	node = a.place(node, opts.Address)
+	i, err := a.begin(ctx, node)
+	if err != nil {
+		return err
+	}
+	ctx = a.trace(ctx, i)
+	over := wireOf(next)
+	got := a.receive(over, req, node, rsp)
+	req, d, err := a.prepareToSend(i, over, req, node)
+	if err != nil {
+		return err
+	}
+	left := leftOf(ctx, opts.RequestTimeout)
+	given := s.attemptTime(left)
+	setTimeouts(&opts, given, s.dialLimit(left, d != nil))
+	ctx, end := d.watch(s.metadataOf(ctx, i+1, node, a.rationFor(node, given)), &opts)
+	err = next(ctx, node, req, got.target, opts)
+	class := retryfunc.None
+	if err != nil {
+		ev := s.evidence()
+		returned := over.hasReturned(ctx)
+		a.learnPushback(i, d, returned)
+		err = d.testify(&ev, err, returned)
+		class = s.classify(err, ev)
+	}
+	end()
+	return a.ended(i, class, got, err)
+}
+
+// prepareToSend returns the request as the wire is to have it, and what watches
+// the dial. Where the wire does not ask when it is about to send, that is now.
+func (a *attempt) prepareToSend(
+	i int, over transport, req client.Request, node *registry.Node,
+) (client.Request, *dialing, error) {
+	req, d, asks := a.dress(i, over, req, node)
+	if !asks && !a.maySend() {
+		return nil, nil, errCallEnded(a.call.ctx)
+	}
+	return req, d, nil
+}
+
+// dress reads the caller's request, and so only while the caller waits.
+func (a *attempt) dress(i int, over transport, req client.Request, node *registry.Node) (client.Request, *dialing, bool) {
+	s := a.call
+	s.reading.RLock()
+	defer s.reading.RUnlock()
+	ended, repeatable := s.state()
+	if ended {
+		return req, nil, false // and it may not be sent
+	}
+	d := s.client.newDialing(over, a)
+	req, asks := s.outgoing(over, req, node, d, repeatable)
+	if !asks && over == overMucp {
+		d = nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a.dialing, s.attempts[i].dials = d, d
+	return req, d, asks
+}
+
+// state tells whether the call is over, and whether it may run twice.
+func (s *call) state() (over, repeatable bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.over, s.traits.repeatable()
+}
+
+// maySend tells whether the attempt may be sent now. A call that must not run
+// twice is sent by one of its attempts at a time, whichever has a connection
+// first.
+func (a *attempt) maySend() bool {
+	s := a.call
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.over || a.abandoned:
+		return false
+	case a.sending:
+		return true
+	case s.sends == 0 && !s.traits.repeatable():
+		a.passedOver = true
+		return false
+	}
+	s.sends--
+	s.sending++
+	a.sending = true
+	return true
+}
+
+// receive makes room for a reply. A wrapper inside ours may send the request more
+// than once.
+func (a *attempt) receive(over transport, req client.Request, node *registry.Node, rsp any) *reply {
+	s := a.call
+	got := a.room()
+	got.receive(s.client, over, req, node, rsp)
+	if got.shared && sameMemory(rsp, s.rsp) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		a.shared = true
+	}
+	return got
+}
+
+func (a *attempt) room() *reply {
+	if a.takes(&a.replyUsed) {
+		return &a.reply
+	}
+	return new(reply)
+}
+
+// takes tells whether a part of the attempt's space is free, and takes it.
+func (a *attempt) takes(used *bool) bool {
+	a.call.mu.Lock()
+	defer a.call.mu.Unlock()
+	free := !*used
+	*used = true
+	return free
+}
+
+// begin enters the attempt on node into the call's story. The error says why it
+// must not be made: the caller has gone, or the call has no key.
+func (a *attempt) begin(ctx context.Context, node *registry.Node) (int, error) {
+	s := a.call
+	if ctx.Err() != nil {
+		return 0, errCallEnded(ctx)
+	}
+	if s.view(a).picked == "" { // no strategy was asked
+		if _, err := a.prepare(selectorx.ChoiceOf(s.nodes.Services())); err != nil {
+			return 0, err
+		}
+	}
+	s.nodes.MarkTried(node.Address)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over || a.abandoned {
+		return 0, errCallEnded(ctx)
+	}
+	again := slices.ContainsFunc(s.attempts, func(e entry) bool { return e.Address == node.Address })
+	if again && a.hedgeOf != nil {
+		a.nothingNew = true
+		return 0, errCallEnded(ctx)
+	}
+	a.entered, a.entry = true, len(s.attempts)
+	s.attempts = append(s.attempts, entry{
+		Attempt: Attempt{Number: len(s.attempts) + 1, Address: node.Address, Began: time.Now(), Hedge: a.hedgeOf != nil},
+		of:      a, dials: a.dialing, again: again,
+		load: s.nodes.Begin(node.Address),
+	})
+	s.endpoint.seen.Store(true)
+	return a.entry, nil
+}
+
+// ended enters how the exchange ended, and moves the reply into place if the
+// caller is still there to read it.
+func (a *attempt) ended(i int, class retryfunc.Class, got *reply, err error) error {
+	s := a.call
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := &s.attempts[i]
+	e.failure = isFailure(class, err)
+	s.endpoint.observe(e, class, s.over || e.ended) // a late answer is one, too
+	if s.over || e.ended {
+		if e.outrun {
+			s.client.lateAnswers.add(outcome{e.Address, eventOf(class, err, false), e.Began, time.Since(e.Began)})
+		}
+		return cmp.Or(err, errOutrun)
+	}
+	a.fail(e, class, err)
+	if err != nil {
+		return err
+	}
+	if s.replied != nil && s.replied != a {
+		return errOutrun
+	}
+	s.replied = a
+	return got.deliver()
+}
+
+// fail enters how an attempt ended, an answer included. The call must be locked.
+func (a *attempt) fail(e *entry, class retryfunc.Class, err error) {
+	a.call.learnHedge(class, err)
+	a.dialTimedOut = class == retryfunc.NotSent && timeWasUp(err)
+	e.unreached = a.dialTimedOut
+	e.end(class)
+	e.outcome = outcomeOf(class, err)
+	event := eventOf(class, err, a.dialTimedOut)
+	if a.passedOver {
+		event, e.outcome = breaker.Ignored, selectorx.OutcomeCut
+	}
+	a.call.report(e, event)
+}
