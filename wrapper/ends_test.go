@@ -22,11 +22,11 @@ func TestEveryCallHasOneEnd(t *testing.T) {
 		dead := fixture.RefusedAddress(t)
 		none := func(ctx context.Context) (context.Context, context.CancelFunc) { return ctx, func() {} }
 		deadline := func(ctx context.Context) (context.Context, context.CancelFunc) {
-			return context.WithTimeout(ctx, 50*time.Millisecond)
+			return context.WithTimeout(ctx, 500*time.Millisecond) // enough to connect on a busy machine
 		}
 		cancel := func(ctx context.Context) (context.Context, context.CancelFunc) {
 			ctx, cancel := context.WithCancel(ctx)
-			time.AfterFunc(50*time.Millisecond, cancel)
+			time.AfterFunc(500*time.Millisecond, cancel)
 			return ctx, cancel
 		}
 		gone := func(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -51,8 +51,8 @@ func TestEveryCallHasOneEnd(t *testing.T) {
 			{"success on a retry", []string{dead, node.Address()}, "", fixture.Echo, "", none, nil, nil, retryfunc.None, false},
 			{"failure", []string{node.Address()}, "", fixture.BadRequest, "", none, nil, nil, retryfunc.Application, true},
 			{"refused", []string{dead}, "", fixture.Echo, "", deadline, nil, nil, retryfunc.NotSent, true},
-			{"deadline", []string{node.Address()}, "", fixture.Sleep, "300ms", deadline, nil, nil, retryfunc.Timeout, true},
-			{"cancel", []string{node.Address()}, "", fixture.Sleep, "300ms", cancel, nil, nil, retryfunc.Canceled, true},
+			{"deadline", []string{node.Address()}, "", fixture.Sleep, "3s", deadline, nil, nil, retryfunc.Timeout, true},
+			{"cancel", []string{node.Address()}, "", fixture.Sleep, "3s", cancel, nil, nil, retryfunc.Canceled, true},
 			{"cancelled before", []string{node.Address()}, "", fixture.Echo, "", gone, nil, nil, retryfunc.None, true},
 			{"unknown service", []string{node.Address()}, "nobody", fixture.Echo, "", deadline, nil, nil, retryfunc.NoNode, true},
 			{"no instance", []string{}, "", fixture.Echo, "", deadline, nil, nil, retryfunc.NoNode, true},

@@ -112,6 +112,10 @@ func (s *call) impatient(e *entry, event breaker.Event) bool {
 		}
 	case breaker.Unreachable:
 		patience = min(patience, leastDial)
+	case breaker.Broken: // go-micro's grpc pool closes connections that others use when a caller's time ends
+		if deadline, ok := s.ctx.Deadline(); !ok || e.Began.Add(e.Duration).Before(deadline) {
+			return false
+		}
 	default:
 		return false
 	}

@@ -6,9 +6,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go-micro.dev/v4/client"
+	"go-micro.dev/v4/registry"
 
 	"github.com/oncemore-dev/oncemore/breaker"
 	"github.com/oncemore-dev/oncemore/internal/fixture"
@@ -113,6 +115,35 @@ func (c *crowd) drive(t *testing.T, patientCallers int, d time.Duration) (impati
 	close(over)
 	group.Wait()
 	return quick.Load(), there.Load()
+}
+
+// TestBrokenAfterTheDeadline: go-micro's grpc client may close the connection of a call
+// whose time is over, which says nothing of its instance; one that breaks before does.
+func TestBrokenAfterTheDeadline(t *testing.T) {
+	for after, ejected := range map[time.Duration]int{0: 0, -time.Millisecond: 1} {
+		t.Run(after.String(), func(t *testing.T) {
+			inner := stock(nodes("a"))
+			synctest.Test(t, func(t *testing.T) {
+				set := newSet(t)
+				c := wrap(t, wireClient{inner, func(ctx context.Context, _ *registry.Node, _ client.Request, _ any, _ client.CallOptions) error {
+					deadline, _ := ctx.Deadline()
+					time.Sleep(time.Until(deadline.Add(after)))
+					return errBroken
+				}}, wrapper.WithBreaker(set), wrapper.WithAttempts(1))
+				for range 20 {
+					ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+					if _, _, err := call(ctx, c, write); err == nil {
+						t.Fatal("a call was answered")
+					}
+					cancel()
+					time.Sleep(10 * time.Millisecond)
+				}
+				if got := len(set.Ejected()); got != ejected {
+					t.Errorf("ejected: %+v, want %d", set.Ejected(), ejected)
+				}
+			})
+		})
+	}
 }
 
 // TestFrozenInstanceIsEjectedAmongImpatientCallers by those who waited long enough.

@@ -20,8 +20,8 @@ func TestFormIsOneTip(t *testing.T) {
 		t.Fatalf("%d %s, %v", w.Code, w.Body, err)
 	}
 	const body = `{"student":"xuxu","amount_cents":5}`
-	submit := func(token string) int {
-		return requestTo(t, a, "POST", "/user/tip", body, "Idempotency-Key: "+token).Code
+	submit := func(token string) int { // as curl -d does
+		return requestTo(t, a, "POST", "/user/tip", body, "Idempotency-Key: "+token, "Content-Type: application/x-www-form-urlencoded").Code
 	}
 	if first, second := submit(form.Token), submit(form.Token); first != http.StatusOK || second != http.StatusOK {
 		t.Errorf("submitted twice: %d and %d", first, second)

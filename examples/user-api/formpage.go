@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	_ "embed"
 	"fmt"
 	"html/template"
@@ -40,9 +41,14 @@ func (p formPage) answer(c *gin.Context, status int) {
 	}
 }
 
-// isForm tells whether a request comes from the form rather than from a program.
-func isForm(r *http.Request) bool {
-	return strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded")
+// isForm tells whether a request comes from the form rather than from a program. curl -d
+// says that it sends a form, too, whatever that is; no form begins with a brace.
+func isForm(r *http.Request, body *bufio.Reader) bool {
+	if !strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+		return false
+	}
+	first, err := body.Peek(1)
+	return err != nil || first[0] != '{'
 }
 
 // takeForm moves the key from the form to where programs have it, and returns the rest.

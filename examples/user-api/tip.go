@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -68,11 +69,12 @@ func (a *api) tip(c *gin.Context) {
 
 // parseTip reads the body, of a program or of the form. The latter has the key in it.
 func parseTip(r *http.Request, body io.Reader) (tipBody, error) {
-	if isForm(r) {
-		return takeForm(r, body)
+	text := bufio.NewReader(body)
+	if isForm(r, text) {
+		return takeForm(r, text)
 	}
 	var t tipBody
-	decoder := json.NewDecoder(body)
+	decoder := json.NewDecoder(text)
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&t); err != nil {
 		return tipBody{}, err
