@@ -11,7 +11,7 @@ import (
 // TestDocsAreCompiled finds each Go block of README.md and docs, but for
 // indentation, in what the compiler has read.
 func TestDocsAreCompiled(t *testing.T) {
-	compiled := flat(read(t, "example_test.go")) + flat(read(t, "docs/snippets_test.go"))
+	compiled := flat(read(t, "example_test.go")) + flat(read(t, "docs/snippets_test.go")) + flat(read(t, "telemetry/example_test.go"))
 	pages, err := filepath.Glob("docs/*.md")
 	if err != nil {
 		t.Fatal(err)
@@ -21,7 +21,7 @@ func TestDocsAreCompiled(t *testing.T) {
 		for _, block := range regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(read(t, file), -1) {
 			seen++
 			if !strings.Contains(compiled, flat(block[1])) {
-				t.Errorf("%s has what is in neither example_test.go nor docs/snippets_test.go:\n%s", file, block[1])
+				t.Errorf("%s has what is in none of example_test.go, docs/snippets_test.go and telemetry/example_test.go:\n%s", file, block[1])
 			}
 		}
 	}

@@ -68,7 +68,7 @@ const tipEndpoint = "Wallet.Tip"
 
 // newPlugin makes a tip need a key and run once for it. The other endpoints
 // change nothing.
-func newPlugin(store idempotency.Store, kind storeurl.Kind, book *ledger.Ledger) (*oncemore.Plugin, error) {
+func newPlugin(store idempotency.Store, kind storeurl.Kind, book *ledger.Ledger, more ...oncemore.Option) (*oncemore.Plugin, error) {
 	server := []wrapper.ServerOption{
 		wrapper.WithKeyMode(wrapper.KeyOff),
 		wrapper.WithKeyMode(wrapper.KeyRequired, tipEndpoint),
@@ -78,7 +78,7 @@ func newPlugin(store idempotency.Store, kind storeurl.Kind, book *ledger.Ledger)
 			idempotency.WithLease(redisLease), idempotency.WithPollInterval(redisLook),
 			idempotency.WithTakeover(idempotency.TakeoverRecover(recoverTip(book)))))
 	}
-	return oncemore.New(oncemore.WithStore(store), oncemore.WithServer(server...))
+	return oncemore.New(append(more, oncemore.WithStore(store), oncemore.WithServer(server...))...)
 }
 
 // open opens the ledger and what deduplicates.

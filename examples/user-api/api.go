@@ -23,6 +23,7 @@ type api struct {
 
 	answered answered
 	circuits http.Handler // nil: nobody shows them
+	metrics  http.Handler // likewise
 }
 
 func newAPI(c *caller, t *tokens) *api {

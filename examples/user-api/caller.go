@@ -44,7 +44,13 @@ type effort struct {
 	report wrapper.Report
 }
 
-func newCaller(c config, service micro.Service, of *circuits, log *slog.Logger) (*caller, error) {
+// watching is what watches the calls.
+type watching struct {
+	circuits *circuits
+	metrics  wrapper.Observer
+}
+
+func newCaller(c config, service micro.Service, of watching, log *slog.Logger) (*caller, error) {
 	switch c.client {
 	case clientStock:
 		return newStockCaller(service)

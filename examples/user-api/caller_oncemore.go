@@ -26,15 +26,15 @@ const (
 // Where c says so, every hello-srv deduplicates, in one store, whether it announces
 // it or not, and what takes longer than usual is sent to a second instance, tips
 // included.
-func newOncemoreCaller(c config, service micro.Service, of *circuits, log *slog.Logger) (*caller, error) {
-	opts := []wrapper.ClientOption{wrapper.WithObserver(logDecisions(log)), wrapper.WithBreaker(of.set)}
+func newOncemoreCaller(c config, service micro.Service, of watching, log *slog.Logger) (*caller, error) {
+	opts := []wrapper.ClientOption{wrapper.WithObserver(logDecisions(log)), wrapper.WithBreaker(of.circuits.set)}
 	if c.keys == keysVouched {
 		opts = append(opts, wrapper.WithTrustedKeys())
 	}
 	if c.client == clientHedged {
 		opts = append(opts, wrapper.WithAdaptiveHedge(hedgeQuantile, leastHedge, mostHedge), wrapper.WithHedgedWrites())
 	}
-	plugin, err := oncemore.New(oncemore.WithClient(opts...))
+	plugin, err := oncemore.New(oncemore.WithClient(opts...), oncemore.WithObserver(of.metrics))
 	if err != nil {
 		return nil, err
 	}

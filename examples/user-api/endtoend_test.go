@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +30,7 @@ type site struct {
 	transport string
 	nodes     []string
 	servers   []*proctest.Process
+	metrics   []string // where those of the servers are
 	url       string
 	api       *proctest.Process
 }
@@ -54,7 +57,10 @@ func startSite(t *testing.T, programs, transport, store string) *site {
 	for range 2 {
 		address := proctest.Address(proctest.ReservePort(t))
 		s.nodes = append(s.nodes, address)
-		s.servers = append(s.servers, program(t, filepath.Join(programs, "hello-srv"), address, env, "--faults",
+		metrics := proctest.Address(proctest.ReservePort(t))
+		s.metrics = append(s.metrics, "http://"+metrics)
+		own := append(slices.Clone(env), "METRICS_ADDRESS="+metrics)
+		s.servers = append(s.servers, program(t, filepath.Join(programs, "hello-srv"), address, own, "--faults",
 			"--registry", "memory", "--server", transport, "--server_address", address, "--server_advertise", address))
 	}
 	address := proctest.Address(proctest.ReservePort(t))
@@ -91,7 +97,12 @@ type answer struct {
 
 func (s *site) ask(t *testing.T, method, path, key, body string) answer {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, s.url+path, strings.NewReader(body))
+	return ask(t, method, s.url+path, key, body)
+}
+
+func ask(t *testing.T, method, url, key, body string) answer {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,6 +148,7 @@ func TestEndToEnd(t *testing.T) {
 			t.Run("bad tips", s.testBadTips)
 			t.Run("a tip is still running", s.testRunning)
 			t.Run("circuits are shown", s.testCircuits)
+			t.Run("both sides are measured", s.testMetrics)
 			t.Run("no instance is left", s.testNoInstance)
 			t.Run("it stops, whoever looks on", s.testStops)
 		})
@@ -326,3 +338,48 @@ func (s *site) testNoInstance(t *testing.T) {
 // pooledConnections is more than user-api has opened: a call on one that died
 // with its instance does not know whether it arrived.
 const pooledConnections = 20
+
+// testMetrics: a tip that is sent twice is two calls of user-api's, and of hello-srv's an
+// execution and a replay.
+func (s *site) testMetrics(t *testing.T) {
+	counted := func() (counts [3]float64) {
+		counts[0] = metric(t, s.url, "rpc_client_call_duration_seconds_count", `rpc_method="hello-srv/Wallet.Tip"`)
+		for _, url := range s.metrics {
+			counts[1] += metric(t, url, "oncemore_server_requests_total", `oncemore_outcome="executed"`)
+			counts[2] += metric(t, url, "oncemore_server_requests_total", `oncemore_outcome="replayed"`)
+			if got := metric(t, url, "oncemore_server_pool_open", `oncemore_pool="ledger"`); got < 1 {
+				t.Errorf("%s: %v connections are open", url, got)
+			}
+			if !strings.Contains(ask(t, http.MethodGet, url+"/metrics", "", "").body, `oncemore_server_keys_orphaned{`) {
+				t.Errorf("%s: no keys are counted", url)
+			}
+		}
+		return counts
+	}
+	before := counted()
+	s.tip(t, "measured")
+	s.tip(t, "measured")
+	after := counted()
+	for i, more := range []float64{2, 1, 1} {
+		if after[i]-before[i] != more {
+			t.Errorf("counted %v, and before %v", after, before)
+			break
+		}
+	}
+}
+
+// metric sums the lines of a metric that have a label.
+func metric(t *testing.T, url, name, label string) (sum float64) {
+	t.Helper()
+	for line := range strings.Lines(ask(t, http.MethodGet, url+"/metrics", "", "").body) {
+		if !strings.HasPrefix(line, name+"{") || !strings.Contains(line, label) {
+			continue
+		}
+		value, err := strconv.ParseFloat(strings.TrimSpace(line[strings.LastIndexByte(line, ' '):]), 64)
+		if err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		sum += value
+	}
+	return sum
+}

@@ -55,6 +55,7 @@ import (
 	_ "github.com/go-micro/plugins/v4/client/grpc"     // --client grpc
 	_ "github.com/go-micro/plugins/v4/registry/consul" // --registry consul
 
+	"github.com/oncemore-dev/oncemore/examples/internal/metrics"
 	"github.com/oncemore-dev/oncemore/examples/internal/setting"
 )
 
@@ -80,7 +81,7 @@ func main() {
 	os.Exit(exitFailure)
 }
 
-func run() error {
+func run() (err error) {
 	c, err := configFrom(os.Getenv)
 	if err != nil {
 		return err
@@ -98,7 +99,11 @@ func run() error {
 		return err
 	}
 	defer circuits.close()
-	hello, err := newCaller(c, service, circuits, log)
+	seen, err := metrics.New()
+	if err != nil {
+		return err
+	}
+	hello, err := newCaller(c, service, watching{circuits, seen}, log)
 	if err != nil {
 		return err
 	}
@@ -110,7 +115,8 @@ func run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	a := newAPI(hello, newTokens(c.secret))
-	a.circuits = circuits.stream
+	a.circuits, a.metrics = circuits.stream, seen
+	defer func() { err = errors.Join(err, seen.Close()) }()
 	return serve(ctx, c.address, newRouter(a), circuits.stream.Close, log)
 }
 

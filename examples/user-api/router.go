@@ -19,6 +19,9 @@ func newRouter(a *api) http.Handler {
 	if a.circuits != nil {
 		r.GET("/hystrix.stream", gin.WrapH(a.circuits))
 	}
+	if a.metrics != nil {
+		r.GET("/metrics", gin.WrapH(a.metrics))
+	}
 	return r
 }
 

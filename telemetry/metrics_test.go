@@ -1,0 +1,146 @@
+package telemetry_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go-micro.dev/v4/registry"
+	"go.opentelemetry.io/otel/attribute"
+
+	"github.com/oncemore-dev/oncemore"
+	"github.com/oncemore-dev/oncemore/internal/fixture"
+	"github.com/oncemore-dev/oncemore/retryfunc"
+	"github.com/oncemore-dev/oncemore/selectorx"
+	"github.com/oncemore-dev/oncemore/telemetry"
+	"github.com/oncemore-dev/oncemore/wrapper"
+)
+
+// TestMetricsOfRequests: each outcome, what happened to the key, and what the store took.
+func TestMetricsOfRequests(t *testing.T) {
+	eachTown(t, func(t *testing.T, at *town) {
+		server, client := watch(t), watch(t, telemetry.WithInstances())
+		at.open(server, at.store(), new(Bank))
+		c := at.caller(client)
+		must(t, payTo(order7(t), c, "x"))
+		must(t, payTo(order7(t), c, "x"))
+		if err := payTo(order7(t), c, "y"); err == nil {
+			t.Fatal("another payment with the same key was answered")
+		}
+		of := attribute.String("rpc.method", name)
+		for outcome, n := range map[string]float64{"executed": 1, "replayed": 1, "refused": 1, "joined": -1} {
+			server.want(t, n, "oncemore.server.requests", of, attribute.String("oncemore.outcome", outcome))
+		}
+		server.want(t, 1, "oncemore.server.requests", attribute.String("oncemore.reason", "mismatch"))
+		server.want(t, 1, "oncemore.server.events", of, attribute.String("oncemore.event", "executed"))
+		server.want(t, 1, "oncemore.server.store.duration", attribute.String("oncemore.operation", "complete"))
+		server.want(t, 3, "rpc.server.call.duration", of)
+		client.want(t, 3, "rpc.client.call.duration", of)
+		client.want(t, 2, "oncemore.client.attempt.duration", of, attribute.String("oncemore.class", "ok"), attribute.String("server.address", "127.0.0.1"))
+		if got := client.value(t, "oncemore.client.budget.left", attribute.String("oncemore.service", bank)); got <= 0 {
+			t.Errorf("%v retries are left, want some", got)
+		}
+		client.want(t, -1, "oncemore.client.ambiguous")
+	})
+}
+
+// TestMetricsOfTrouble: calls that end in a 500 are ambiguous, and retrying them empties
+// the budget.
+func TestMetricsOfTrouble(t *testing.T) {
+	at := newTown(t, fixture.MUCP, nil)
+	w := watch(t)
+	at.open(watch(t), at.store(), &Bank{pay: func(context.Context) error { return errors.New("no") }})
+	small, err := retryfunc.NewBudget(retryfunc.WithRatio(0.1), retryfunc.WithMinPerSecond(1))
+	must(t, err)
+	c := at.caller(w, oncemore.WithClient(wrapper.WithBudget(small), wrapper.WithPolicy(retryfunc.Always)))
+	calls := 0.0
+	for ; w.value(t, "oncemore.client.budget.emptied") < 1; calls++ {
+		if err := payTo(t.Context(), c, "x"); err == nil {
+			t.Fatal("a payment that fails was answered")
+		}
+	}
+	w.want(t, 1, "oncemore.client.budget.emptied", attribute.String("oncemore.service", bank), attribute.Bool("oncemore.hedge", false))
+	w.want(t, calls, "oncemore.client.ambiguous", attribute.String("rpc.method", name))
+	if got := w.value(t, "oncemore.client.retries", attribute.String("rpc.method", name)); got < 1 {
+		t.Errorf("%v calls were retried", got)
+	}
+}
+
+// TestMetricsOfCircuits: an instance that refuses is ejected.
+func TestMetricsOfCircuits(t *testing.T) {
+	dead := fixture.RefusedAddress(t)
+	at := newTown(t, fixture.MUCP, map[string][]string{bank: {dead}})
+	w := watch(t)
+	at.open(watch(t), at.store(), new(Bank))
+	c := at.caller(w)
+	of := attribute.String("server.address", dead)
+	for w.value(t, "oncemore.client.circuit.state", of) < 1 {
+		must(t, payTo(t.Context(), c, "x"))
+	}
+	w.want(t, 2, "oncemore.client.circuit.state", of, attribute.String("oncemore.service", bank))
+	if got := w.value(t, "oncemore.client.circuit.since", of); got < 1e9 {
+		t.Errorf("ejected since %v", got)
+	}
+	w.want(t, 1, "oncemore.client.circuit.transitions",
+		attribute.String("oncemore.to", "open"), attribute.String("oncemore.reason", "refused"), attribute.String("oncemore.service", bank))
+}
+
+// mute is a registry that may stop answering.
+type mute struct {
+	*fixture.Registry
+
+	silent atomic.Bool
+}
+
+func (m *mute) GetService(name string, opts ...registry.GetOption) ([]*registry.Service, error) {
+	if m.silent.Load() {
+		return nil, errors.New("the registry is away")
+	}
+	return m.Registry.GetService(name, opts...)
+}
+
+func (m *mute) Watch(...registry.WatchOption) (registry.Watcher, error) {
+	return nil, errors.New("the registry is away")
+}
+
+// TestMetricsOfSnapshots: a selector that goes by what the registry told before it failed.
+func TestMetricsOfSnapshots(t *testing.T) {
+	w := watch(t)
+	reg := &mute{Registry: fixture.NewRegistry(map[string][]string{bank: {"127.0.0.1:1"}})}
+	s, err := selectorx.NewFlat(selectorx.WithRegistry(reg), selectorx.WithResync(time.Second), wrapper.Observing(w))
+	must(t, err)
+	t.Cleanup(func() { must(t, s.Close()) })
+	_, err = s.Select(bank)
+	must(t, err)
+	reg.silent.Store(true)
+	of := attribute.String("oncemore.service", bank)
+	for w.value(t, "oncemore.client.snapshot.stale", of) < 1 {
+		time.Sleep(10 * time.Millisecond)
+	}
+	reg.silent.Store(false)
+	for w.value(t, "oncemore.client.snapshot.stale", of) > 0 {
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func TestWrongOptionsAreNamed(t *testing.T) {
+	w := watch(t)
+	for _, tt := range []struct {
+		name string
+		err  func() error
+	}{
+		{"nil option", func() error { _, err := telemetry.New(nil); return err }},
+		{"WithTracerProvider(nil)", func() error { _, err := telemetry.New(telemetry.WithTracerProvider(nil)); return err }},
+		{"WithMeterProvider(nil)", func() error { _, err := telemetry.New(telemetry.WithMeterProvider(nil)); return err }},
+		{"WithPropagator(nil)", func() error { _, err := telemetry.New(telemetry.WithPropagator(nil)); return err }},
+		{`WatchKeys(<nil>, "bank")`, func() error { _, err := w.WatchKeys(nil, bank); return err }},
+		{`WatchPool(<nil>, "bank")`, func() error { _, err := w.WatchPool(nil, bank); return err }},
+	} {
+		if err := tt.err(); err == nil || !strings.Contains(err.Error(), tt.name) {
+			t.Errorf("error %v, want one that names %s", err, tt.name)
+		}
+	}
+}
