@@ -104,10 +104,11 @@ func (d *deduper) answer(
 		return d.handleStream(ctx, req, rsp, next, in, err, told)
 	}
 	h := newHandling(ctx, in.ration, d.limiterOf(endpoint))
+	h.described = described{req, endpoint}
 	defer h.end()
 	defer func() { sayPushback(ctx, answer) }()
 	defer d.answerPanic(ctx, endpoint, &answer)
-	mode := d.modeFor(h, endpoint, req)
+	mode := d.modeFor(h, &h.described)
 	keyed, err := d.checkKey(h, mode, endpoint, in, err)
 	switch {
 	case err != nil:
@@ -182,7 +183,7 @@ func (d *deduper) handleStream(
 ) error {
 	rsp = d.framed(req, rsp)
 	endpoint := endpointOf(req)
-	mode := d.modeFor(ctx, endpoint, req)
+	mode := d.modeFor(ctx, &described{req, endpoint})
 	if mode != KeyRequired {
 		return next(ctx, req, rsp)
 	}
@@ -205,11 +206,11 @@ func (d *deduper) isDeclared(mode KeyMode, endpoint string) bool {
 
 // modeFor is the mode of the request's endpoint. One that protobuf declares to
 // have no side effects has nothing to deduplicate, unless the user says so.
-func (d *deduper) modeFor(ctx context.Context, endpoint string, req server.Request) KeyMode {
-	if mode, ok := d.modes[d.names.currentOf(endpoint)]; ok {
+func (d *deduper) modeFor(ctx context.Context, req *described) KeyMode {
+	if mode, ok := d.modes[d.names.currentOf(req.endpoint)]; ok {
 		return mode
 	}
-	if d.proto(ctx, described{req, endpoint}) == retryfunc.SafetySafe {
+	if d.proto(ctx, req) == retryfunc.SafetySafe {
 		return KeyOff
 	}
 	return d.mode
@@ -223,10 +224,10 @@ type described struct {
 }
 
 // Endpoint is the name that grpc gives elsewhere.
-func (d described) Endpoint() string { return d.endpoint }
+func (d *described) Endpoint() string { return d.endpoint }
 
 // Codec is nil, as it is for a caller before the call.
-func (described) Codec() codec.Writer { return nil }
+func (*described) Codec() codec.Writer { return nil }
 
 // endpointOf is the name a request is for: grpc says it in another place.
 func endpointOf(req server.Request) string {

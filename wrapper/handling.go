@@ -18,11 +18,12 @@ import (
 type handling struct {
 	context.Context //nolint:containedctx // adds one value to another context
 
-	limiter  *concurrency.Limiter // nil: no limit
-	entered  bool                 // the limiter, at began
-	began    time.Time
-	deadline time.Time // of its caller; zero: none
-	release  context.CancelFunc
+	described described            // the request
+	limiter   *concurrency.Limiter // nil: no limit
+	entered   bool                 // the limiter, at began
+	began     time.Time
+	deadline  time.Time // of its caller; zero: none
+	release   context.CancelFunc
 
 	mu     sync.Mutex
 	given  ration  // what the handler's calls may use up

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
+	"github.com/oncemore-dev/oncemore/wrapper"
 )
 
 // peers are the instances that the node knows, by their names.
@@ -97,8 +98,17 @@ func (n *node) call(args []string) string {
 	if len(args) > 3 {
 		opts = append(opts, client.WithAddress(n.known.get(args[3]).Nodes[0].Address))
 	}
-	reply, err := n.ask(ctx, args[0], args[2], opts...)
-	return answer(reply, err)
+	var story wrapper.Report
+	reply, err := n.ask(wrapper.WithReport(ctx, &story), args[0], args[2], opts...)
+	return answer(reply, err) + attemptsOf(err, story)
+}
+
+// attemptsOf is what a failed call did, for whoever reads the log of a test.
+func attemptsOf(err error, story wrapper.Report) string {
+	if err == nil {
+		return ""
+	}
+	return fmt.Sprintf(" after %v", story.Attempts)
 }
 
 // ask makes a call and returns its reply.

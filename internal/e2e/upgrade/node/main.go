@@ -59,7 +59,7 @@ type node struct {
 func run() error {
 	n := &node{
 		name: os.Getenv("NODE_NAME"), service: os.Getenv("NODE_SERVICE"), transport: os.Getenv("NODE_TRANSPORT"),
-		registry: registry.NewMemoryRegistry(), broker: new(wire),
+		registry: newDirectory(), broker: new(wire),
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -95,7 +95,7 @@ func (n *node) newService() micro.Service {
 	return micro.NewService(
 		micro.Server(serve()), micro.Client(call(client.ContentType("application/protobuf"))),
 		micro.Name(n.service), micro.Address("127.0.0.1:0"), micro.Registry(n.registry), micro.Broker(n.broker),
-		micro.Selector(selector.NewSelector(selector.Registry(n.registry))),
+		micro.Selector(selector.NewSelector(selector.Registry(n.registry), withoutCache)),
 		micro.AfterStart(n.started),
 	)
 }
