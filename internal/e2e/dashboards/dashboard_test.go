@@ -21,7 +21,7 @@ func TestQueries(t *testing.T) {
 	shop := openShop(t)
 	p := startPrometheus(t, shop.jobs)
 	shop.crowd(t)
-	panels := readDashboard(t)
+	panels := readBoard(t)
 	w := &watch{prometheus: p, missing: panels.queries()}
 	w.await(t, "quiet", "Requests by outcome")
 
@@ -47,10 +47,17 @@ func TestQueries(t *testing.T) {
 	t.Run("names", p.testNames)
 }
 
-// dashboard is what of a dashboard of Grafana's matters here.
-type dashboard struct {
+// board is what of a dashboard of Grafana's matters here.
+type board struct {
 	Panels []struct {
-		Title   string `json:"title"`
+		ID    int    `json:"id"`
+		Title string `json:"title"`
+		Place struct {
+			X int `json:"x"`
+			Y int `json:"y"`
+			W int `json:"w"`
+			H int `json:"h"`
+		} `json:"gridPos"` //nolint:tagliatelle // Grafana's name
 		Targets []struct {
 			Expr string `json:"expr"`
 		} `json:"targets"`
@@ -64,7 +71,7 @@ type dashboard struct {
 	} `json:"templating"`
 }
 
-func readDashboard(t *testing.T) (d dashboard) {
+func readBoard(t *testing.T) (d board) {
 	t.Helper()
 	must(t, json.Unmarshal([]byte(read(t, shipped+"oncemore.json")), &d))
 	return d
@@ -74,7 +81,7 @@ func readDashboard(t *testing.T) (d dashboard) {
 var asked = strings.NewReplacer("$service", ".*", "$method", ".*", "$__rate_interval", "1m")
 
 // queries are those of each panel, by its title.
-func (d dashboard) queries() map[string][]string {
+func (d board) queries() map[string][]string {
 	queries := make(map[string][]string)
 	for _, panel := range d.Panels {
 		for _, target := range panel.Targets {
@@ -187,7 +194,7 @@ func (p prometheus) testRules(t *testing.T) {
 }
 
 // testVariables: there is a service, and a method, to choose.
-func (d dashboard) testVariables(t *testing.T, p prometheus) {
+func (d board) testVariables(t *testing.T, p prometheus) {
 	values := regexp.MustCompile(`^label_values\((.+), (\w+)\)$`)
 	seen := 0
 	for _, variable := range d.Templating.List {
