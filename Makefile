@@ -86,8 +86,8 @@ generate: $(PROTOC_PLUGINS) ## Regenerate the Go code of every .proto file
 		--go_out=. --go_opt=paths=source_relative --micro_out=. --micro_opt=paths=source_relative {} +
 
 .PHONY: deps
-deps: ## Install or build what the tests need and is missing: C compiler, Redis, MariaDB, PostgreSQL, Consul
-	@tools/deps.sh cc redis mariadb postgres
+deps: ## Install or build what the tests need and is missing: C compiler, Redis, MariaDB, PostgreSQL, Prometheus, Consul
+	@tools/deps.sh cc redis mariadb postgres prometheus
 	@$(MAKE) -s $(CONSUL)
 
 .PHONY: clean

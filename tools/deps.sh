@@ -6,6 +6,8 @@
 #   cc        what the race detector needs to link
 #   redis mariadb postgres
 #             the servers that the tests start for themselves
+#   prometheus
+#             what the alerts and the dashboard are tested with, promtool included
 #   protoc    what make generate needs
 set -euo pipefail
 
@@ -18,6 +20,7 @@ have_mariadb() { command -v mariadbd >/dev/null && command -v mariadb-install-db
 have_postgres() {
 	{ compgen -G '/usr/lib/postgresql/*/bin/postgres' || command -v postgres; } >/dev/null && command -v psql >/dev/null
 }
+have_prometheus() { command -v prometheus >/dev/null && command -v promtool >/dev/null; }
 have_protoc() { command -v protoc >/dev/null; }
 
 # MariaDB's core package is the server without the system service.
@@ -26,6 +29,7 @@ declare -A packages=(
 	[redis]='redis-server'
 	[mariadb]='mariadb-server-core mariadb-client-core'
 	[postgres]='postgresql'
+	[prometheus]='prometheus'
 	[protoc]='protobuf-compiler'
 )
 

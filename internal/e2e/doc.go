@@ -15,6 +15,8 @@
 //	consul    instances come and go in a real registry
 //	messages  a broker delivers twice
 //	upgrade   two versions at work side by side, on one store and on one wire
+//	dashboards
+//	          the dashboard and the alert rules, before a real Prometheus
 //	readme    the programs and commands of README.md, as they are written there
 //
 // Nothing here waits for luck: a test awaits the event that it needs, and is
