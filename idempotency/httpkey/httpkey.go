@@ -63,7 +63,7 @@ func New(options ...Option) (func(http.Handler) http.Handler, error) {
 	return o.wrap, nil
 }
 
-func (o Options) wrap(next http.Handler) http.Handler {
+func (o *Options) wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !o.concerns(r) {
 			next.ServeHTTP(w, r)
