@@ -183,7 +183,7 @@ func ExampleNew() {
 	fmt.Println(err)
 	// Output:
 	// <nil>
-	// oncemore: wrapper: WithAttempts(0): must be 1 to 100, the first try included
+	// oncemore: WithClient: wrapper: WithAttempts(0): must be 1 to 100, the first try included
 }
 
 // Calls that may come in another order the next time are told apart by their steps.

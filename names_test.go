@@ -135,12 +135,10 @@ func TestOptionsThatCannotBeRight(t *testing.T) {
 		"WithRetention(1s): must be at least the execution timeout": {oncemore.WithServer(wrapper.WithEndpointSettings("Bank.Pay", short))},
 	} {
 		t.Run(want, func(t *testing.T) {
-			eachTown(t, func(t *testing.T, at *town) {
-				s := at.service("bank", at.plugin(memory(t), opts...), func(micro.Service) {})
-				if err := at.begin(s); err == nil || !strings.Contains(err.Error(), want) {
-					t.Errorf("error %v, want one with %q", err, want)
-				}
-			})
+			_, err := oncemore.New(append(opts, oncemore.WithStore(memory(t)))...)
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("error %v, want one with %q", err, want)
+			}
 		})
 	}
 	if _, err := oncemore.New(oncemore.WithStore(memory(t), short)); err == nil || !strings.Contains(err.Error(), "WithRetention(1s)") {

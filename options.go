@@ -120,17 +120,22 @@ func newOptions(opts []Option) (Options, error) {
 	if o.ownSelector && len(o.selector) > 0 {
 		o.errs = append(o.errs, errors.New("oncemore: WithSelector: not together with WithOwnSelector"))
 	}
-	o.observe()
+	if err := o.observe(); err != nil {
+		o.errs = append(o.errs, err)
+	}
 	return o, errors.Join(o.errs...)
 }
 
 // observe gives the observers to every part.
-func (o *Options) observe() {
+func (o *Options) observe() error {
+	if len(o.observers) == 0 {
+		return nil
+	}
 	for _, one := range o.observers {
 		o.client = append(o.client, wrapper.WithObserver(one))
 		o.server = append(o.server, wrapper.WithServerObserver(one))
 	}
-	if len(o.observers) > 0 {
-		o.selector = append(o.selector, wrapper.Observing(o.observers...))
-	}
+	selector, err := wrapper.Observing(o.observers...)
+	o.selector = append(o.selector, selector)
+	return err
 }

@@ -35,13 +35,17 @@ func New(opts ...Option) (*Plugin, error) {
 	}
 	p := &Plugin{options: o}
 	if p.client, err = wrapper.NewClientWrapper(o.client...); err != nil {
-		return nil, fmt.Errorf("oncemore: %w", err)
+		return nil, fmt.Errorf("oncemore: WithClient: %w", err)
 	}
 	if o.store == nil {
 		return p, nil
 	}
 	if p.guard, err = idempotency.New(o.store, o.settings...); err != nil {
-		return nil, fmt.Errorf("oncemore: %w", err)
+		return nil, fmt.Errorf("oncemore: WithStore: %w", err)
+	}
+	// What is wrong with the server's options is known before there is a server.
+	if _, err = wrapper.NewHandlerWrapper("unnamed", p.guard, o.server...); err != nil {
+		return nil, fmt.Errorf("oncemore: WithServer: %w", err)
 	}
 	return p, nil
 }

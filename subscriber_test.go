@@ -3,20 +3,24 @@ package oncemore_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"go-micro.dev/v4"
 	"go-micro.dev/v4/broker"
 	"go-micro.dev/v4/client"
+	merrors "go-micro.dev/v4/errors"
 	"go-micro.dev/v4/metadata"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/oncemore-dev/oncemore"
 	"github.com/oncemore-dev/oncemore/idempotency"
+	"github.com/oncemore-dev/oncemore/idempotency/memstore"
 	"github.com/oncemore-dev/oncemore/wrapper"
 )
 
@@ -213,6 +217,45 @@ func TestMessageKeys(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestMessageIsNeverRefusedForItsAge: a broker may keep a message for longer than the
+// store keeps records. A call of that age is refused, since nobody knows whether it was
+// executed; a message is handled, and once more when its record has expired.
+func TestMessageIsNeverRefusedForItsAge(t *testing.T) {
+	eachTown(t, func(t *testing.T, at *town) {
+		var ahead atomic.Int64 // of the store's clock
+		store, err := memstore.New(memstore.WithClock(func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }))
+		must(t, err)
+		p, in, bank := at.plugin(store), newInbox(), new(Bank)
+		at.run("bank", p, func(s micro.Service) {
+			must(t, micro.RegisterHandler(s.Server(), bank))
+			subscribe(t, s, "orders", oncemore.Subscriber(p, "mail", in.of("mail")))
+		})
+		c := at.wrapped()
+		old := func() context.Context { // of a publisher that publishes again
+			return idempotency.WithIssued(idempotency.WithKey(t.Context(), "order-7"), time.Now().Add(-72*time.Hour))
+		}
+		if code := merrors.FromError(pay(old(), c, "one")).Code; code != http.StatusPreconditionFailed {
+			t.Errorf("a call that old was answered with the code %d, want 412", code)
+		}
+		bank.want(t, "a call that is too old")
+		for range 2 {
+			publish(t, c, old(), "orders", "7")
+		}
+		in.want(t, "mail", 1)
+		if n := len(at.events.of(idempotency.EventReplayed)); n != 1 {
+			t.Errorf("%d messages were known, want the second", n)
+		}
+		ahead.Store(int64(48 * time.Hour))
+		publish(t, c, old(), "orders", "7")
+		in.want(t, "mail", 2)
+		for _, e := range at.events.of(idempotency.EventRefused) {
+			if strings.HasPrefix(e.Scope.Endpoint, "topic/") {
+				t.Errorf("a message was refused: %+v", e)
+			}
+		}
+	})
 }
 
 // TestTwoPublicationsUnderOneKey are two messages, and the same two when they are

@@ -236,7 +236,7 @@ func (o *Options) apply(options []Option) (Options, error) {
 // checkRetention refuses to forget a key while it may still be running.
 func (o *Options) checkRetention() error {
 	if o.retention < o.executionTimeout {
-		return fmt.Errorf("idempotency: WithRetention(%v): must be at least the execution timeout, which is %v",
+		return fmt.Errorf("idempotency: WithRetention(%v): must be at least the execution timeout, which is %v (WithExecutionTimeout)",
 			o.retention, o.executionTimeout)
 	}
 	return nil
@@ -249,7 +249,7 @@ func (o *Options) checkPolicies() error {
 	case o.storeFailure > FailOpen:
 		return fmt.Errorf("idempotency: WithStoreFailure(%d): must be FailClosed or FailOpen", o.storeFailure)
 	case o.takeover.invalid:
-		return errors.New("idempotency: TakeoverRecover(nil): must be given a function")
+		return errors.New("idempotency: WithTakeover(TakeoverRecover(nil)): must be given a function")
 	case o.errorPolicy == nil:
 		return errors.New("idempotency: WithErrorPolicy(nil): must be given a function")
 	case o.encodeError == nil:

@@ -52,6 +52,9 @@ func NewBackoff(opts ...BackoffOption) (*Backoff, error) {
 	if b.base <= 0 {
 		return nil, fmt.Errorf("retryfunc: WithBase(%v): must be more than 0", b.base)
 	}
+	if b.cap < b.base && b.cap == defaultCap {
+		return nil, fmt.Errorf("retryfunc: WithBase(%v): must be at most the cap, which is %v: see WithCap", b.base, b.cap)
+	}
 	if b.cap < b.base {
 		return nil, fmt.Errorf("retryfunc: WithCap(%v): must be at least the base, %v", b.cap, b.base)
 	}

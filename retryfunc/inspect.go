@@ -74,6 +74,9 @@ func (e every) inspect(found *Inspection) {
 
 func (f firstOf) inspect(found *Inspection) {
 	found.Table = true
+	if len(f) == 0 {
+		found.Err = errors.New("retryfunc: First(): must be given at least one rule that is not nil")
+	}
 	for _, rule := range f {
 		one := Inspect(rule)
 		found.Table = found.Table && one.Table

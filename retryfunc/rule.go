@@ -18,7 +18,8 @@ import (
 type Rule func(ctx context.Context, req client.Request) Safety
 
 // First asks the rules in order and takes the first opinion. Nil rules have
-// none; without any opinion the answer is SafetyUnknown.
+// none; without any opinion the answer is SafetyUnknown. That there is no other
+// rule is an error where the rule is used; see [Inspect].
 func First(rules ...Rule) Rule {
 	return firstOf(slices.DeleteFunc(slices.Clone(rules), func(r Rule) bool { return r == nil })).safety
 }
@@ -95,13 +96,20 @@ func (l *endpointList) safety(ctx context.Context, req client.Request) Safety {
 // Prefixes takes endpoints for safe whose method name, the part after the last
 // dot, begins with one of the given words, as "Get" in "Users.GetByID" but not
 // in "Users.Getaway". A name promises nothing, so this is for those who know
-// their services. It is an error to give no prefix, or an empty one.
+// their services. It is an error to give no prefix, or one that no method's name
+// has: an empty one, or one with a dot, a slash or a space.
 func Prefixes(prefixes ...string) (Rule, error) {
 	if len(prefixes) == 0 {
 		return nil, errors.New("retryfunc: Prefixes(): must name at least one prefix")
 	}
-	if slices.Contains(prefixes, "") {
-		return nil, fmt.Errorf("retryfunc: Prefixes(%q): must not be empty", "")
+	for _, prefix := range prefixes {
+		if prefix == "" {
+			return nil, fmt.Errorf("retryfunc: Prefixes(%q): must not be empty", prefix)
+		}
+		if strings.ContainsAny(prefix, "./ ") {
+			return nil, fmt.Errorf("retryfunc: Prefixes(%q): must be how a method's name begins, such as Get: "+
+				"it stands behind the last dot, and has no slash and no space", prefix)
+		}
 	}
 	return prefixList(slices.Clone(prefixes)).safety, nil
 }

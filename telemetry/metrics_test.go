@@ -110,7 +110,9 @@ func (m *mute) Watch(...registry.WatchOption) (registry.Watcher, error) {
 func TestMetricsOfSnapshots(t *testing.T) {
 	w := watch(t)
 	reg := &mute{Registry: fixture.NewRegistry(map[string][]string{bank: {"127.0.0.1:1"}})}
-	s, err := selectorx.NewFlat(selectorx.WithRegistry(reg), selectorx.WithResync(time.Second), wrapper.Observing(w))
+	observing, err := wrapper.Observing(w)
+	must(t, err)
+	s, err := selectorx.NewFlat(selectorx.WithRegistry(reg), selectorx.WithResync(time.Second), observing)
 	must(t, err)
 	t.Cleanup(func() { must(t, s.Close()) })
 	_, err = s.Select(bank)

@@ -107,6 +107,9 @@ func WithEndpointSettings(endpoint string, settings ...idempotency.Option) Serve
 // that was minted for one of them counts. Records are kept under the registered name.
 func WithAlias(services ...string) ServerOption {
 	return func(o *ServerOptions) {
+		if len(services) == 0 {
+			o.reject("WithAlias", "", "given at least one name")
+		}
 		for _, service := range services {
 			if service == "" {
 				o.reject("WithAlias", `""`, "a name by which the service is called")

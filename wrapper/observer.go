@@ -36,15 +36,21 @@ func WithServerObserver(o Observer) ServerOption {
 
 // Observing has observers told when the snapshot of a selector turns stale, and when it
 // is fresh again: give it to selectorx.NewFlat. The plugin does so for the selector that
-// it installs.
-func Observing(all ...Observer) selectorx.FlatOption {
+// it installs. It is an error to give none, or one that is nil.
+func Observing(all ...Observer) (selectorx.FlatOption, error) {
+	if len(all) == 0 {
+		return nil, wrongOption("Observing", "", "given at least one observer")
+	}
 	var o observers
 	for _, one := range all {
+		if one == nil {
+			return nil, wrongOption("Observing", nil, "given observers such as an ObserverFunc")
+		}
 		o.add(one)
 	}
 	return selectorx.WithStatusHook(func(s selectorx.Status) {
 		o.tell(context.Background(), &SnapshotChanged{s})
-	})
+	}), nil
 }
 
 // observers are those of one client or server. The zero value has none.

@@ -69,6 +69,7 @@ type SubscriptionOptions struct {
 	identify func(ctx context.Context, msg any) (string, error) // nil: the publisher's key alone
 	of       reflect.Type                                       // what identify takes
 	settings []idempotency.Option
+	errs     []error
 }
 
 // SubscriptionOption configures Subscriber.
@@ -97,7 +98,12 @@ func WithMessageKey[T any](identity func(ctx context.Context, msg *T) (string, e
 // WithSubscriptionSettings changes the guard's settings for the subscription, for
 // instance how long it remembers messages, or what becomes of orphans.
 func WithSubscriptionSettings(settings ...idempotency.Option) SubscriptionOption {
-	return func(o *SubscriptionOptions) { o.settings = append(o.settings, settings...) }
+	return func(o *SubscriptionOptions) {
+		if len(settings) == 0 {
+			o.errs = append(o.errs, wrongOption("WithSubscriptionSettings", "", "given at least one setting"))
+		}
+		o.settings = append(o.settings, settings...)
+	}
 }
 
 // subscription is a Subscription without the type of its messages.
@@ -123,6 +129,7 @@ func newSubscription(name string, of reflect.Type, opts []SubscriptionOption) *s
 		}
 		opt(&s.SubscriptionOptions)
 	}
+	errs = append(errs, s.errs...)
 	switch {
 	case s.of != nil && s.identify == nil:
 		errs = append(errs, wrongOption("WithMessageKey", nil, "given a function"))

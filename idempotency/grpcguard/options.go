@@ -105,7 +105,12 @@ func WithClientEndpoint(f EndpointFunc) ClientOption {
 // key, in addition to those that protobuf declares to have no side effects
 // (idempotency_level).
 func WithSafe(fullMethods ...string) ClientOption {
-	return func(o *ClientOptions) { o.errs = append(o.errs, addMethods("WithSafe", o.safe, fullMethods)) }
+	return func(o *ClientOptions) {
+		if len(fullMethods) == 0 {
+			o.errs = append(o.errs, errors.New("grpcguard: WithSafe(): must be given at least one full method"))
+		}
+		o.errs = append(o.errs, addMethods("WithSafe", o.safe, fullMethods))
+	}
 }
 
 // WithKeyGenerator mints keys otherwise than with [idempotency.NewUUID].

@@ -148,6 +148,19 @@ func (d Dialect) implementation(ctx context.Context, db *sql.DB) (dialect, error
 	return nil, fmt.Errorf("sqlstore: %v is not supported", d)
 }
 
+// explained says of an error that the database is of another kind than it was said to
+// be, if it is. Of a kind that is not known it says nothing: it may speak the dialect.
+func (o *Options) explained(ctx context.Context, db *sql.DB, err error) error {
+	if err == nil || o.kind == 0 {
+		return err
+	}
+	found, unknown := detect(ctx, db)
+	if unknown != nil || found == o.kind {
+		return err
+	}
+	return fmt.Errorf("sqlstore: WithDialect(%v): must be %v, which the database is: %w", o.kind, found, err)
+}
+
 // detect asks the database what it is.
 func detect(ctx context.Context, db *sql.DB) (Dialect, error) {
 	var version string

@@ -40,13 +40,13 @@ func Migrate(ctx context.Context, db *sql.DB, options ...Option) error {
 		return err
 	}
 	t, err := o.findTables(ctx, db)
-	if err != nil {
-		return err
+	if err == nil {
+		err = t.migrate(ctx, db)
 	}
-	return t.migrate(ctx, db)
+	return o.explained(ctx, db, err)
 }
 
-var errNilDB = errors.New("sqlstore: the *sql.DB is nil")
+var errNilDB = errors.New("sqlstore: the *sql.DB is nil: must be one that sql.Open returned")
 
 // tables are the store's tables in a kind of database.
 type tables struct {

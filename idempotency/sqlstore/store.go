@@ -52,11 +52,11 @@ func New(ctx context.Context, db *sql.DB, options ...Option) (*Store, error) {
 			"give it more (sql.DB.SetMaxOpenConns), 2 at least")
 	}
 	s := &Store{settings: o, db: db, connections: newConnections(pool), waiters: newWaiters(o.waiterSlots(pool))}
-	if s.tables, err = o.findTables(ctx, db); err != nil {
-		return nil, err
+	if s.tables, err = o.findTables(ctx, db); err == nil {
+		err = s.prepare(ctx)
 	}
-	if err := s.prepare(ctx); err != nil {
-		return nil, err
+	if err != nil {
+		return nil, o.explained(ctx, db, err)
 	}
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop

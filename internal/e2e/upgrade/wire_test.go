@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -189,25 +190,45 @@ func (f *fleet) dies(caller, victim *process) {
 }
 
 // rollingRestart: the bank is upgraded instance by instance, and back, while callers
-// of both versions go on.
+// of both versions go on. None is stopped before the calls have ended that know no other:
+// a call of the version before asks once who there is.
 func (f *fleet) rollingRestart() {
 	done := make(chan struct{})
 	var group sync.WaitGroup
+	var rounds []*atomic.Int64
 	for _, caller := range f.callers {
-		group.Go(func() { f.load(caller, done) })
+		made := new(atomic.Int64)
+		rounds = append(rounds, made)
+		group.Go(func() { f.load(caller, made, done) })
 	}
 	first := f.bankOld
 	f.start(f.now, "bank", "bank-newer")
+	f.awaitRounds(rounds)
 	f.stop(first)
 	f.bankOld = f.start(f.before, "bank", "bank-back")
+	f.awaitRounds(rounds)
 	f.stop(f.bankNew)
 	f.bankNew = f.start(f.now, "bank", "bank-again")
 	close(done)
 	group.Wait()
 }
 
-// load has a caller make calls of each kind until done, and at least some.
-func (f *fleet) load(caller *process, done <-chan struct{}) {
+// awaitRounds waits until each caller has ended a round that it has begun since.
+func (f *fleet) awaitRounds(rounds []*atomic.Int64) {
+	f.t.Helper()
+	for _, made := range rounds {
+		enough := made.Load() + 2
+		for end := time.Now().Add(time.Minute); made.Load() < enough; {
+			if time.Now().After(end) {
+				f.t.Fatal("a caller makes no more calls")
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
+}
+
+// load has a caller make rounds of calls of each kind until done, and at least some.
+func (f *fleet) load(caller *process, made *atomic.Int64, done <-chan struct{}) {
 	for n := 0; ; n++ {
 		select {
 		case <-done:
@@ -230,5 +251,6 @@ func (f *fleet) load(caller *process, done <-chan struct{}) {
 		}
 		f.wantRows("minted-"+id, 1)
 		f.wantRows("own-"+id, 1)
+		made.Add(1)
 	}
 }
