@@ -30,7 +30,7 @@ type fleet struct {
 
 type circuit struct {
 	state breaker.State
-	since time.Time
+	since time.Time // it was ejected, or came back
 }
 
 func newFleet(m metric.Meter) (*fleet, error) {
@@ -40,7 +40,7 @@ func newFleet(m metric.Meter) (*fleet, error) {
 	}
 	i := instruments{meter: m}
 	f.state = i.gauge("oncemore.client.circuit.state", "", "Whether calls go to an instance: 0 yes, 1 one probe, 2 it is ejected.")
-	f.since = i.gauge("oncemore.client.circuit.since", "s", "When that last changed, in Unix time.")
+	f.since = i.gauge("oncemore.client.circuit.since", "s", "Since when calls go to an instance, or do not, in Unix time; probes change nothing.")
 	f.left = i.gauge("oncemore.client.budget.left", "{retry}", "How many retries a callee's budget would pay for.")
 	f.stale = i.gauge("oncemore.client.snapshot.stale", "", "1 if the instances of a service are those that the registry told of before it failed.")
 	if i.err != nil {
@@ -99,7 +99,11 @@ func (f *fleet) setCircuit(e *wrapper.CircuitChanged) {
 		delete(f.circuits, e.Address)
 		return
 	}
-	f.circuits[e.Address] = circuit{e.To, e.At}
+	since, before := e.At, f.circuits[e.Address]
+	if before.state != breaker.Closed && e.To != breaker.Closed {
+		since = before.since // a probe that was not answered
+	}
+	f.circuits[e.Address] = circuit{e.To, since}
 }
 
 func (f *fleet) setBudget(service string, left int) {

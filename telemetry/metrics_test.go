@@ -69,7 +69,8 @@ func TestMetricsOfTrouble(t *testing.T) {
 	}
 }
 
-// TestMetricsOfCircuits: an instance that refuses is ejected.
+// TestMetricsOfCircuits: an instance that refuses is ejected, and has been since then
+// however often it is probed.
 func TestMetricsOfCircuits(t *testing.T) {
 	dead := fixture.RefusedAddress(t)
 	at := newTown(t, fixture.MUCP, map[string][]string{bank: {dead}})
@@ -81,11 +82,16 @@ func TestMetricsOfCircuits(t *testing.T) {
 		must(t, payTo(t.Context(), c, "x"))
 	}
 	w.want(t, 2, "oncemore.client.circuit.state", of, attribute.String("oncemore.service", bank))
-	if got := w.value(t, "oncemore.client.circuit.since", of); got < 1e9 {
-		t.Errorf("ejected since %v", got)
+	since := w.value(t, "oncemore.client.circuit.since", of)
+	if since < 1e9 {
+		t.Errorf("ejected since %v", since)
 	}
 	w.want(t, 1, "oncemore.client.circuit.transitions",
 		attribute.String("oncemore.to", "open"), attribute.String("oncemore.reason", "refused"), attribute.String("oncemore.service", bank))
+	for w.value(t, "oncemore.client.circuit.transitions", attribute.String("oncemore.to", "half_open")) < 1 {
+		must(t, payTo(t.Context(), c, "x"))
+	}
+	w.want(t, since, "oncemore.client.circuit.since", of)
 }
 
 // mute is a registry that may stop answering.
