@@ -112,7 +112,7 @@ func (s *call) impatient(e *entry, event breaker.Event) bool {
 		}
 	case breaker.Unreachable:
 		patience = min(patience, leastDial)
-	case breaker.Broken: // go-micro's grpc pool closes connections that others use when a caller's time ends
+	case breaker.Broken: // so go-micro's grpc client calls a connection that it had not when the caller's time ended
 		if deadline, ok := s.ctx.Deadline(); !ok || e.Began.Add(e.Duration).Before(deadline) {
 			return false
 		}

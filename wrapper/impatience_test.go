@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go-micro.dev/v4/client"
+	merrors "go-micro.dev/v4/errors"
 	"go-micro.dev/v4/registry"
 
 	"github.com/oncemore-dev/oncemore/breaker"
@@ -117,18 +118,29 @@ func (c *crowd) drive(t *testing.T, patientCallers int, d time.Duration) (impati
 	return quick.Load(), there.Load()
 }
 
-// TestBrokenAfterTheDeadline: go-micro's grpc client may close the connection of a call
-// whose time is over, which says nothing of its instance; one that breaks before does.
+// TestBrokenAfterTheDeadline: go-micro's grpc client has no other word for a connection that
+// it had not when the caller's time ended, which says nothing of the instance; one that
+// breaks before does.
 func TestBrokenAfterTheDeadline(t *testing.T) {
-	for after, ejected := range map[time.Duration]int{0: 0, -time.Millisecond: 1} {
-		t.Run(after.String(), func(t *testing.T) {
+	late := merrors.InternalServerError("go.micro.client", "Error sending request: context deadline exceeded")
+	for _, tt := range []struct {
+		name    string
+		after   time.Duration
+		err     error
+		ejected int
+	}{
+		{"no connection in time", 0, late, 0},
+		{"broken when it is over", 0, errBroken, 0},
+		{"broken before", -time.Millisecond, errBroken, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
 			inner := stock(nodes("a"))
 			synctest.Test(t, func(t *testing.T) {
 				set := newSet(t)
 				c := wrap(t, wireClient{inner, func(ctx context.Context, _ *registry.Node, _ client.Request, _ any, _ client.CallOptions) error {
 					deadline, _ := ctx.Deadline()
-					time.Sleep(time.Until(deadline.Add(after)))
-					return errBroken
+					time.Sleep(time.Until(deadline.Add(tt.after)))
+					return tt.err
 				}}, wrapper.WithBreaker(set), wrapper.WithAttempts(1))
 				for range 20 {
 					ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
@@ -138,8 +150,8 @@ func TestBrokenAfterTheDeadline(t *testing.T) {
 					cancel()
 					time.Sleep(10 * time.Millisecond)
 				}
-				if got := len(set.Ejected()); got != ejected {
-					t.Errorf("ejected: %+v, want %d", set.Ejected(), ejected)
+				if got := len(set.Ejected()); got != tt.ejected {
+					t.Errorf("ejected: %+v, want %d", set.Ejected(), tt.ejected)
 				}
 			})
 		})
