@@ -80,7 +80,7 @@ func TestNamesOfEndpointsAreChecked(t *testing.T) {
 					subscribe(t, s, "orders", in.of("anybody"))
 				})
 				wantNames(t, at.begin(s), tt.want)
-				if known, err := at.registry.GetService("bank"); len(tt.want) > 0 && err == nil && len(known[0].Nodes) > 0 {
+				if known, err := at.Registry.GetService("bank"); len(tt.want) > 0 && err == nil && len(known[0].Nodes) > 0 {
 					t.Errorf("a service that does not start was announced: %+v", known[0].Nodes)
 				}
 				c := at.stock()
@@ -199,11 +199,11 @@ func TestServiceOfAnotherName(t *testing.T) {
 // rename would.
 func (at *town) alsoKnownAs(service, other string) {
 	at.t.Helper()
-	known, err := at.registry.GetService(service)
+	known, err := at.Registry.GetService(service)
 	must(at.t, err)
 	renamed := *known[0]
 	renamed.Name = other
-	must(at.t, at.registry.Register(&renamed))
+	must(at.t, at.Registry.Register(&renamed))
 }
 
 // TestHandlerWrapperOfAnotherName was silent once, and paid three times.

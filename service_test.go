@@ -2,20 +2,14 @@ package oncemore_test
 
 import (
 	"context"
-	"os"
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
-	grpcserver "github.com/go-micro/plugins/v4/server/grpc"
 	"go-micro.dev/v4"
-	"go-micro.dev/v4/broker"
 	"go-micro.dev/v4/client"
 	"go-micro.dev/v4/metadata"
 	"go-micro.dev/v4/registry"
-	"go-micro.dev/v4/server"
-	"go-micro.dev/v4/transport"
 
 	"github.com/oncemore-dev/oncemore"
 	"github.com/oncemore-dev/oncemore/idempotency"
@@ -25,11 +19,10 @@ import (
 
 // town is what services of one test have in common.
 type town struct {
-	t         *testing.T
-	transport string
-	registry  *fixture.Registry
-	broker    broker.Broker
-	events    *events
+	*fixture.Town
+
+	t      *testing.T
+	events *events
 }
 
 // eachTown runs a test over each transport.
@@ -42,9 +35,7 @@ func eachTown(t *testing.T, test func(t *testing.T, at *town)) {
 
 func newTown(t *testing.T, transport string) *town {
 	t.Helper()
-	memory := broker.NewMemoryBroker()
-	must(t, memory.Connect())
-	return &town{t: t, transport: transport, registry: fixture.NewRegistry(nil), broker: memory, events: new(events)}
+	return &town{Town: fixture.NewTown(t, transport, nil), t: t, events: new(events)}
 }
 
 // events are what guards report.
@@ -83,48 +74,19 @@ func (at *town) plugin(store idempotency.Store, opts ...oncemore.Option) *oncemo
 // then register, which registers handlers and subscribers.
 func (at *town) service(name string, p *oncemore.Plugin, register func(micro.Service)) micro.Service {
 	at.t.Helper()
-	before := os.Args
-	at.t.Cleanup(func() { os.Args = before })
-	os.Args = []string{"test"}
-	newServer := server.NewServer
-	if at.transport == fixture.GRPC {
-		newServer = grpcserver.NewServer
-	}
-	s := micro.NewService(
-		micro.Client(at.stock()),
-		micro.Server(newServer(server.Registry(at.registry), server.Transport(transport.NewHTTPTransport()), server.Broker(at.broker))),
-		micro.Name(name), micro.Registry(at.registry), micro.Broker(at.broker), micro.Address("127.0.0.1:0"),
-	)
-	s.Init()
+	var plugin []micro.Option
 	if p != nil {
-		s.Init(p.Options()...)
+		plugin = p.Options()
 	}
+	s := at.Service(at.t, name, plugin...)
 	register(s)
 	return s
-}
-
-// starting is what go-micro's service can do beside what its interface says.
-type starting interface {
-	Start() error
-	Stop() error
 }
 
 // begin starts a service, which ends with the test.
 func (at *town) begin(s micro.Service) error {
 	at.t.Helper()
-	started, ok := s.(starting)
-	if !ok {
-		at.t.Fatalf("a %T cannot be started", s)
-	}
-	if err := started.Start(); err != nil {
-		return err
-	}
-	at.t.Cleanup(func() {
-		if err := started.Stop(); err != nil {
-			at.t.Error(err)
-		}
-	})
-	return nil
+	return fixture.Begin(at.t, s)
 }
 
 // run starts a service that must start.
@@ -140,19 +102,7 @@ func (at *town) run(name string, p *oncemore.Plugin, register func(micro.Service
 // stock is a client of the town's services, without a plugin.
 func (at *town) stock(opts ...client.Option) client.Client {
 	at.t.Helper()
-	sel, closeSelector, err := fixture.NewSelector(at.registry)
-	if err != nil {
-		at.t.Fatal(err)
-	}
-	at.t.Cleanup(func() {
-		if err := closeSelector(); err != nil {
-			at.t.Error(err)
-		}
-	})
-	return fixture.NewClient(at.t, at.transport, nil, append([]client.Option{
-		client.Selector(sel), client.Registry(at.registry), client.Broker(at.broker), client.Retries(0), client.RequestTimeout(time.Minute),
-		func(o *client.Options) { o.CallOptions.ConnectionTimeout = time.Minute },
-	}, opts...)...)
+	return at.Stock(at.t, opts...)
 }
 
 // wrapped is a client with a plugin.

@@ -80,9 +80,9 @@ func subscribe(t *testing.T, s micro.Service, topic string, handle any) {
 // overHTTP gives a town go-micro's own broker.
 func (at *town) overHTTP() {
 	at.t.Helper()
-	at.broker = broker.NewBroker(broker.Registry(at.registry))
-	must(at.t, at.broker.Connect())
-	at.t.Cleanup(func() { must(at.t, at.broker.Disconnect()) })
+	at.Broker = broker.NewBroker(broker.Registry(at.Registry))
+	must(at.t, at.Broker.Connect())
+	at.t.Cleanup(func() { must(at.t, at.Broker.Disconnect()) })
 }
 
 // TestInstallingDeduplicatesNoSubscriber: what is broadcast reaches every instance.
