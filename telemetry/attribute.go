@@ -42,13 +42,16 @@ func method(service, endpoint string) attribute.KeyValue {
 	return semconv.RPCMethod(service + "/" + endpoint)
 }
 
-// statusOf is the code of an error of go-micro's; empty for nil.
+// codeOf is the code of an error of go-micro's, which is a text on mucp; 0 for any other.
+func codeOf(err error) int32 { return merrors.FromError(err).Code }
+
+// statusOf is the code of an error as an attribute has it; empty for nil.
 func statusOf(err error) string {
 	if err == nil {
 		return ""
 	}
-	if e := merrors.FromError(err); e.Code != 0 { // a text, on mucp
-		return strconv.Itoa(int(e.Code))
+	if code := codeOf(err); code != 0 {
+		return strconv.Itoa(int(code))
 	}
 	return semconv.ErrorTypeOther.Value.AsString()
 }

@@ -9,9 +9,9 @@
 //		oncemore.WithStore(store, idempotency.WithOrigin(t.Origin)),
 //	)
 //
-// Names are those of the semantic conventions for RPC, v1.43 of which the OpenTelemetry
-// module has (https://opentelemetry.io/docs/specs/semconv/rpc/), and, for what those have
-// no names for, the ones below oncemore. Attempts are named as gRPC's proposal A72 has
+// Names are those of the semantic conventions for RPC, in version 1.43, the newest that the
+// OpenTelemetry module has (https://opentelemetry.io/docs/specs/semconv/rpc/). What they have
+// no names for is below oncemore. Attempts are named as gRPC's proposal A72 has
 // them, and retries are counted as its A96 does (https://github.com/grpc/proposal).
 //
 // # Spans

@@ -3,7 +3,6 @@ module github.com/oncemore-dev/oncemore/telemetry
 go 1.26.0
 
 require (
-	github.com/go-micro/plugins/v4/server/grpc v1.2.0
 	github.com/oncemore-dev/oncemore v0.0.0
 	go-micro.dev/v4 v4.11.0
 	go.opentelemetry.io/otel v1.47.0
@@ -30,6 +29,7 @@ require (
 	github.com/go-logr/logr v1.4.4 // indirect
 	github.com/go-logr/stdr v1.2.2 // indirect
 	github.com/go-micro/plugins/v4/client/grpc v1.2.1 // indirect
+	github.com/go-micro/plugins/v4/server/grpc v1.2.0 // indirect
 	github.com/golang/protobuf v1.5.3 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/imdario/mergo v0.3.12 // indirect

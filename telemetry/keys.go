@@ -2,11 +2,11 @@ package telemetry
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
@@ -14,7 +14,7 @@ import (
 
 const (
 	// mostKeys is how many keys are counted; there are more where it is reached.
-	mostKeys = 1000
+	mostKeys = 2000
 	// keysTimeout is how long the store may take to tell, and keysEvery how often it is asked
 	// at the most, however many collect.
 	keysTimeout = 5 * time.Second
@@ -23,13 +23,16 @@ const (
 
 // WatchKeys measures the keys of a service that are running, and those that are orphaned,
 // whose outcome nobody knows until somebody resolves them (docs/operations.md), and the age
-// of the oldest of those. The store is asked when metrics are collected, every 10 s at the most,
-// for up to 5 s and 1,000 keys of each kind; where it fails, the collection does. All instances of a service see the same
-// keys: take the maximum of what they say. Unregister what is returned before the store is
+// of the oldest of those. The store is asked when metrics are collected, every 10 s at the
+// most, for up to 5 s and 2,000 keys; where it fails, that is told to OpenTelemetry's error
+// handler, and these metrics are left out until it is asked again. Redis has to look at all
+// of its keys for it. All instances of a service see the same keys: have one of them watch,
+// or take the maximum of what they say. Unregister what is returned before the store is
 // closed.
 func (t *Telemetry) WatchKeys(store idempotency.Inspector, service string) (metric.Registration, error) {
 	if store == nil || service == "" {
-		return nil, fmt.Errorf("telemetry: WatchKeys(%v, %q): must be a store that can list keys, as all of oncemore's can, and the name of the service", store, service)
+		return nil, fmt.Errorf("telemetry: WatchKeys(%T, %q): must be a store that can list keys, as all of oncemore's can, "+
+			"and the name of the service", store, service)
 	}
 	i := instruments{meter: t.meter}
 	running := i.gauge("oncemore.server.keys.running", "{key}", "Keys whose handler runs.")
@@ -42,8 +45,11 @@ func (t *Telemetry) WatchKeys(store idempotency.Inspector, service string) (metr
 	of := metric.WithAttributes(serviceKey.String(service))
 	return t.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
 		seen, err := k.look(ctx)
-		if err != nil {
-			return err
+		if err != nil { // returned, it would keep a periodic reader from exporting anything
+			otel.Handle(err)
+		}
+		if seen == nil {
+			return nil
 		}
 		o.ObserveFloat64(running, seen.running, of)
 		o.ObserveFloat64(orphaned, seen.orphaned, of)
@@ -59,7 +65,7 @@ type keys struct {
 
 	mu     sync.Mutex
 	looked time.Time
-	seen   census
+	seen   *census // nil: the store has failed
 }
 
 // census is what a store holds of a service's keys that are not done.
@@ -68,7 +74,9 @@ type census struct {
 	oldest            time.Duration
 }
 
-func (k *keys) look(ctx context.Context) (census, error) {
+// look returns what was seen at the last look, which may be this one. An error is told
+// once, and remembered like anything else: a store that hangs must not delay each collection.
+func (k *keys) look(ctx context.Context) (*census, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if !k.looked.IsZero() && time.Since(k.looked) < keysEvery {
@@ -76,34 +84,32 @@ func (k *keys) look(ctx context.Context) (census, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, keysTimeout)
 	defer cancel()
-	seen, err := k.count(ctx)
-	if err != nil {
-		return seen, fmt.Errorf("telemetry: the keys of %s: %w", k.service, err)
+	var err error
+	if k.seen, err = k.count(ctx); err != nil {
+		err = fmt.Errorf("telemetry: the keys of %s: %w", k.service, err)
 	}
-	k.seen, k.looked = seen, time.Now()
-	return seen, nil
+	k.looked = time.Now()
+	return k.seen, err
 }
 
-func (k *keys) count(ctx context.Context) (seen census, err error) {
-	seen.running, _, err = k.list(ctx, idempotency.Running)
-	if err != nil {
-		return seen, err
+// count counts the keys in one pass: to list them may take a look at all that there are.
+func (k *keys) count(ctx context.Context) (*census, error) {
+	seen := new(census)
+	filter := idempotency.Filter{
+		States: []idempotency.State{idempotency.Running, idempotency.Orphaned}, Service: k.service, Limit: mostKeys,
 	}
-	seen.orphaned, seen.oldest, err = k.list(ctx, idempotency.Orphaned)
-	return seen, err
-}
-
-// list counts the keys of a state, and tells the age of the oldest.
-func (k *keys) list(ctx context.Context, state idempotency.State) (n float64, oldest time.Duration, err error) {
-	filter := idempotency.Filter{States: []idempotency.State{state}, Service: k.service, Limit: mostKeys}
-	for e, listErr := range k.store.List(ctx, filter) {
-		if listErr != nil {
-			return 0, 0, errors.Join(listErr, ctx.Err())
+	for e, err := range k.store.List(ctx, filter) {
+		if err != nil {
+			return nil, err
 		}
-		n++
+		if e.State == idempotency.Running {
+			seen.running++
+			continue
+		}
+		seen.orphaned++
 		if !e.ClaimedAt.IsZero() {
-			oldest = max(oldest, time.Since(e.ClaimedAt))
+			seen.oldest = max(seen.oldest, time.Since(e.ClaimedAt))
 		}
 	}
-	return n, oldest, nil
+	return seen, nil
 }

@@ -3,6 +3,7 @@ package telemetry_test
 import (
 	"context"
 	"errors"
+	"iter"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -12,6 +13,8 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/oncemore-dev/oncemore"
+	"github.com/oncemore-dev/oncemore/idempotency"
+	"github.com/oncemore-dev/oncemore/idempotency/memstore"
 	"github.com/oncemore-dev/oncemore/internal/fixture"
 	"github.com/oncemore-dev/oncemore/retryfunc"
 	"github.com/oncemore-dev/oncemore/selectorx"
@@ -125,12 +128,56 @@ func TestMetricsOfSnapshots(t *testing.T) {
 	must(t, err)
 	reg.silent.Store(true)
 	of := attribute.String("oncemore.service", bank)
-	for w.value(t, "oncemore.client.snapshot.stale", of) < 1 {
-		time.Sleep(10 * time.Millisecond)
-	}
+	w.await(t, "the snapshot is stale", func() bool { return w.value(t, "oncemore.client.snapshot.stale", of) == 1 })
 	reg.silent.Store(false)
-	for w.value(t, "oncemore.client.snapshot.stale", of) > 0 {
-		time.Sleep(10 * time.Millisecond)
+	w.await(t, "it is fresh again", func() bool { return w.value(t, "oncemore.client.snapshot.stale", of) == 0 })
+}
+
+// gone is a store that can list nothing any more, and counts how often it is asked.
+type gone struct {
+	*memstore.Store
+
+	asked int
+}
+
+func (g *gone) List(context.Context, idempotency.Filter) iter.Seq2[idempotency.Entry, error] {
+	g.asked++
+	return func(yield func(idempotency.Entry, error) bool) {
+		yield(idempotency.Entry{}, errors.New("the store is away"))
+	}
+}
+
+// TestMetricsOfKeys: one that runs; and a store that fails takes nothing but its own
+// metrics away, and is not asked by each who collects.
+func TestMetricsOfKeys(t *testing.T) {
+	server := watch(t)
+	at := newTown(t, fixture.MUCP, nil)
+	store := at.store()
+	counted := make(chan float64, 1)
+	of := attribute.String("oncemore.service", bank)
+	at.open(server, store, &Bank{pay: func(context.Context) error {
+		counted <- server.value(t, "oncemore.server.keys.running", of)
+		return nil
+	}})
+	_, err := server.WatchKeys(store, bank)
+	must(t, err)
+	must(t, payTo(order7(t), at.caller(watch(t)), "x"))
+	if got := <-counted; got != 1 {
+		t.Errorf("%v keys run, want 1", got)
+	}
+	server.want(t, 0, "oncemore.server.keys.orphaned", of)
+
+	away := &gone{Store: store}
+	failing := watch(t)
+	_, err = failing.WatchKeys(away, bank)
+	must(t, err)
+	failing.Observe(t.Context(), &wrapper.RequestEnded{Service: bank, Endpoint: pay, Outcome: wrapper.OutcomeUnkeyed})
+	for range 3 {
+		failing.want(t, 1, "oncemore.server.requests")
+		failing.want(t, -1, "oncemore.server.keys.orphaned")
+	}
+	if away.asked != 1 {
+		t.Errorf("the store was asked %d times, want once", away.asked)
 	}
 }
 
@@ -145,7 +192,7 @@ func TestWrongOptionsAreNamed(t *testing.T) {
 		{"WithMeterProvider(nil)", func() error { _, err := telemetry.New(telemetry.WithMeterProvider(nil)); return err }},
 		{"WithPropagator(nil)", func() error { _, err := telemetry.New(telemetry.WithPropagator(nil)); return err }},
 		{`WatchKeys(<nil>, "bank")`, func() error { _, err := w.WatchKeys(nil, bank); return err }},
-		{`WatchPool(<nil>, "bank")`, func() error { _, err := w.WatchPool(nil, bank); return err }},
+		{`WatchPool(db, "bank")`, func() error { _, err := w.WatchPool(nil, bank); return err }},
 	} {
 		if err := tt.err(); err == nil || !strings.Contains(err.Error(), tt.name) {
 			t.Errorf("error %v, want one that names %s", err, tt.name)

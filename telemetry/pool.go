@@ -14,7 +14,7 @@ import (
 // is returned when the database is closed.
 func (t *Telemetry) WatchPool(db *sql.DB, name string) (metric.Registration, error) {
 	if db == nil || name == "" {
-		return nil, fmt.Errorf("telemetry: WatchPool(%v, %q): must be a database and a name for it", db, name)
+		return nil, fmt.Errorf("telemetry: WatchPool(db, %q): must be a database that is not nil, and a name for it", name)
 	}
 	i := instruments{meter: t.meter}
 	most := i.gauge("oncemore.server.pool.max", "{connection}", "Connections that may be open; 0 for any number.")

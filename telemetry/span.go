@@ -3,7 +3,6 @@ package telemetry
 import (
 	"context"
 	"net/http"
-	"strconv"
 	"time"
 
 	"go-micro.dev/v4/metadata"
@@ -129,6 +128,9 @@ func endRequest(ctx context.Context, e *wrapper.RequestEnded) {
 // isFault tells whether an error is the server's rather than its caller's, as the
 // conventions want it for spans of kind server.
 func isFault(err error) bool {
-	status, convErr := strconv.Atoi(statusOf(err))
-	return err != nil && (convErr != nil || status >= http.StatusInternalServerError)
+	if err == nil {
+		return false
+	}
+	code := codeOf(err)
+	return code == 0 || code >= http.StatusInternalServerError
 }

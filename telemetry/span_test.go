@@ -5,7 +5,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"go-micro.dev/v4/errors"
 	"go.opentelemetry.io/otel/attribute"
@@ -102,9 +101,9 @@ func TestSpansOfAJoin(t *testing.T) {
 		group.Go(func() { answered(t, payTo(order7(t), c, "x")) })
 		<-runs
 		group.Go(func() { answered(t, payTo(order7(t), c, "x")) })
-		for server.value(t, "oncemore.server.events", attribute.String("oncemore.event", "joined")) < 1 {
-			time.Sleep(time.Millisecond)
-		}
+		server.await(t, "a duplicate joins", func() bool {
+			return server.value(t, "oncemore.server.events", attribute.String("oncemore.event", "joined")) >= 1
+		})
 		close(goOn)
 		group.Wait()
 		outcomes := make(map[string]tracetest.SpanStub)
@@ -164,7 +163,7 @@ func TestSpansOfFailures(t *testing.T) {
 	eachTown(t, func(t *testing.T, at *town) {
 		for status, atServer := range map[int32]codes.Code{402: codes.Unset, 501: codes.Error} {
 			server, client := watch(t), watch(t)
-			own := newTown(t, at.transport, nil)
+			own := newTown(t, at.Transport, nil)
 			own.open(server, own.store(), &Bank{pay: func(context.Context) error { return errors.New("bank", "no", status) }})
 			if err := payTo(t.Context(), own.caller(client), "x"); err == nil {
 				t.Fatal("a payment that fails was answered")

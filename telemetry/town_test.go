@@ -2,17 +2,12 @@ package telemetry_test
 
 import (
 	"context"
-	"os"
 	"slices"
 	"testing"
 	"time"
 
-	grpcserver "github.com/go-micro/plugins/v4/server/grpc"
 	"go-micro.dev/v4"
-	"go-micro.dev/v4/broker"
 	"go-micro.dev/v4/client"
-	"go-micro.dev/v4/server"
-	"go-micro.dev/v4/transport"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
@@ -25,6 +20,7 @@ import (
 	"github.com/oncemore-dev/oncemore/idempotency/memstore"
 	"github.com/oncemore-dev/oncemore/internal/fixture"
 	"github.com/oncemore-dev/oncemore/telemetry"
+	"github.com/oncemore-dev/oncemore/wrapper"
 )
 
 const (
@@ -39,11 +35,34 @@ type watched struct {
 
 	spans  *tracetest.InMemoryExporter
 	reader *metric.ManualReader
+	told   chan struct{}
+}
+
+// Observe is Telemetry's, and wakes whoever awaits something.
+func (w *watched) Observe(ctx context.Context, e wrapper.Event) {
+	w.Telemetry.Observe(ctx, e)
+	select {
+	case w.told <- struct{}{}:
+	default:
+	}
+}
+
+// await returns when something holds, which is asked after each event.
+func (w *watched) await(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	patience := time.After(time.Minute)
+	for !holds() {
+		select {
+		case <-w.told:
+		case <-patience:
+			t.Fatalf("never: %s", what)
+		}
+	}
 }
 
 func watch(t *testing.T, opts ...telemetry.Option) *watched {
 	t.Helper()
-	w := &watched{spans: tracetest.NewInMemoryExporter(), reader: metric.NewManualReader()}
+	w := &watched{spans: tracetest.NewInMemoryExporter(), reader: metric.NewManualReader(), told: make(chan struct{}, 1)}
 	tracers := sdktrace.NewTracerProvider(sdktrace.WithSyncer(w.spans))
 	meters := metric.NewMeterProvider(metric.WithReader(w.reader))
 	one, err := telemetry.New(slices.Concat([]telemetry.Option{
@@ -136,10 +155,9 @@ func (w *watched) want(t *testing.T, want float64, metricName string, attrs ...a
 
 // town is where a bank is called over a transport.
 type town struct {
-	t         *testing.T
-	transport string
-	registry  *fixture.Registry
-	broker    broker.Broker
+	*fixture.Town
+
+	t *testing.T
 }
 
 func eachTown(t *testing.T, test func(t *testing.T, at *town)) {
@@ -151,9 +169,7 @@ func eachTown(t *testing.T, test func(t *testing.T, at *town)) {
 
 func newTown(t *testing.T, transport string, nodes map[string][]string) *town {
 	t.Helper()
-	memory := broker.NewMemoryBroker()
-	must(t, memory.Connect())
-	return &town{t: t, transport: transport, registry: fixture.NewRegistry(nodes), broker: memory}
+	return &town{fixture.NewTown(t, transport, nodes), t}
 }
 
 // Bank pays; how, a test may say.
@@ -184,39 +200,9 @@ func (at *town) open(w *watched, store idempotency.Store, b *Bank) {
 	at.t.Helper()
 	p, err := oncemore.New(oncemore.WithObserver(w), oncemore.WithStore(store, idempotency.WithOrigin(w.Origin)))
 	must(at.t, err)
-	before := os.Args
-	at.t.Cleanup(func() { os.Args = before })
-	os.Args = []string{"test"}
-	newServer := server.NewServer
-	if at.transport == fixture.GRPC {
-		newServer = grpcserver.NewServer
-	}
-	s := micro.NewService(
-		micro.Client(at.stock()),
-		micro.Server(newServer(server.Registry(at.registry), server.Transport(transport.NewHTTPTransport()), server.Broker(at.broker))),
-		micro.Name(bank), micro.Registry(at.registry), micro.Broker(at.broker), micro.Address("127.0.0.1:0"),
-	)
-	s.Init()
-	s.Init(p.Options()...)
+	s := at.Service(at.t, bank, p.Options()...)
 	must(at.t, micro.RegisterHandler(s.Server(), b))
-	started, ok := s.(interface {
-		Start() error
-		Stop() error
-	})
-	if !ok {
-		at.t.Fatalf("a %T cannot be started", s)
-	}
-	must(at.t, started.Start())
-	at.t.Cleanup(func() { must(at.t, started.Stop()) })
-}
-
-func (at *town) stock() client.Client {
-	at.t.Helper()
-	sel, closeSelector, err := fixture.NewSelector(at.registry)
-	must(at.t, err)
-	at.t.Cleanup(func() { must(at.t, closeSelector()) })
-	return fixture.NewClient(at.t, at.transport, nil,
-		client.Selector(sel), client.Registry(at.registry), client.Broker(at.broker), client.Retries(0), client.RequestTimeout(time.Minute))
+	must(at.t, fixture.Begin(at.t, s))
 }
 
 // caller is a client with oncemore.
@@ -224,7 +210,7 @@ func (at *town) caller(w *watched, opts ...oncemore.Option) client.Client {
 	at.t.Helper()
 	p, err := oncemore.New(slices.Concat(opts, []oncemore.Option{oncemore.WithObserver(w)})...)
 	must(at.t, err)
-	return p.ClientWrapper()(at.stock())
+	return p.ClientWrapper()(at.Stock(at.t))
 }
 
 // order7 is the context of one call with the key order-7.
