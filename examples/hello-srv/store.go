@@ -78,7 +78,7 @@ func newPlugin(store idempotency.Store, kind storeurl.Kind, book *ledger.Ledger,
 			idempotency.WithLease(redisLease), idempotency.WithPollInterval(redisLook),
 			idempotency.WithTakeover(idempotency.TakeoverRecover(recoverTip(book)))))
 	}
-	return oncemore.New(append(more, oncemore.WithStore(store), oncemore.WithServer(server...))...)
+	return oncemore.New(append([]oncemore.Option{oncemore.WithStore(store), oncemore.WithServer(server...)}, more...)...)
 }
 
 // open opens the ledger and what deduplicates.

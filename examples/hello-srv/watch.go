@@ -16,9 +16,8 @@ const envMetrics = "METRICS_ADDRESS"
 // watch serves the metrics of the plugin that gets the options, of the keys in its store
 // and of the ledger's connections, until stop is called.
 func watch(address string, store idempotency.Store, book *ledger.Ledger) (opts []oncemore.Option, stop func() error, err error) {
-	stop = func() error { return nil }
 	if address == "" {
-		return nil, stop, nil
+		return nil, func() error { return nil }, nil
 	}
 	if _, err := setting.Address(envMetrics, address); err != nil {
 		return nil, nil, err
@@ -27,18 +26,22 @@ func watch(address string, store idempotency.Store, book *ledger.Ledger) (opts [
 	if err != nil {
 		return nil, nil, err
 	}
-	if inspector, ok := store.(idempotency.Inspector); ok {
-		if _, err := m.WatchKeys(inspector, serviceName); err != nil {
-			return nil, nil, errors.Join(err, m.Close())
-		}
-	}
-	if _, err := m.WatchPool(book.DB(), "ledger"); err != nil {
-		return nil, nil, errors.Join(err, m.Close())
-	}
-	unserve, err := m.Serve(address)
+	unserve, err := serveMetrics(m, address, store, book)
 	if err != nil {
 		return nil, nil, errors.Join(err, m.Close())
 	}
 	stop = func() error { return errors.Join(unserve(), m.Close()) }
 	return []oncemore.Option{oncemore.WithObserver(m)}, stop, nil
+}
+
+func serveMetrics(m *metrics.Metrics, address string, store idempotency.Store, book *ledger.Ledger) (stop func() error, err error) {
+	if inspector, ok := store.(idempotency.Inspector); ok {
+		if _, err := m.WatchKeys(inspector, serviceName); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := m.WatchPool(book.DB(), "ledger"); err != nil {
+		return nil, err
+	}
+	return m.Serve(address)
 }

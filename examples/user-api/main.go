@@ -103,6 +103,7 @@ func run() (err error) {
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, seen.Close()) }()
 	hello, err := newCaller(c, service, watching{circuits, seen}, log)
 	if err != nil {
 		return err
@@ -116,7 +117,6 @@ func run() (err error) {
 	defer stop()
 	a := newAPI(hello, newTokens(c.secret))
 	a.circuits, a.metrics = circuits.stream, seen
-	defer func() { err = errors.Join(err, seen.Close()) }()
 	return serve(ctx, c.address, newRouter(a), circuits.stream.Close, log)
 }
 
