@@ -41,6 +41,10 @@ help: ## List the targets (the default)
 demo: $(if $(filter consul,$(REGISTRY)),$(CONSUL)) ## Kill, restart and freeze instances under load; REGISTRY, STORE, TRANSPORT, INSTANCES, CALLS, RUNS change it
 	CONSUL_BIN="$${CONSUL_BIN:-$(CURDIR)/$(CONSUL)}" go -C examples run ./failover
 
+.PHONY: run
+run: $(if $(filter consul,$(REGISTRY)),$(CONSUL)) ## Run all processes with faults on a schedule, and a page that shows it, until Ctrl-C; what changes demo changes it, and USER_API_ADDRESS
+	@CONSUL_BIN="$${CONSUL_BIN:-$(CURDIR)/$(CONSUL)}" go -C examples run ./failover live
+
 # The programs replace the shell, so that kill -9 meets them and nothing else.
 .PHONY: run-hello
 run-hello: ## Start one hello-srv on 127.0.0.1:PORT (9001); REGISTRY=consul and ARGS="--flags" change it
@@ -86,8 +90,8 @@ generate: $(PROTOC_PLUGINS) ## Regenerate the Go code of every .proto file
 		--go_out=. --go_opt=paths=source_relative --micro_out=. --micro_opt=paths=source_relative {} +
 
 .PHONY: deps
-deps: ## Install or build what the tests need and is missing: C compiler, Redis, MariaDB, PostgreSQL, Prometheus, Consul
-	@tools/deps.sh cc redis mariadb postgres prometheus
+deps: ## Install or build what the tests need and is missing: C compiler, Redis, MariaDB, PostgreSQL, Prometheus, Chromium, Consul
+	@tools/deps.sh cc redis mariadb postgres prometheus chromium
 	@$(MAKE) -s $(CONSUL)
 
 .PHONY: clean

@@ -6,6 +6,7 @@
 #   cc        what the race detector needs to link
 #   redis mariadb postgres
 #             the servers that the tests start for themselves
+#   chromium  what the page of the examples is looked at with
 #   prometheus
 #             what the alerts and the dashboard are tested with, promtool included
 #   protoc    what make generate needs
@@ -20,6 +21,7 @@ have_mariadb() { command -v mariadbd >/dev/null && command -v mariadb-install-db
 have_postgres() {
 	{ compgen -G '/usr/lib/postgresql/*/bin/postgres' || command -v postgres; } >/dev/null && command -v psql >/dev/null
 }
+have_chromium() { command -v chromium >/dev/null; }
 have_prometheus() { command -v prometheus >/dev/null && command -v promtool >/dev/null; }
 have_protoc() { command -v protoc >/dev/null; }
 
@@ -29,6 +31,7 @@ declare -A packages=(
 	[redis]='redis-server'
 	[mariadb]='mariadb-server-core mariadb-client-core'
 	[postgres]='postgresql'
+	[chromium]='chromium fonts-dejavu-core'
 	[prometheus]='prometheus'
 	[protoc]='protobuf-compiler'
 )

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/oncemore-dev/oncemore/examples/hello-srv/storeurl"
+	"github.com/oncemore-dev/oncemore/examples/internal/control"
 )
 
 // cluster is the processes of one arm.
@@ -27,23 +28,34 @@ type cluster struct {
 	registryFlags []string
 }
 
-// startCluster starts the processes of an arm and waits until user-api has
-// reached every instance. It returns the cluster also with an error, for end.
-func startCluster(ctx context.Context, c config, a arm, programs, dir string) (*cluster, error) {
-	k := &cluster{config: c, arm: a, programs: programs, dir: dir}
-	// All at once: what is free is taken only when its process listens.
+// places are where the processes of a cluster listen.
+type places struct {
+	instances []string
+	api       string
+	registry  []string
+}
+
+// freePlaces finds all of them at once: what is free is taken only when its process
+// listens.
+func freePlaces(ctx context.Context, c config) (places, error) {
 	addresses, err := freePorts(ctx, c.instances+1+consulPorts)
 	if err != nil {
+		return places{}, err
+	}
+	return places{addresses[:c.instances], addresses[c.instances], addresses[c.instances+1:]}, nil
+}
+
+// startCluster starts the processes of an arm and waits until user-api has
+// reached every instance. It returns the cluster also with an error, for end.
+func startCluster(ctx context.Context, c config, a arm, at places, programs, dir string) (*cluster, error) {
+	k := &cluster{config: c, arm: a, programs: programs, dir: dir}
+	if err := k.startRegistry(ctx, at.registry); err != nil {
 		return k, err
 	}
-	nodes, api, registry := addresses[:c.instances], addresses[c.instances], addresses[c.instances+1:]
-	if err := k.startRegistry(ctx, registry); err != nil {
+	if err := k.startInstances(ctx, at.instances); err != nil {
 		return k, err
 	}
-	if err := k.startInstances(ctx, nodes); err != nil {
-		return k, err
-	}
-	if err := k.startAPI(ctx, api, nodes); err != nil {
+	if err := k.startAPI(ctx, at.api, at.instances); err != nil {
 		return k, err
 	}
 	return k, awaitInstances(ctx, k.url, c.instances)
@@ -94,6 +106,9 @@ func (k *cluster) startAPI(ctx context.Context, address string, nodes []string) 
 	k.api.env = []string{"USER_API_ADDRESS=" + address, "CLIENT=" + k.arm.client}
 	if k.arm.vouched {
 		k.api.env = append(k.api.env, "HELLO_KEYS=vouched")
+	}
+	if k.config.control != "" {
+		k.api.env = append(k.api.env, control.Variable+"="+k.config.control, storeurl.LedgerVariable+"="+k.ledger.Environment())
 	}
 	if k.config.registry == registryMemory {
 		k.api.env = append(k.api.env, "HELLO_NODES="+strings.Join(nodes, ","))

@@ -34,6 +34,11 @@ type config struct {
 	calls               int    // at the least, of oncemore's arm
 	runs                int    // of oncemore's arm
 	consulBin           string // with registryConsul
+	// apiAddress is where user-api listens when all goes on until it is interrupted;
+	// empty: anywhere.
+	apiAddress string
+	// control is the URL by which user-api may hurt the instances; empty: it may not.
+	control string
 }
 
 func configFrom(getenv func(string) string) (config, error) {
@@ -74,6 +79,11 @@ func configFrom(getenv func(string) string) (config, error) {
 	}
 	if v := getenv("RUNS"); v != "" {
 		if c.runs, err = setting.Int("RUNS", v, 1, mostRuns); err != nil {
+			return config{}, err
+		}
+	}
+	if v := getenv("USER_API_ADDRESS"); v != "" {
+		if c.apiAddress, err = setting.Address("USER_API_ADDRESS", v); err != nil {
 			return config{}, err
 		}
 	}

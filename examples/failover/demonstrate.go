@@ -61,7 +61,11 @@ func (a arm) run(ctx context.Context, out io.Writer, c config, p plan, programs,
 		return result{}, err
 	}
 	fmt.Fprintf(out, "\n%s\n", a.name)
-	cluster, err := startCluster(ctx, c, a, programs, own)
+	at, err := freePlaces(ctx, c)
+	if err != nil {
+		return result{}, err
+	}
+	cluster, err := startCluster(ctx, c, a, at, programs, own)
 	defer func() { err = errors.Join(err, cluster.end()) }()
 	if err != nil {
 		return result{}, err

@@ -44,6 +44,7 @@ type load struct {
 	prefix string // of the keys and students
 	mix    []operation
 	client *http.Client
+	pause  time.Duration // of each caller, after a call
 
 	next   atomic.Int64 // the number of the next call
 	failed atomic.Int64
@@ -67,6 +68,7 @@ func (l *load) drive(ctx context.Context, least int, meanwhile func(context.Cont
 		wg.Go(func() {
 			for more() {
 				made[i] = append(made[i], l.call(ctx, l.next.Add(1)-1))
+				l.rest(ctx)
 			}
 		})
 	}
@@ -81,6 +83,16 @@ func (l *load) drive(ctx context.Context, least int, meanwhile func(context.Cont
 		err = context.Cause(ctx)
 	}
 	return calls, err
+}
+
+func (l *load) rest(ctx context.Context) {
+	if l.pause == 0 {
+		return
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(l.pause):
+	}
 }
 
 func (l *load) call(ctx context.Context, n int64) call {

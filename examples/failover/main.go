@@ -6,6 +6,11 @@
 // with it.
 //
 //	go -C examples run ./failover
+//	go -C examples run ./failover live
+//
+// With live it goes on with oncemore's arm, at a gentle pace, hurts an instance now and
+// then, and shows on a page what happens, until it is interrupted. USER_API_ADDRESS is
+// where that page is.
 //
 // REGISTRY=memory|consul|mdns, TRANSPORT=mucp|grpc, INSTANCES, CALLS and RUNS (of
 // oncemore's arm; a control has up to three to show its harm) change it, and so
@@ -41,8 +46,13 @@ func main() {
 	os.Exit(exitStatus(run(ctx, os.Stdout, os.Args[1:], os.Getenv)))
 }
 
-const usage = `usage: failover, without arguments. These environment variables change it:
+const argumentLive = "live"
+
+const usage = `usage: failover [live]
+Compares, or with live goes on and shows it until it is interrupted. These environment
+variables change it:
   REGISTRY=memory|consul|mdns  TRANSPORT=mucp|grpc  INSTANCES=n  CALLS=n  RUNS=n
+  USER_API_ADDRESS=host:port
   STORE=sqlite:PATH|redis://…|mysql://…|postgres://…|none:|memory:
 `
 
@@ -50,11 +60,14 @@ func run(ctx context.Context, out io.Writer, args []string, getenv func(string) 
 	if len(args) == 0 {
 		return start(ctx, out, getenv)
 	}
+	if slices.Equal(args, []string{argumentLive}) {
+		return startLive(ctx, out, getenv)
+	}
 	if slices.Contains([]string{"-h", "-help", "--help"}, args[0]) {
 		_, err := io.WriteString(out, usage)
 		return err
 	}
-	return &setting.Error{Name: "argument", Value: args[0], Allowed: "left out: the environment changes the settings"}
+	return &setting.Error{Name: "argument", Value: args[0], Allowed: "live, or left out: the environment changes the settings"}
 }
 
 func start(ctx context.Context, out io.Writer, getenv func(string) string) error {
@@ -69,6 +82,16 @@ func start(ctx context.Context, out io.Writer, getenv func(string) string) error
 			return err
 		}
 		return demonstrate(ctx, out, c, defaultPlan(), dir, dir)
+	})
+}
+
+func startLive(ctx context.Context, out io.Writer, getenv func(string) string) error {
+	c, err := configFrom(getenv)
+	if err != nil {
+		return err
+	}
+	return inWorkDir(context.WithoutCancel(ctx), func(dir string) error {
+		return live(ctx, out, c, defaultSchedule(), dir, dir)
 	})
 }
 

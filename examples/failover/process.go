@@ -104,6 +104,16 @@ func (p *process) kill() error {
 	return nil
 }
 
+// hasEnded tells whether it is gone, by itself or not.
+func (p *process) hasEnded() bool {
+	select {
+	case <-p.exited:
+		return true
+	default:
+		return false
+	}
+}
+
 // freeze stops the process where it is: connections to it stay open and nobody
 // answers.
 func (p *process) freeze() error { return p.signal(syscall.SIGSTOP) }

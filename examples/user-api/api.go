@@ -9,6 +9,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/oncemore-dev/oncemore/examples/hello-srv/proto/hello"
+	"github.com/oncemore-dev/oncemore/examples/user-api/page"
 )
 
 // greeted is whom /user/test greets.
@@ -24,6 +25,7 @@ type api struct {
 	answered answered
 	circuits http.Handler // nil: nobody shows them
 	metrics  http.Handler // likewise
+	page     *page.Page   // likewise
 }
 
 func newAPI(c *caller, t *tokens) *api {

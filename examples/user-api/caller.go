@@ -46,8 +46,8 @@ type effort struct {
 
 // watching is what watches the calls.
 type watching struct {
-	circuits *circuits
-	metrics  wrapper.Observer
+	circuits      *circuits
+	metrics, page wrapper.Observer
 }
 
 func newCaller(c config, service micro.Service, of watching, log *slog.Logger) (*caller, error) {

@@ -34,7 +34,7 @@ func newOncemoreCaller(c config, service micro.Service, of watching, log *slog.L
 	if c.client == clientHedged {
 		opts = append(opts, wrapper.WithAdaptiveHedge(hedgeQuantile, leastHedge, mostHedge), wrapper.WithHedgedWrites())
 	}
-	plugin, err := oncemore.New(oncemore.WithClient(opts...), oncemore.WithObserver(of.metrics))
+	plugin, err := oncemore.New(oncemore.WithClient(opts...), oncemore.WithObserver(of.metrics), oncemore.WithObserver(of.page))
 	if err != nil {
 		return nil, err
 	}

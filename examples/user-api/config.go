@@ -1,6 +1,8 @@
 package main
 
 import (
+	"github.com/oncemore-dev/oncemore/examples/hello-srv/storeurl"
+	"github.com/oncemore-dev/oncemore/examples/internal/control"
 	"github.com/oncemore-dev/oncemore/examples/internal/setting"
 )
 
@@ -30,7 +32,9 @@ type config struct {
 	nodes   []string // of hello-srv; empty: ask the registry
 	client  string
 	keys    string
-	secret  string // of the form's tokens; empty: made at the start
+	secret  string          // of the form's tokens; empty: made at the start
+	ledger  storeurl.Store  // of hello-srv, for the page; zero: not to be read
+	control *control.Client // of whoever started the instances; nil: nobody lends it
 }
 
 func configFrom(getenv func(string) string) (config, error) {
@@ -60,5 +64,20 @@ func configFrom(getenv func(string) string) (config, error) {
 		return config{}, err
 	}
 	c.secret = getenv("FORM_SECRET")
-	return c, checkSecret(c.secret)
+	if err := checkSecret(c.secret); err != nil {
+		return config{}, err
+	}
+	return c, c.forPage(getenv)
+}
+
+func (c *config) forPage(getenv func(string) string) (err error) {
+	if value := getenv(storeurl.LedgerVariable); value != "" {
+		if c.ledger, err = storeurl.ParseLedger(value); err != nil {
+			return err
+		}
+	}
+	if value := getenv(control.Variable); value != "" {
+		c.control, err = control.NewClient(value)
+	}
+	return err
 }

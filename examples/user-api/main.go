@@ -2,6 +2,7 @@
 // it through oncemore, so that an instance of hello-srv that dies costs no
 // request.
 //
+//	GET  /                      a page that shows what oncemore does meanwhile
 //	GET  /user/test             {"message":"Hello xuxu","instance":"…","attempts":1}
 //	GET  /user/tip-form         {"idempotency_key":"form.…","expires_at":"…"}; a browser gets the form itself
 //	POST /user/tip              {"student":"xuxu","amount_cents":500}, header Idempotency-Key
@@ -37,6 +38,11 @@
 // for this process only. CLIENT=hedged has oncemore send what takes long to a
 // second instance; CLIENT=stock and CLIENT=hystrix replace it by what is compared
 // with it.
+//
+// The page is for whoever can reach this server, and tells addresses of instances and
+// errors. LEDGER, as hello-srv has it, lets the page compare what was acknowledged with
+// what is in the ledger. CONTROL_URL, which make run sets, gives it buttons that kill,
+// freeze and restart instances.
 package main
 
 import (
@@ -104,7 +110,13 @@ func run() (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, seen.Close()) }()
-	hello, err := newCaller(c, service, watching{circuits, seen}, log)
+	tokens := newTokens(c.secret)
+	shown, err := newPage(c, tokens)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, shown.close()) }()
+	hello, err := newCaller(c, service, watching{circuits, seen, shown.Observer()}, log)
 	if err != nil {
 		return err
 	}
@@ -115,9 +127,13 @@ func run() (err error) {
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	a := newAPI(hello, newTokens(c.secret))
-	a.circuits, a.metrics = circuits.stream, seen
-	return serve(ctx, c.address, newRouter(a), circuits.stream.Close, log)
+	a := newAPI(hello, tokens)
+	a.circuits, a.metrics, a.page = circuits.stream, seen, shown.Page
+	leave := func() {
+		circuits.stream.Close()
+		shown.Close()
+	}
+	return serve(ctx, c.address, newRouter(a), leave, log)
 }
 
 // serve answers requests until ctx ends, and then finishes those that run; leave ends

@@ -22,7 +22,15 @@ func newRouter(a *api) http.Handler {
 	if a.metrics != nil {
 		r.GET("/metrics", gin.WrapH(a.metrics))
 	}
-	return r
+	if a.page == nil {
+		return r
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", r)
+	for _, route := range a.page.Routes() {
+		mux.Handle(route, a.page.Handler())
+	}
+	return mux
 }
 
 // healthz says that this server runs; it asks nothing of hello-srv.

@@ -59,6 +59,9 @@ func (a *api) tip(c *gin.Context) {
 		failureOf(err, took.report).ofWrite().answer(c)
 		return
 	}
+	if a.page != nil {
+		a.page.Acknowledge(key)
+	}
 	done := tipReply{TransferID: reply.GetTransferId(), BalanceCents: reply.GetBalanceCents()}
 	if again := a.answered.before(key); wantsPage(c.Request) {
 		done.thank(c, again || replayed())
