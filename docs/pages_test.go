@@ -106,6 +106,43 @@ func TestNamesExist(t *testing.T) {
 	}
 }
 
+// TestCommandsRunSomething: each test that a page tells to run is there.
+func TestCommandsRunSomething(t *testing.T) {
+	var tests []string
+	declaration := regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() && strings.HasPrefix(entry.Name(), ".") && entry.Name() != ".." {
+			return filepath.SkipDir
+		}
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		for _, found := range declaration.FindAllStringSubmatch(read(t, path), -1) {
+			tests = append(tests, found[1])
+		}
+		return nil
+	})
+	if err != nil || len(tests) < 100 {
+		t.Fatalf("%d tests, error %v", len(tests), err)
+	}
+	command := regexp.MustCompile(`-run '?([\w|/]+)`)
+	seen := 0
+	for _, page := range pages(t) {
+		for _, found := range command.FindAllStringSubmatch(read(t, page), -1) {
+			for name := range strings.SplitSeq(found[1], "|") {
+				seen++
+				name, _, _ = strings.Cut(name, "/")
+				if !slices.ContainsFunc(tests, func(test string) bool { return strings.Contains(test, name) }) {
+					t.Errorf("%s: no test is called %s", page, name)
+				}
+			}
+		}
+	}
+	if seen < 5 {
+		t.Errorf("only %d commands were looked at", seen)
+	}
+}
+
 // declared are the exported names of each package, and the benchmarks of all.
 func declared(t *testing.T) (exported map[string]map[string]bool, benchmarks map[string]bool) {
 	t.Helper()

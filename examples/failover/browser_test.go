@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -37,7 +38,9 @@ func openBrowser(t *testing.T) *browser {
 	b := new(browser)
 	var endTab context.CancelFunc
 	b.ctx, endTab = chromedp.NewContext(allocator)
-	b.do(t) // begins
+	if err := chromedp.Do(b.ctx); err != nil { // which begins, and is not to end with a step
+		t.Fatal(err)
+	}
 	listening := make(chan struct{})
 	go func() {
 		defer close(listening)
@@ -60,8 +63,7 @@ func (b *browser) listen() {
 		if err != nil {
 			return // the browser has ended
 		}
-		switch message.Type {
-		case chromedp.ConsoleError, chromedp.ConsoleWarning, chromedp.ConsoleException:
+		if slices.Contains([]chromedp.ConsoleType{chromedp.ConsoleError, chromedp.ConsoleWarning, chromedp.ConsoleException}, message.Type) {
 			b.mu.Lock()
 			b.troubles = append(b.troubles, message.Text+" "+message.URL)
 			b.mu.Unlock()
@@ -81,9 +83,20 @@ func (b *browser) quiet(t *testing.T) {
 
 func (b *browser) do(t *testing.T, steps ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
-	if err := chromedp.Do(b.ctx, steps...); err != nil {
+	ctx, cancel := context.WithTimeout(b.ctx, browserPatience)
+	defer cancel()
+	if err := chromedp.Do(ctx, steps...); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// point clicks where an element is, also on a page that the browser has kept, of which its
+// protocol tells nothing anew.
+func (b *browser) point(t *testing.T, selector string) {
+	t.Helper()
+	at := tell[[]float64](t, b, `(({ x, y, width, height }) => [x + width / 2, y + height / 2])(document.querySelector("`+
+		selector+`").getBoundingClientRect())`)
+	b.do(t, chromedp.MouseClickXY(at[0], at[1]))
 }
 
 // open opens a page as somebody who likes it light or dark, in a window of a size.

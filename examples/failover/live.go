@@ -61,10 +61,10 @@ func live(ctx context.Context, out io.Writer, c config, s schedule, programs, di
 
 // unlessInterrupted is what went wrong at the start. Whoever interrupts it knows.
 func unlessInterrupted(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }
 
 // leave ends the processes in order, so that nothing is under way any more, and tells

@@ -3,6 +3,7 @@
 import { clock, took } from "./element.js";
 
 const shownSeconds = 120;
+const markRows = 8; // of words, one below the other, lest they cover each other
 const legend = 40; // pixels below the plot
 
 export class Latency {
@@ -10,6 +11,7 @@ export class Latency {
   #plot;
   #points = new Map(); // by second
   #marks = [];
+  #rows = 0; // that a mark's words were put into
   #names = new Map();
   #now = 0;
 
@@ -31,6 +33,7 @@ export class Latency {
     for (const second of this.#points.keys()) {
       if (second <= this.#now - shownSeconds) this.#points.delete(second);
     }
+    for (const mark of marks) mark.row = this.#rows++ % markRows;
     this.#marks = [...this.#marks, ...marks].filter((mark) => mark.at / 1000 > this.#now - shownSeconds);
     this.#place.dataset.marks = this.#marks.map((mark) => mark.what).join(" ");
     this.#place.setAttribute("aria-label", this.#words());
@@ -88,17 +91,17 @@ export class Latency {
     ctx.save();
     ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
     ctx.textAlign = "right";
-    this.#marks.forEach((mark, i) => {
+    for (const mark of this.#marks) {
       const x = Math.round(u.valToPos(mark.at / 1000, "x", true)) + devicePixelRatio / 2; // of whole pixels
-      if (x < bbox.left || x > bbox.left + bbox.width) return;
+      if (x < bbox.left || x > bbox.left + bbox.width) continue;
       ctx.strokeStyle = ctx.fillStyle = colors[mark.what] ?? colors.other;
       ctx.lineWidth = devicePixelRatio;
       ctx.beginPath();
       ctx.moveTo(x, bbox.top);
       ctx.lineTo(x, bbox.top + bbox.height);
       ctx.stroke();
-      ctx.fillText(`${mark.what} ${this.#nameOf(mark)}`, x - 4 * devicePixelRatio, bbox.top + (1 + (i % 4)) * 14 * devicePixelRatio);
-    });
+      ctx.fillText(`${mark.what} ${this.#nameOf(mark)}`, x - 4 * devicePixelRatio, bbox.top + (1 + mark.row) * 14 * devicePixelRatio);
+    }
     ctx.restore();
   }
 }

@@ -25,9 +25,9 @@ func (m *marks) add(one mark) {
 }
 
 // from returns those of a moment and later.
-func (m marks) from(at int64) []mark {
+func (m *marks) from(at int64) []mark {
 	some := make([]mark, 0)
-	for _, one := range m {
+	for _, one := range *m {
 		if one.At >= at {
 			some = append(some, one)
 		}

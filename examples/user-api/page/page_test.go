@@ -21,11 +21,12 @@ import (
 	"github.com/oncemore-dev/oncemore/examples/hello-srv/ledger"
 	"github.com/oncemore-dev/oncemore/examples/hello-srv/storeurl"
 	"github.com/oncemore-dev/oncemore/examples/internal/control"
+	"github.com/oncemore-dev/oncemore/internal/leak"
 	"github.com/oncemore-dev/oncemore/retryfunc"
 	"github.com/oncemore-dev/oncemore/wrapper"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, leak.GoMicro()...) }
 
 func newTestPage(t *testing.T, c Config) *Page {
 	t.Helper()
@@ -212,7 +213,7 @@ func TestStreamEnds(t *testing.T) {
 	p := newTestPage(t, Config{})
 	server := httptest.NewServer(p.Handler())
 	defer server.Close()
-	rsp, err := http.Get(server.URL + "/events") //nolint:noctx // the page ends it
+	rsp, err := http.Get(server.URL + "/events")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +259,9 @@ func TestSlowReaderIsDropped(t *testing.T) {
 			t.Errorf("%d streams, of which none is read", n)
 		}
 		_ = server.Close() // its connection is gone already
-		<-ended
+		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
 	})
 }
 
