@@ -13,10 +13,11 @@ import (
 	"github.com/oncemore-dev/oncemore/retryfunc"
 )
 
-// The attributes that the semantic conventions have no name for. The first is gRPC's, from
-// its A72.
+// The attributes that the semantic conventions have no name for. The first two are gRPC's,
+// from its A72.
 const (
 	previousKey    = attribute.Key("previous-rpc-attempts")
+	transparentKey = attribute.Key("transparent-retry")
 	serviceKey     = attribute.Key("oncemore.service")
 	classKey       = attribute.Key("oncemore.class")
 	reasonKey      = attribute.Key("oncemore.reason")

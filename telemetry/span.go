@@ -85,7 +85,7 @@ func endAttempt(ctx context.Context, e *wrapper.AttemptEnded) {
 	}
 	attrs := []attribute.KeyValue{
 		system(), method(e.Service, e.Endpoint), classKey.String(className(e.Class)),
-		previousKey.Int(e.Number - 1), hedgeKey.Bool(e.Hedge),
+		previousKey.Int(e.Number - 1), transparentKey.Bool(e.Transparent), hedgeKey.Bool(e.Hedge),
 	}
 	if e.Reason != "" {
 		attrs = append(attrs, reasonKey.String(e.Reason.Code()))

@@ -64,7 +64,7 @@ func TestSpansOfACall(t *testing.T) {
 		says(t, call, attribute.String("rpc.system.name", "go-micro"), attribute.String("rpc.method", name),
 			attribute.Int("oncemore.attempts", 1), attribute.String("oncemore.key", "order-7"))
 		says(t, attempt, attribute.String("rpc.method", name), attribute.String("server.address", "127.0.0.1"),
-			attribute.Int("previous-rpc-attempts", 0), attribute.String("oncemore.class", "ok"), attribute.Bool("oncemore.hedge", false))
+			attribute.Int("previous-rpc-attempts", 0), attribute.String("oncemore.class", "ok"), attribute.Bool("oncemore.hedge", false), attribute.Bool("transparent-retry", false))
 		says(t, executed, attribute.String("oncemore.outcome", "executed"), attribute.String("oncemore.key", "order-7"))
 		if len(executed.Links) > 0 {
 			t.Errorf("the execution links to %+v", executed.Links)
@@ -137,7 +137,7 @@ func TestSpansOfARetry(t *testing.T) {
 			}
 			for i, a := range attempts {
 				childOf(t, a, call)
-				says(t, a, attribute.Int("previous-rpc-attempts", i))
+				says(t, a, attribute.Int("previous-rpc-attempts", i), attribute.Bool("transparent-retry", i == 1))
 				if a.StartTime.Before(call.StartTime) || a.EndTime.After(call.EndTime) || !a.EndTime.After(a.StartTime) {
 					t.Errorf("attempt %d from %v to %v, its call from %v to %v", i, a.StartTime, a.EndTime, call.StartTime, call.EndTime)
 				}

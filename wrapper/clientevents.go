@@ -68,6 +68,7 @@ func (s *call) tellEnd(err error) {
 	}
 	for i := s.inherited; i < len(e.call.Attempts); i++ {
 		e.attempt.Attempt = e.call.Attempts[i]
+		e.attempt.Transparent = i > 0 && !e.attempt.Hedge && e.call.Attempts[i-1].Class == retryfunc.NotSent
 		told.tell(s.tracedContext(i, &e.attempt.Attempt), &e.attempt)
 	}
 	told.tell(s.ctx, &e.call)

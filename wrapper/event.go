@@ -90,6 +90,9 @@ type AttemptEnded struct {
 	Service, Endpoint string
 	// Stream tells that it opened a stream, or should have.
 	Stream bool
+	// Transparent tells that it took the place of an attempt that was never sent, so that
+	// the callee has not seen it; as gRPC's A72 calls it.
+	Transparent bool
 	// Attempt is how it ended. Attempts before it: Number - 1.
 	Attempt
 }

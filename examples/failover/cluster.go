@@ -31,6 +31,7 @@ type cluster struct {
 // places are where the processes of a cluster listen.
 type places struct {
 	instances []string
+	metrics   []string // of the instances
 	api       string
 	registry  []string
 }
@@ -38,11 +39,12 @@ type places struct {
 // freePlaces finds all of them at once: what is free is taken only when its process
 // listens.
 func freePlaces(ctx context.Context, c config) (places, error) {
-	addresses, err := freePorts(ctx, c.instances+1+consulPorts)
+	n := c.instances
+	addresses, err := freePorts(ctx, 2*n+1+consulPorts)
 	if err != nil {
 		return places{}, err
 	}
-	return places{addresses[:c.instances], addresses[c.instances], addresses[c.instances+1:]}, nil
+	return places{instances: addresses[:n], metrics: addresses[n : 2*n], api: addresses[2*n], registry: addresses[2*n+1:]}, nil
 }
 
 // startCluster starts the processes of an arm and waits until user-api has
@@ -52,7 +54,7 @@ func startCluster(ctx context.Context, c config, a arm, at places, programs, dir
 	if err := k.startRegistry(ctx, at.registry); err != nil {
 		return k, err
 	}
-	if err := k.startInstances(ctx, at.instances); err != nil {
+	if err := k.startInstances(ctx, at); err != nil {
 		return k, err
 	}
 	if err := k.startAPI(ctx, at.api, at.instances); err != nil {
@@ -76,16 +78,20 @@ func (k *cluster) startRegistry(ctx context.Context, addresses []string) error {
 	return agent.start(ctx)
 }
 
-func (k *cluster) startInstances(ctx context.Context, addresses []string) error {
+func (k *cluster) startInstances(ctx context.Context, at places) error {
 	store, ledger := k.arm.storage(k.config, k.dir)
 	k.ledger = ledger
 	env := []string{
 		storeurl.Variable + "=" + store.Environment(),
 		storeurl.LedgerVariable + "=" + ledger.Environment(),
 	}
-	for i, address := range addresses {
+	for i, address := range at.instances {
 		instance := k.process("hello-srv", "hello-"+strconv.Itoa(i+1), accepting(address))
-		instance.env, instance.address = env, address
+		instance.env, instance.address = slices.Clone(env), address
+		if k.config.measured {
+			instance.metrics = at.metrics[i]
+			instance.env = append(instance.env, "METRICS_ADDRESS="+instance.metrics)
+		}
 		instance.args = append(instance.args, "--server", k.config.transport, "--server_id", instance.name,
 			"--server_address", address, "--server_advertise", address)
 		if i == slow {
@@ -103,12 +109,12 @@ func (k *cluster) startAPI(ctx context.Context, address string, nodes []string) 
 	k.url = "http://" + address
 	k.api = k.process("user-api", "user-api", healthy(k.url))
 	k.api.args = append(k.api.args, "--client", k.config.transport)
-	k.api.env = []string{"USER_API_ADDRESS=" + address, "CLIENT=" + k.arm.client}
+	k.api.env = []string{"USER_API_ADDRESS=" + address, "CLIENT=" + k.arm.client, storeurl.LedgerVariable + "=" + k.ledger.Environment()}
 	if k.arm.vouched {
 		k.api.env = append(k.api.env, "HELLO_KEYS=vouched")
 	}
 	if k.config.control != "" {
-		k.api.env = append(k.api.env, control.Variable+"="+k.config.control, storeurl.LedgerVariable+"="+k.ledger.Environment())
+		k.api.env = append(k.api.env, control.Variable+"="+k.config.control)
 	}
 	if k.config.registry == registryMemory {
 		k.api.env = append(k.api.env, "HELLO_NODES="+strings.Join(nodes, ","))

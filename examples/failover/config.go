@@ -37,6 +37,8 @@ type config struct {
 	// apiAddress is where user-api listens when all goes on until it is interrupted;
 	// empty: anywhere.
 	apiAddress string
+	// measured tells to serve the instances' metrics.
+	measured bool
 	// control is the URL by which user-api may hurt the instances; empty: it may not.
 	control string
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,13 +40,16 @@ func live(ctx context.Context, out io.Writer, c config, s schedule, programs, di
 		return err
 	}
 	defer func() { err = errors.Join(err, lent.close()) }()
-	c.control = lent.url
+	c.control, c.measured = lent.url, true
 	cluster, err := startCluster(ctx, c, a, at, programs, dir)
 	defer func() { err = errors.Join(err, cluster.end()) }()
 	if err != nil {
 		return unlessInterrupted(ctx, err)
 	}
 	f.take(cluster.instances)
+	for _, p := range append([]*process{cluster.api}, cluster.instances...) {
+		fmt.Fprintf(out, "%s  log %s  metrics http://%s/metrics\n", p.name, p.logPath, cmp.Or(p.metrics, at.api))
+	}
 	fmt.Fprintln(out, "ready; what is done to the instances:")
 
 	// The calls that are under way in the end are finished.

@@ -31,6 +31,7 @@ type process struct {
 	logPath string
 	ready   func(context.Context) error
 	address string // where it listens; empty if nobody asks
+	metrics string // where those of an instance are; empty: nowhere
 
 	running *exec.Cmd
 	exited  chan struct{} // closed when running has ended, with ended set

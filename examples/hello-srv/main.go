@@ -20,7 +20,8 @@
 // With the last three LEDGER says where the ledger is: sqlite:PATH, mysql://… or
 // postgres://….
 //
-// METRICS_ADDRESS=host:port serves Prometheus' metrics on /metrics, where a store is kept.
+// METRICS_ADDRESS=host:port serves Prometheus' metrics on /metrics, and TRACES=FILE appends
+// OpenTelemetry's spans to a file, where a store is kept.
 //
 //	STORE=sqlite:/tmp/hello.db hello-srv --server_address 127.0.0.1:9001
 //	STORE=redis://127.0.0.1:6379/0 LEDGER=sqlite:/tmp/hello.db hello-srv --registry consul
@@ -84,7 +85,7 @@ func run() (err error) {
 	}
 	defer func() { err = errors.Join(err, store.close(), book.Close()) }()
 
-	observed, stopWatching, err := watch(os.Getenv(envMetrics), store.Store, book)
+	observed, stopWatching, err := watch(os.Getenv, store.Store, book)
 	if err != nil {
 		return err
 	}
@@ -93,7 +94,7 @@ func run() (err error) {
 	injected := faults{enabled: flags.faults, exit: os.Exit, slow: flags.slow}
 	service.Init(micro.WrapHandler(injected.afterHandler, injected.slowly))
 	if store.Store != nil {
-		plugin, err := newPlugin(store.Store, storage.store.Kind, book, observed...)
+		plugin, err := newPlugin(store.Store, storage.store.Kind, book, observed)
 		if err != nil {
 			return err
 		}

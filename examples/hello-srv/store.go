@@ -9,6 +9,7 @@ import (
 	"github.com/oncemore-dev/oncemore"
 	"github.com/oncemore-dev/oncemore/examples/hello-srv/ledger"
 	"github.com/oncemore-dev/oncemore/examples/hello-srv/storeurl"
+	"github.com/oncemore-dev/oncemore/examples/internal/metrics"
 	"github.com/oncemore-dev/oncemore/idempotency"
 	"github.com/oncemore-dev/oncemore/idempotency/memstore"
 	"github.com/oncemore-dev/oncemore/idempotency/redisstore"
@@ -67,8 +68,8 @@ func openStore(ctx context.Context, where storeurl.Store, book *ledger.Ledger) (
 const tipEndpoint = "Wallet.Tip"
 
 // newPlugin makes a tip need a key and run once for it. The other endpoints
-// change nothing.
-func newPlugin(store idempotency.Store, kind storeurl.Kind, book *ledger.Ledger, more ...oncemore.Option) (*oncemore.Plugin, error) {
+// change nothing. Nobody need observe it.
+func newPlugin(store idempotency.Store, kind storeurl.Kind, book *ledger.Ledger, observed *metrics.Metrics) (*oncemore.Plugin, error) {
 	server := []wrapper.ServerOption{
 		wrapper.WithKeyMode(wrapper.KeyOff),
 		wrapper.WithKeyMode(wrapper.KeyRequired, tipEndpoint),
@@ -78,7 +79,11 @@ func newPlugin(store idempotency.Store, kind storeurl.Kind, book *ledger.Ledger,
 			idempotency.WithLease(redisLease), idempotency.WithPollInterval(redisLook),
 			idempotency.WithTakeover(idempotency.TakeoverRecover(recoverTip(book)))))
 	}
-	return oncemore.New(append([]oncemore.Option{oncemore.WithStore(store), oncemore.WithServer(server...)}, more...)...)
+	if observed == nil {
+		return oncemore.New(oncemore.WithStore(store), oncemore.WithServer(server...))
+	}
+	return oncemore.New(oncemore.WithStore(store, idempotency.WithOrigin(observed.Origin)), oncemore.WithServer(server...),
+		oncemore.WithObserver(observed))
 }
 
 // open opens the ledger and what deduplicates.

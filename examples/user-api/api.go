@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -21,6 +22,7 @@ type api struct {
 	say    hello.SayService
 	wallet hello.WalletService
 	tokens *tokens
+	log    *slog.Logger
 
 	answered answered
 	circuits http.Handler // nil: nobody shows them
@@ -28,10 +30,11 @@ type api struct {
 	page     *page.Page   // likewise
 }
 
-func newAPI(c *caller, t *tokens) *api {
+func newAPI(c *caller, t *tokens, log *slog.Logger) *api {
 	return &api{
 		caller: c,
 		tokens: t,
+		log:    log,
 		say:    hello.NewSayService(helloService, c.client),
 		wallet: hello.NewWalletService(helloService, c.client),
 	}

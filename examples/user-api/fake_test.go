@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 
 	"go-micro.dev/v4/client"
@@ -23,7 +24,7 @@ type keyKey struct{}
 
 // api returns an api whose calls arrive at f.
 func (f *fakeHello) api() *api {
-	return &api{say: f, wallet: f, tokens: newTokens(""), caller: &caller{
+	return &api{say: f, wallet: f, tokens: newTokens(""), log: slog.New(slog.DiscardHandler), caller: &caller{
 		carryKey: func(ctx context.Context, key string) context.Context { return context.WithValue(ctx, keyKey{}, key) },
 		watch: func(ctx context.Context) (context.Context, func() effort) {
 			return ctx, func() effort { return f.effort }

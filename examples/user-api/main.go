@@ -37,7 +37,7 @@
 // FORM_SECRET, of 32 bytes or more, signs the forms; without it they are good
 // for this process only. CLIENT=hedged has oncemore send what takes long to a
 // second instance; CLIENT=stock and CLIENT=hystrix replace it by what is compared
-// with it.
+// with it. TRACES=FILE appends OpenTelemetry's spans to a file.
 //
 // The page is for whoever can reach this server, and tells addresses of instances and
 // errors. LEDGER, as hello-srv has it, lets the page compare what was acknowledged with
@@ -63,6 +63,7 @@ import (
 
 	"github.com/oncemore-dev/oncemore/examples/internal/metrics"
 	"github.com/oncemore-dev/oncemore/examples/internal/setting"
+	"github.com/oncemore-dev/oncemore/examples/internal/traces"
 )
 
 const (
@@ -105,7 +106,12 @@ func run() (err error) {
 		return err
 	}
 	defer circuits.close()
-	seen, err := metrics.New()
+	spans, err := traces.Open(os.Getenv(traces.Variable))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, spans.Close()) }()
+	seen, err := metrics.New(spans.Options()...)
 	if err != nil {
 		return err
 	}
@@ -127,7 +133,7 @@ func run() (err error) {
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	a := newAPI(hello, tokens)
+	a := newAPI(hello, tokens, log)
 	a.circuits, a.metrics, a.page = circuits.stream, seen, shown.Page
 	leave := func() {
 		circuits.stream.Close()

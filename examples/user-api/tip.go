@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 
 	"github.com/gin-gonic/gin"
@@ -59,6 +60,7 @@ func (a *api) tip(c *gin.Context) {
 		failureOf(err, took.report).ofWrite().answer(c)
 		return
 	}
+	a.log.LogAttrs(ctx, slog.LevelInfo, "tip", slog.String("transfer", reply.GetTransferId()), slog.Int("attempts", took.attempts))
 	if a.page != nil {
 		a.page.Acknowledge(key)
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,16 +30,15 @@ type Metrics struct {
 	provider *metric.MeterProvider
 }
 
-// New makes the metrics of a process. Traces go to OpenTelemetry's global provider, which
-// keeps none unless the program sets one.
-func New() (*Metrics, error) {
+// New makes the metrics of a process. Options say where its spans go.
+func New(opts ...telemetry.Option) (*Metrics, error) {
 	registry := prometheus.NewRegistry()
 	reader, err := exporter.New(exporter.WithRegisterer(registry))
 	if err != nil {
 		return nil, err
 	}
 	provider := metric.NewMeterProvider(metric.WithReader(reader))
-	t, err := telemetry.New(telemetry.WithMeterProvider(provider))
+	t, err := telemetry.New(append(slices.Clone(opts), telemetry.WithMeterProvider(provider))...)
 	if err != nil {
 		return nil, err
 	}
