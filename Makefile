@@ -43,7 +43,8 @@ demo: $(if $(filter consul,$(REGISTRY)),$(CONSUL)) ## Kill, restart and freeze i
 
 .PHONY: run
 run: $(if $(filter consul,$(REGISTRY)),$(CONSUL)) ## Run all processes with faults on a schedule, and a page that shows it, until Ctrl-C; what changes demo changes it, and USER_API_ADDRESS
-	@CONSUL_BIN="$${CONSUL_BIN:-$(CURDIR)/$(CONSUL)}" go -C examples run ./failover live
+	@go build -C examples -o "$(CURDIR)/bin/" ./failover
+	@cd examples && CONSUL_BIN="$${CONSUL_BIN:-$(CURDIR)/$(CONSUL)}" exec ../bin/failover live
 
 # The programs replace the shell, so that kill -9 meets them and nothing else.
 .PHONY: run-hello

@@ -7,6 +7,7 @@ import (
 
 	"go-micro.dev/v4/metadata"
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/baggage"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
@@ -16,8 +17,8 @@ import (
 
 // BeginCall begins the span of a call.
 func (t *Telemetry) BeginCall(ctx context.Context, service, endpoint string) context.Context {
-	ctx, _ = t.tracer.Start(ctx, service+"/"+endpoint, //nolint:spancheck // its end is CallEnded
-		trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(system(), method(service, endpoint)))
+	e := t.endpoints.of(service, endpoint)
+	ctx, _ = t.tracer.Start(ctx, e.name, e.client...) //nolint:spancheck // its end is CallEnded
 	return ctx
 }
 
@@ -26,11 +27,11 @@ func (t *Telemetry) BeginCall(ctx context.Context, service, endpoint string) con
 func (t *Telemetry) BeginAttempt(ctx context.Context, a *wrapper.AttemptBegun) context.Context {
 	t.fleet.met(a.Service, a.Address)
 	if trace.SpanFromContext(ctx).IsRecording() {
-		ctx, _ = t.tracer.Start(ctx, "Attempt."+a.Service+"/"+a.Endpoint, //nolint:spancheck // its end is AttemptEnded
+		ctx, _ = t.tracer.Start(ctx, t.endpoints.of(a.Service, a.Endpoint).attempt, //nolint:spancheck // its end is AttemptEnded
 			trace.WithSpanKind(trace.SpanKindClient), trace.WithTimestamp(a.Began))
 	}
-	if a.Address == "" {
-		return ctx
+	if a.Address == "" || !trace.SpanContextFromContext(ctx).IsValid() && baggage.FromContext(ctx).Len() == 0 {
+		return ctx // nothing is to be sent
 	}
 	md, ok := metadata.FromContext(ctx) // a copy
 	if !ok {
@@ -48,8 +49,8 @@ func (t *Telemetry) BeginRequest(ctx context.Context, service, endpoint string) 
 			ctx = t.propagator.Extract(ctx, carrier(md))
 		}
 	}
-	ctx, _ = t.tracer.Start(ctx, service+"/"+endpoint, //nolint:spancheck // its end is RequestEnded
-		trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(system(), method(service, endpoint)))
+	e := t.endpoints.of(service, endpoint)
+	ctx, _ = t.tracer.Start(ctx, e.name, e.server...) //nolint:spancheck // its end is RequestEnded
 	return ctx
 }
 

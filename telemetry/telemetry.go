@@ -25,6 +25,7 @@ type Telemetry struct {
 	client     *clientMetrics
 	server     *serverMetrics
 	fleet      *fleet
+	endpoints  endpoints
 	instances  bool
 }
 
