@@ -53,7 +53,7 @@ func storeKeyOf(c *cli.Command) (idempotency.StoreKey, idempotency.Scope, error)
 	}
 	key, err := idempotency.ParseKey(scope.Key)
 	if err != nil {
-		return none, scope, &usageError{err}
+		return none, scope, usage("--%s %q: %w", flagKey, scope.Key, err)
 	}
 	scope.Key = key
 	return scope.StoreKey(), scope, nil

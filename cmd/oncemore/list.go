@@ -60,13 +60,23 @@ func filterOf(c *cli.Command) (idempotency.Filter, error) {
 		Service: c.String(flagService), Endpoint: c.String(flagEndpoint), Caller: c.String(flagCaller), Key: c.String(flagKey),
 		OlderThan: c.Duration("older-than"), Limit: c.Int("limit"),
 	}
-	if filter.Limit < 0 || filter.OlderThan < 0 {
-		return filter, usage("--limit and --older-than: must not be negative")
+	switch {
+	case filter.Limit < 0:
+		return filter, usage("--limit %d: must be 0, for all, or more", filter.Limit)
+	case filter.OlderThan < 0:
+		return filter, usage("--older-than %v: must be 0s or more", filter.OlderThan)
+	}
+	if filter.Key != "" {
+		key, err := idempotency.ParseKey(filter.Key)
+		if err != nil {
+			return filter, usage("--%s %q: %w", flagKey, filter.Key, err)
+		}
+		filter.Key = key
 	}
 	for _, name := range c.StringSlice("state") {
 		states, ok := statesNamed(name)
 		if !ok {
-			return filter, usage("--state %s: must be running, orphaned, unresolved, done, released or all", name)
+			return filter, usage("--state %q: must be running, orphaned, unresolved, done, released or all", name)
 		}
 		filter.States = append(filter.States, states...)
 	}

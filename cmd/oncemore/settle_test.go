@@ -1,15 +1,19 @@
 package main
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/urfave/cli/v3"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
 )
@@ -209,6 +213,71 @@ func TestUsage(t *testing.T) {
 	}
 	if d := command(t, value, "show", key); d.status != exitFailure || !strings.Contains(d.stderr, "holds nothing") {
 		t.Errorf("of an unknown key: status %d, %q", d.status, d.stderr)
+	}
+}
+
+// wrongFlags has for each flag what nobody can mean by it, and what the tool is to say.
+func wrongFlags(t *testing.T, key string) map[string][]wrongFlag {
+	t.Helper()
+	missing := filepath.Join(t.TempDir(), "missing")
+	scope := []wrongFlag{{args: []string{"show", "--FLAG"}, want: "FLAG"}}
+	return map[string][]wrongFlag{
+		flagStore:         {{args: []string{"--store", "etcd://u:secret@h/x", "list"}, want: "--store etcd://…@h/x: must be sqlite:PATH"}},
+		flagPrefix:        {{args: []string{"--table-prefix", "a b", "list"}, want: `WithTablePrefix("a b"): must be`, status: exitFailure}},
+		flagSchema:        {{args: []string{"--schema", "x", "list"}, want: "--schema is for MySQL and PostgreSQL"}},
+		flagRetention:     {{args: []string{"--retention", "-1s", "list"}, want: "--retention -1s: must be"}, {args: []string{"--retention", "1d", "list"}, want: `"1d" for flag -retention`}, {args: []string{"--retention", "1s", "list"}, want: "--retention"}},
+		flagReleaseMemory: {{args: []string{"--release-memory", "0s", "list"}, want: "--release-memory 0s: must be"}},
+		flagTimeout:       {{args: []string{"--timeout", "-5s", "list"}, want: "--timeout -5s: must be"}},
+		flagService:       scope,
+		flagEndpoint:      scope,
+		flagCaller:        scope,
+		flagKey: {{args: []string{"list", "--key", "a b"}, want: `--key "a b"`},
+			{args: []string{"show", "--service", "s", "--endpoint", "e", "--key", "a b"}, want: `--key "a b"`}},
+		"state":          {{args: []string{"list", "--state", "stuck"}, want: `--state "stuck": must be running, orphaned`}, {args: []string{"list", "--state", ""}, want: `--state "": must be`}},
+		"older-than":     {{args: []string{"list", "--older-than", "-1m"}, want: "--older-than -1m0s: must be"}},
+		"limit":          {{args: []string{"list", "--limit", "-1"}, want: "--limit -1: must be"}, {args: []string{"list", "--limit", "ten"}, want: `"ten" for flag -limit`}},
+		flagJSON:         {{args: []string{"list", "--json=perhaps"}, want: `"perhaps" for flag -json`}},
+		"executed":       {{args: []string{"resolve", key}, want: "--executed or --not-executed"}},
+		"not-executed":   {{args: []string{"resolve", "--executed", "--not-executed", key}, want: "--executed or --not-executed"}},
+		"reason":         {{args: []string{"resolve", "--not-executed", "--reason", "x", key}, want: "--reason does not go with --not-executed"}},
+		"reply":          {{args: []string{"resolve", "--executed", "--reply", "a", "--record", "b", key}, want: "--reply and --record do not go together"}, {args: []string{"resolve", "--executed", "--reply", missing, key}, want: missing, status: exitFailure}},
+		"protobuf-reply": {{args: []string{"resolve", "--executed", "--protobuf-reply", missing, key}, want: missing, status: exitFailure}},
+		"record":         {{args: []string{"resolve", "--executed", "--record", missing, key}, want: missing, status: exitFailure}},
+		flagConfirm:      {{args: []string{"forget", "--confirm"}, want: "confirm"}},
+		flagForce:        {{args: []string{"forget", "--force=perhaps", key}, want: `"perhaps" for flag -force`}},
+	}
+}
+
+type wrongFlag struct {
+	args   []string
+	want   string
+	status int // 0: exitUsage
+}
+
+// TestWrongFlags: each flag says what is wrong with it, and what it may be; one that is new
+// is in the table, or this fails.
+func TestWrongFlags(t *testing.T) {
+	rows := wrongFlags(t, scope().StoreKey().String())
+	root := newCommand(io.Discard, io.Discard)
+	for _, c := range append([]*cli.Command{root}, root.Commands...) {
+		for _, flag := range c.Flags {
+			if name := flag.Names()[0]; rows[name] == nil {
+				t.Errorf("%s --%s: nobody tries what is wrong", c.Name, name)
+			}
+		}
+	}
+	value := newSQLite(t)
+	for name, wrong := range rows {
+		for _, w := range wrong {
+			args := slices.Clone(w.args)
+			for i := range args {
+				args[i] = strings.ReplaceAll(args[i], "FLAG", name)
+			}
+			d := command(t, value, args...)
+			if d.status != cmp.Or(w.status, exitUsage) || !strings.Contains(d.stderr, strings.ReplaceAll(w.want, "FLAG", name)) || strings.Contains(d.stderr, "secret") {
+				t.Errorf("oncemore %s: status %d, %q, want %s", strings.Join(args, " "), d.status, d.stderr, w.want)
+			}
+		}
 	}
 }
 

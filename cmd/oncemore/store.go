@@ -59,6 +59,11 @@ func open(ctx context.Context, c *cli.Command) (*opened, error) {
 	if value == "" {
 		return nil, usage("no store: set ONCEMORE_STORE, or --%s, to %s", flagStore, allowedStores)
 	}
+	for _, name := range []string{flagRetention, flagReleaseMemory, flagTimeout} {
+		if d := c.Duration(name); d <= 0 {
+			return nil, usage("--%s %v: must be more than 0s", name, d)
+		}
+	}
 	logger := slog.New(slog.NewTextHandler(c.Root().ErrWriter, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	store, closeStore, err := openStore(ctx, value, c, logger)
 	if err != nil {
@@ -73,7 +78,7 @@ func open(ctx context.Context, c *cli.Command) (*opened, error) {
 		idempotency.WithRetention(c.Duration(flagRetention)), idempotency.WithReleaseMemory(c.Duration(flagReleaseMemory)),
 		idempotency.WithStoreTimeout(c.Duration(flagTimeout)))
 	if err != nil {
-		return nil, errors.Join(&usageError{err}, closeStore())
+		return nil, errors.Join(usage("--%s, --%s or --%s: %w", flagRetention, flagReleaseMemory, flagTimeout, err), closeStore())
 	}
 	return o, nil
 }
