@@ -57,11 +57,26 @@ run-api: ## Start user-api, which calls HELLO_NODES (ports 9001 and 9002); REGIS
 	@go build -C examples -o "$(CURDIR)/bin/" ./user-api
 	@$(if $(filter-out memory,$(REGISTRY)),,HELLO_NODES="$(HELLO_NODES)") exec bin/user-api --registry $(or $(REGISTRY),memory) $(ARGS)
 
+# Two packages are tested at a time. The longest by far is in the root, and does little
+# but wait; beside it the other modules have their turn.
+GOTEST = test -race -vet=off -timeout 30m
+ALONE := internal/e2e internal/harm
+BESIDE := $(filter-out . $(ALONE),$(CODE))
+
 .PHONY: test
 test: deps ## Run every test, with the race detector, against real servers
-	@for m in $(CODE); do echo "test $$m"; go -C "$$m" test -race -p 2 -timeout 30m ./...; done
+	@$(MAKE) -j 2 test-root test-beside
+	@for m in $(ALONE); do echo "test $$m"; go -C "$$m" $(GOTEST) -p 2 ./...; done
+
+.PHONY: test-root
+test-root:
+	@echo "test ."; go $(GOTEST) -p 1 ./...
+
+.PHONY: test-beside
+test-beside:
+	@for m in $(BESIDE); do echo "test $$m"; go -C "$$m" $(GOTEST) -p 1 ./...; done
 	@echo "test what depends on grpc with the newest, too"
-	@go -C internal/e2e test -race -p 2 -timeout 30m -skip '/^mucp$$' $(OVER_GRPC)
+	@go -C internal/e2e $(GOTEST) -p 1 -skip '/^mucp$$' $(OVER_GRPC)
 
 .PHONY: harm
 harm: ## Compare the same program with and without oncemore, whatever goes wrong; CELLS="slow,grpc" or "3,17", SEED and HARMFLAGS change it

@@ -50,6 +50,7 @@ func TestAttemptThatDoesNotComeBack(t *testing.T) {
 		} {
 			for _, early := range []bool{false, true} {
 				t.Run(map[bool]string{false: name, true: name + " at once"}[early], func(t *testing.T) {
+					t.Parallel()
 					first, second := fixture.Start(t, fixture.Config{Transport: transport}), fixture.Start(t, fixture.Config{Transport: transport})
 					l := &leaver{
 						Client: fixture.NewClient(t, transport, []string{first.Address(), second.Address()}, client.Retries(0)),

@@ -154,6 +154,7 @@ func TestOneLayerRetries(t *testing.T) {
 		for _, leaf := range leaves {
 			for _, instances := range [][]int{{1, 1, 1}, {3, 3, 3}, {2, 2, 2}, {1, 3, 2}} {
 				t.Run(fmt.Sprint(leaf.name, instances), func(t *testing.T) {
+					t.Parallel()
 					h := startHops(t, transport, leaf.endpoint, instances...)
 					for range calls {
 						if err := h.call(t.Context(), leaf.value, time.Second); err == nil {
@@ -172,7 +173,7 @@ func TestOneLayerRetries(t *testing.T) {
 // TestOneLayerRetriesUnderLoad: at 100 calls a second the budget of one layer counts,
 // which is that of one process here.
 func TestOneLayerRetriesUnderLoad(t *testing.T) {
-	const calls, every = 400, 10 * time.Millisecond
+	const calls, every = 500, 10 * time.Millisecond
 	tests := []struct {
 		name, endpoint, value string
 		instances             []int
@@ -212,6 +213,7 @@ func TestOneInstanceHangs(t *testing.T) {
 		for hop := range 3 {
 			for _, n := range []int{2, 3} {
 				t.Run(fmt.Sprintf("hop %d of %d", hop+1, n), func(t *testing.T) {
+					t.Parallel()
 					h := startHops(t, transport, fixture.Sleep, n, n, n)
 					h.nodes[hop][0].Freeze()
 					defer h.nodes[hop][0].Thaw()

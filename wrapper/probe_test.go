@@ -18,6 +18,7 @@ func TestProbesAreRareWhereTheyCost(t *testing.T) {
 		after    = 10 * time.Second
 	)
 	eachTransport(t, func(t *testing.T, transport string) {
+		t.Parallel()
 		f := startFleet(t, transport, 3)
 		f.nodes[0].Freeze()
 		defer f.nodes[0].Thaw()
