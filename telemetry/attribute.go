@@ -3,7 +3,6 @@ package telemetry
 import (
 	"net"
 	"strconv"
-	"sync"
 
 	merrors "go-micro.dev/v4/errors"
 	"go.opentelemetry.io/otel/attribute"
@@ -16,8 +15,8 @@ import (
 // The attributes that the semantic conventions have no name for. The first two are gRPC's,
 // from its A72.
 const (
-	previousKey    = attribute.Key("previous-rpc-attempts")
 	transparentKey = attribute.Key("transparent-retry")
+	previousKey    = attribute.Key("previous-rpc-attempts")
 	serviceKey     = attribute.Key("oncemore.service")
 	classKey       = attribute.Key("oncemore.class")
 	reasonKey      = attribute.Key("oncemore.reason")
@@ -89,15 +88,9 @@ func serverOf(attrs []attribute.KeyValue, address string) []attribute.KeyValue {
 	return attrs
 }
 
-// mostSets bounds a cache of attribute sets: it is what the SDK keeps apart by default.
-const mostSets = 2000
-
 // sets are attribute sets by what they are made of, which are made once, because that is
 // what a measurement costs most. They are safe for concurrent use; the zero value is empty.
-type sets[K comparable] struct {
-	mu   sync.RWMutex
-	made map[K]*set
-}
+type sets[K comparable] struct{ made cache[K, *set] }
 
 // set is one set, as histograms and counters want it.
 type set struct {
@@ -107,21 +100,11 @@ type set struct {
 
 // of returns the set for a key, which is made of attrs the first time.
 func (s *sets[K]) of(key K, attrs func(K) []attribute.KeyValue) *set {
-	s.mu.RLock()
-	found := s.made[key]
-	s.mu.RUnlock()
-	if found != nil {
+	if found, ok := s.made.get(key); ok {
 		return found
 	}
 	option := metric.WithAttributeSet(attribute.NewSet(attrs(key)...))
 	one := &set{record: []metric.RecordOption{option}, add: []metric.AddOption{option}}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.made == nil {
-		s.made = make(map[K]*set)
-	}
-	if len(s.made) < mostSets {
-		s.made[key] = one
-	}
+	s.made.put(key, one)
 	return one
 }

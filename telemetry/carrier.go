@@ -40,7 +40,7 @@ func (c carrier) Keys() []string {
 
 // title writes a name as go-micro does: traceparent is Traceparent.
 func title(name string) string {
-	if name == traceparent { // the one of each call, which need not be made anew
+	if name == traceparent { // the one that each attempt has
 		return "Traceparent"
 	}
 	if name == "" || name[0] < 'a' || name[0] > 'z' {

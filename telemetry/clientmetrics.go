@@ -101,7 +101,7 @@ func (c *clientMetrics) retried(ctx context.Context, e *wrapper.CallEnded, plain
 	if by := e.Saved(); by != wrapper.SavedByNothing {
 		c.saved.Add(ctx, 1, c.saves.of(savedBy{e.Service, e.Endpoint, by}, savedAttrs).add...)
 	}
-	retries, transparent, hedges := countAttempts(e.Attempts)
+	retries, transparent, hedges := countAttempts(e.Report)
 	for _, one := range []struct {
 		in metric.Int64Histogram
 		n  int64
@@ -117,13 +117,13 @@ func (c *clientMetrics) retried(ctx context.Context, e *wrapper.CallEnded, plain
 
 // countAttempts tells retries, what took the place of an attempt that was never sent, and
 // hedges apart.
-func countAttempts(all []wrapper.Attempt) (retries, transparent, hedges int64) {
-	for i, a := range all {
+func countAttempts(r wrapper.Report) (retries, transparent, hedges int64) {
+	for i, a := range r.Attempts {
 		switch {
 		case i == 0:
 		case a.Hedge:
 			hedges++
-		case all[i-1].Class == retryfunc.NotSent:
+		case r.Transparent(i):
 			transparent++
 		default:
 			retries++

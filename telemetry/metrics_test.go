@@ -15,7 +15,9 @@ import (
 	"github.com/oncemore-dev/oncemore"
 	"github.com/oncemore-dev/oncemore/idempotency"
 	"github.com/oncemore-dev/oncemore/idempotency/memstore"
+	"github.com/oncemore-dev/oncemore/idempotency/redisstore"
 	"github.com/oncemore-dev/oncemore/internal/fixture"
+	"github.com/oncemore-dev/oncemore/internal/servertest"
 	"github.com/oncemore-dev/oncemore/retryfunc"
 	"github.com/oncemore-dev/oncemore/selectorx"
 	"github.com/oncemore-dev/oncemore/telemetry"
@@ -147,29 +149,55 @@ func (g *gone) List(context.Context, idempotency.Filter) iter.Seq2[idempotency.E
 	}
 }
 
-// TestMetricsOfKeys: one that runs; and a store that fails takes nothing but its own
-// metrics away, and is not asked by each who collects.
+// TestMetricsOfKeys: one that runs.
 func TestMetricsOfKeys(t *testing.T) {
-	server := watch(t)
-	at := newTown(t, fixture.MUCP, nil)
-	store := at.store()
-	counted := make(chan float64, 1)
-	of := attribute.String("oncemore.service", bank)
-	at.open(server, store, &Bank{pay: func(context.Context) error {
-		counted <- server.value(t, "oncemore.server.keys.running", of)
-		return nil
-	}})
-	_, err := server.WatchKeys(store, bank)
-	must(t, err)
-	must(t, payTo(order7(t), at.caller(watch(t)), "x"))
-	if got := <-counted; got != 1 {
-		t.Errorf("%v keys run, want 1", got)
+	for kind, open := range map[string]func(at *town) inspected{
+		"memory": func(at *town) inspected { return at.store() },
+		"redis":  func(at *town) inspected { return at.redis() },
+	} {
+		t.Run(kind, func(t *testing.T) {
+			server := watch(t)
+			at := newTown(t, fixture.MUCP, nil)
+			store := open(at)
+			counted := make(chan float64, 1)
+			of := attribute.String("oncemore.service", bank)
+			at.open(server, store, &Bank{pay: func(context.Context) error {
+				counted <- server.value(t, "oncemore.server.keys.running", of)
+				return nil
+			}})
+			registration, err := server.WatchKeys(store, bank)
+			must(t, err)
+			t.Cleanup(func() { must(t, registration.Unregister()) })
+			must(t, payTo(order7(t), at.caller(watch(t)), "x"))
+			if got := <-counted; got != 1 {
+				t.Errorf("%v keys run, want 1", got)
+			}
+			server.want(t, 0, "oncemore.server.keys.orphaned", of)
+		})
 	}
-	server.want(t, 0, "oncemore.server.keys.orphaned", of)
+}
 
-	away := &gone{Store: store}
+// inspected is a store that can list its keys.
+type inspected interface {
+	idempotency.Store
+	idempotency.Inspector
+}
+
+// redis is a store in a Redis of its own.
+func (at *town) redis() *redisstore.Store {
+	at.t.Helper()
+	s, err := redisstore.Open(at.t.Context(), servertest.StartRedis(at.t).URL())
+	must(at.t, err)
+	at.t.Cleanup(func() { must(at.t, s.Close()) })
+	return s
+}
+
+// TestKeysOfAFailingStore: it takes nothing but its own metrics away, and is not asked by
+// each who collects.
+func TestKeysOfAFailingStore(t *testing.T) {
+	away := &gone{Store: newTown(t, fixture.MUCP, nil).store()}
 	failing := watch(t)
-	_, err = failing.WatchKeys(away, bank)
+	_, err := failing.WatchKeys(away, bank)
 	must(t, err)
 	failing.Observe(t.Context(), &wrapper.RequestEnded{Service: bank, Endpoint: pay, Outcome: wrapper.OutcomeUnkeyed})
 	for range 3 {

@@ -17,8 +17,8 @@ import (
 
 // BeginCall begins the span of a call.
 func (t *Telemetry) BeginCall(ctx context.Context, service, endpoint string) context.Context {
-	e := t.endpoints.of(service, endpoint)
-	ctx, _ = t.tracer.Start(ctx, e.name, e.client...) //nolint:spancheck // its end is CallEnded
+	start := t.start(service, endpoint)
+	ctx, _ = t.tracer.Start(ctx, start.name, start.call...) //nolint:spancheck // its end is CallEnded
 	return ctx
 }
 
@@ -27,7 +27,7 @@ func (t *Telemetry) BeginCall(ctx context.Context, service, endpoint string) con
 func (t *Telemetry) BeginAttempt(ctx context.Context, a *wrapper.AttemptBegun) context.Context {
 	t.fleet.met(a.Service, a.Address)
 	if trace.SpanFromContext(ctx).IsRecording() {
-		ctx, _ = t.tracer.Start(ctx, t.endpoints.of(a.Service, a.Endpoint).attempt, //nolint:spancheck // its end is AttemptEnded
+		ctx, _ = t.tracer.Start(ctx, t.start(a.Service, a.Endpoint).attempt, //nolint:spancheck // its end is AttemptEnded
 			trace.WithSpanKind(trace.SpanKindClient), trace.WithTimestamp(a.Began))
 	}
 	if a.Address == "" || !trace.SpanContextFromContext(ctx).IsValid() && baggage.FromContext(ctx).Len() == 0 {
@@ -49,8 +49,8 @@ func (t *Telemetry) BeginRequest(ctx context.Context, service, endpoint string) 
 			ctx = t.propagator.Extract(ctx, carrier(md))
 		}
 	}
-	e := t.endpoints.of(service, endpoint)
-	ctx, _ = t.tracer.Start(ctx, e.name, e.server...) //nolint:spancheck // its end is RequestEnded
+	start := t.start(service, endpoint)
+	ctx, _ = t.tracer.Start(ctx, start.name, start.request...) //nolint:spancheck // its end is RequestEnded
 	return ctx
 }
 

@@ -25,8 +25,8 @@ type Telemetry struct {
 	client     *clientMetrics
 	server     *serverMetrics
 	fleet      *fleet
-	endpoints  endpoints
 	instances  bool
+	starts     cache[target, *spanStart]
 }
 
 var _ wrapper.Tracer = (*Telemetry)(nil)

@@ -67,8 +67,7 @@ func (s *call) tellEnd(err error) {
 		e.call.BudgetLeft = s.budget.Balance()
 	}
 	for i := s.inherited; i < len(e.call.Attempts); i++ {
-		e.attempt.Attempt = e.call.Attempts[i]
-		e.attempt.Transparent = i > 0 && !e.attempt.Hedge && e.call.Attempts[i-1].Class == retryfunc.NotSent
+		e.attempt.Attempt, e.attempt.Transparent = e.call.Attempts[i], e.call.Transparent(i)
 		told.tell(s.tracedContext(i, &e.attempt.Attempt), &e.attempt)
 	}
 	told.tell(s.ctx, &e.call)

@@ -90,8 +90,8 @@ type AttemptEnded struct {
 	Service, Endpoint string
 	// Stream tells that it opened a stream, or should have.
 	Stream bool
-	// Transparent tells that it took the place of an attempt that was never sent, so that
-	// the callee has not seen it; as gRPC's A72 calls it.
+	// Transparent tells that it took the place of one that was never sent, see
+	// Report.Transparent.
 	Transparent bool
 	// Attempt is how it ended. Attempts before it: Number - 1.
 	Attempt

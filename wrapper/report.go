@@ -115,6 +115,13 @@ func (a Attempt) unclear() bool {
 	}
 }
 
+// Transparent tells whether the attempt at i took the place of the one before it, which
+// was never sent, as gRPC calls it (A72); false for the first, for hedges, and where
+// there is none.
+func (r Report) Transparent(i int) bool {
+	return i > 0 && i < len(r.Attempts) && !r.Attempts[i].Hedge && r.Attempts[i-1].Class == retryfunc.NotSent
+}
+
 // Saved tells what the call would have failed without, or would have taken longer.
 func (r Report) Saved() Saved {
 	if r.Err != nil {

@@ -23,7 +23,7 @@ func watch(
 	if address == "" && path == "" {
 		return nil, func() error { return nil }, nil
 	}
-	spans, err := traces.Open(path)
+	spans, err := traces.Open(serviceName, path)
 	if err != nil {
 		return nil, nil, err
 	}

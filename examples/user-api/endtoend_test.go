@@ -31,6 +31,7 @@ type site struct {
 	nodes     []string
 	servers   []*proctest.Process
 	metrics   []string // where those of the servers are
+	traces    string   // the file of all three
 	url       string
 	api       *proctest.Process
 }
@@ -49,8 +50,8 @@ func buildPrograms(t *testing.T) (dir string) {
 
 func startSite(t *testing.T, programs, transport, store string) *site {
 	t.Helper()
-	s := &site{transport: transport}
-	env := []string{"STORE=" + store}
+	s := &site{transport: transport, traces: filepath.Join(t.TempDir(), "spans")}
+	env := []string{"STORE=" + store, "TRACES=" + s.traces}
 	if strings.HasPrefix(store, "redis:") {
 		env = append(env, "LEDGER=sqlite:"+filepath.Join(t.TempDir(), "ledger.db"))
 	}
@@ -66,7 +67,7 @@ func startSite(t *testing.T, programs, transport, store string) *site {
 	address := proctest.Address(proctest.ReservePort(t))
 	s.url = "http://" + address
 	s.api = program(t, filepath.Join(programs, "user-api"), address,
-		[]string{"USER_API_ADDRESS=" + address, "HELLO_NODES=" + strings.Join(s.nodes, ",")}, "--client", transport)
+		[]string{"USER_API_ADDRESS=" + address, "TRACES=" + s.traces, "HELLO_NODES=" + strings.Join(s.nodes, ",")}, "--client", transport)
 	return s
 }
 
@@ -149,6 +150,7 @@ func TestEndToEnd(t *testing.T) {
 			t.Run("a tip is still running", s.testRunning)
 			t.Run("circuits are shown", s.testCircuits)
 			t.Run("both sides are measured", s.testMetrics)
+			t.Run("both sides are traced", s.testTraces)
 			t.Run("no instance is left", s.testNoInstance)
 			t.Run("it stops, whoever looks on", s.testStops)
 		})

@@ -106,7 +106,7 @@ func run() (err error) {
 		return err
 	}
 	defer circuits.close()
-	spans, err := traces.Open(os.Getenv(traces.Variable))
+	spans, err := traces.Open(programName, os.Getenv(traces.Variable))
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,9 @@ import (
 	"os"
 
 	"go.opentelemetry.io/otel/exporters/stdout/stdouttrace"
+	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 
 	"github.com/oncemore-dev/oncemore/examples/internal/setting"
 	"github.com/oncemore-dev/oncemore/telemetry"
@@ -26,10 +28,10 @@ type File struct {
 	file     *os.File
 }
 
-// Open appends every span to a file as it ends, so that a program that is killed loses
+// Open appends every span of a program to a file as it ends, so that a program that is killed loses
 // none that had ended. Without a path there is no file, and OpenTelemetry's global provider gets
 // the spans, which keeps none unless the program sets one. The error is a *setting.Error.
-func Open(path string) (*File, error) {
+func Open(program, path string) (*File, error) {
 	if path == "" {
 		return new(File), nil
 	}
@@ -41,7 +43,8 @@ func Open(path string) (*File, error) {
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	return &File{provider: sdk.NewTracerProvider(sdk.WithSyncer(exporter)), file: file}, nil
+	who := resource.NewWithAttributes(semconv.SchemaURL, semconv.ServiceName(program))
+	return &File{provider: sdk.NewTracerProvider(sdk.WithSyncer(exporter), sdk.WithResource(who)), file: file}, nil
 }
 
 // Options are what makes a Telemetry write to the file.
