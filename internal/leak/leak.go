@@ -12,6 +12,7 @@ func GoMicro() []goleak.Option {
 		"go-micro.dev/v4/config.(*config).run.func2",
 		"go-micro.dev/v4/config/loader/memory.(*memory).Watch.func1",
 		"github.com/patrickmn/go-cache.(*janitor).Run",
+		"go-micro.dev/v4/server.(*rpcServer).Stop", // that was not heard, see package fixture
 	)
 }
 
