@@ -70,10 +70,11 @@ test: deps ## Run every test, with the race detector, against real servers
 
 .PHONY: test-root
 test-root:
-	@echo "test ."; go $(GOTEST) -p 1 ./...
+	@echo "test ."; go $(GOTEST) -p 1 $$(go list ./... | grep -v '^[^/]*/[^/]*/[^/]*/internal/')
 
 .PHONY: test-beside
 test-beside:
+	@echo "test internal"; go $(GOTEST) -p 1 ./internal/...
 	@for m in $(BESIDE); do echo "test $$m"; go -C "$$m" $(GOTEST) -p 1 ./...; done
 	@echo "test what depends on grpc with the newest, too"
 	@go -C internal/e2e $(GOTEST) -p 1 -skip '/^mucp$$' $(OVER_GRPC)
