@@ -28,34 +28,35 @@ func take(ctx context.Context) (context.Context, incoming, error) {
 	if !ok {
 		return ctx, incoming{}, nil
 	}
-	in, err := read(md)
-	if text, ok := lookUp(md, idempotency.HeaderAttemptTime); ok {
-		in.ration = parseRation(text)
+	before := len(md)
+	own := takeOwn(md)
+	in, err := read(&own)
+	if own.present[ownAttemptTime] {
+		in.ration = parseRation(own.values[ownAttemptTime])
 	}
-	return withoutOwn(ctx, md), in, err
+	if len(md) == before {
+		return ctx, in, err
+	}
+	return metadata.NewContext(ctx, md), in, err
 }
 
-func read(md metadata.Metadata) (in incoming, err error) {
-	raw, ok := lookUp(md, idempotency.HeaderKey)
-	if !ok {
+func read(own *ownValues) (in incoming, err error) {
+	if !own.present[ownKey] {
 		return incoming{}, nil
 	}
-	if in.key.Value, err = idempotency.ParseKey(raw); err != nil {
+	if in.key.Value, err = idempotency.ParseKey(own.values[ownKey]); err != nil {
 		return incoming{}, err
 	}
-	in.key.For, _ = lookUp(md, idempotency.HeaderFor)
-	issued, _ := lookUp(md, idempotency.HeaderIssued)
-	if in.key.Issued, err = idempotency.ParseIssued(issued); err != nil {
+	in.key.For = own.values[ownFor]
+	if in.key.Issued, err = idempotency.ParseIssued(own.values[ownIssued]); err != nil {
 		return incoming{}, badRequestError{err}
 	}
-	sent, _ := lookUp(md, idempotency.HeaderSent)
+	sent := own.values[ownSent]
 	if in.attempt, err = idempotency.ParseSent(sent, in.key.Issued, time.Now()); err != nil {
 		return incoming{}, badRequestError{err}
 	}
-	count, _ := lookUp(md, idempotency.HeaderRetryCount)
-	in.first = !in.key.Issued.IsZero() && sent == "" && count == "0"
-	released, _ := lookUp(md, idempotency.HeaderReleased)
-	if in.released, err = idempotency.ParseReleased(released); err != nil {
+	in.first = !in.key.Issued.IsZero() && sent == "" && own.values[ownRetryCount] == "0"
+	if in.released, err = idempotency.ParseReleased(own.values[ownReleased]); err != nil {
 		return incoming{}, badRequestError{err}
 	}
 	return in, nil

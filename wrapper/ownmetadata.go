@@ -9,30 +9,65 @@ import (
 	"github.com/oncemore-dev/oncemore/idempotency"
 )
 
-// isOwnMetadata tells whether a name is one of those that belong to one call,
-// whatever its case: grpc sends names in lower case, HTTP in title case, and not
-// every version of go-micro brings them back into one.
-func isOwnMetadata(name string) bool {
-	for _, own := range [...]string{
+// The metadata that belongs to one call.
+const (
+	ownKey = iota
+	ownFor
+	ownIssued
+	ownRetryCount
+	ownSent
+	ownReleased
+	ownAttemptTime
+	ownStream
+	ownCount
+)
+
+// ownOf tells which of it has a name, whatever its case: grpc sends names in lower
+// case, HTTP in title case, and not every version of go-micro brings them back into one.
+func ownOf(name string) (i int, canonical string, ok bool) {
+	for i, own := range [ownCount]string{
 		idempotency.HeaderKey, idempotency.HeaderFor, idempotency.HeaderIssued,
 		idempotency.HeaderRetryCount, idempotency.HeaderSent, idempotency.HeaderReleased,
 		idempotency.HeaderAttemptTime, headers.Stream,
 	} {
-		if len(name) == len(own) && strings.EqualFold(name, own) {
-			return true
+		if len(name) == len(own) && (name == own || strings.EqualFold(name, own)) {
+			return i, own, true
 		}
 	}
-	return false
+	return 0, "", false
 }
 
 // clearOwn removes the metadata that belongs to one call. A handler that reuses
 // its context for its own calls would pass on that of its caller.
 func clearOwn(md metadata.Metadata) {
 	for name := range md {
-		if isOwnMetadata(name) {
+		if _, _, own := ownOf(name); own {
 			delete(md, name)
 		}
 	}
+}
+
+// ownValues are the values of what belongs to one call.
+type ownValues struct {
+	values  [ownCount]string
+	present [ownCount]bool
+}
+
+// takeOwn is clearOwn, and returns what it removes. Of several spellings of a name that of
+// lookUp counts.
+func takeOwn(md metadata.Metadata) (own ownValues) {
+	var spelled [ownCount]string
+	for name, value := range md {
+		i, canonical, ok := ownOf(name)
+		if !ok {
+			continue
+		}
+		delete(md, name)
+		if !own.present[i] || spelled[i] != canonical && (name == canonical || name < spelled[i]) {
+			own.values[i], own.present[i], spelled[i] = value, true, name
+		}
+	}
+	return own
 }
 
 // lookUp returns the value of name, whatever its case. Of several spellings the

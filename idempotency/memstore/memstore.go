@@ -71,6 +71,9 @@ func (s *Store) begin(at *shard, c *idempotency.Claim, now int64) (_ idempotency
 		s.insert(at, e)
 		return e.acquired(), e
 	}
+	if old.state == done { // as most claims find it, whoever makes them
+		return old.answer(idempotency.Done), nil
+	}
 	found := old.held(now)
 	switch state, fence, takenOver := found.ClaimedBy(c); {
 	case state != idempotency.Acquired:
