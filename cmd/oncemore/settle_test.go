@@ -204,10 +204,11 @@ func TestUsage(t *testing.T) {
 		}
 	}
 	for _, wrong := range []string{
-		"", "memory:", "sqlite:", "sqlite:a?mode=memory", "mysql://h", "postgres://:secret@h", "redis:", "etcd://u:secret@h",
+		"", "memory:", "sqlite:", "sqlite:a?mode=memory", "mysql://h", "postgres://:secret@h", "etcd://u:secret@h",
+		"redis:", "redis://:12#secret@h", "redis://h/secret", "rediss://u:secret@h:6379/0?pool_size=many",
 	} {
 		d := command(t, wrong, "list")
-		if d.status == 0 || strings.Contains(d.stderr, "secret") {
+		if d.status != exitUsage || strings.Contains(d.stderr, "secret") {
 			t.Errorf("--store %q: status %d, %q", wrong, d.status, d.stderr)
 		}
 	}
@@ -222,9 +223,10 @@ func wrongFlags(t *testing.T, key string) map[string][]wrongFlag {
 	missing := filepath.Join(t.TempDir(), "missing")
 	scope := []wrongFlag{{args: []string{"show", "--FLAG"}, want: "FLAG"}}
 	return map[string][]wrongFlag{
-		flagStore:         {{args: []string{"--store", "etcd://u:secret@h/x", "list"}, want: "--store etcd://…@h/x: must be sqlite:PATH"}},
-		flagPrefix:        {{args: []string{"--table-prefix", "a b", "list"}, want: `WithTablePrefix("a b"): must be`, status: exitFailure}},
-		flagSchema:        {{args: []string{"--schema", "x", "list"}, want: "--schema is for MySQL and PostgreSQL"}},
+		flagStore:  {{args: []string{"--store", "etcd://u:secret@h/x", "list"}, want: "--store etcd://…@h/x: must be sqlite:PATH"}},
+		flagPrefix: {{args: []string{"--table-prefix", "a b", "list"}, want: `--table-prefix "a b": must be`}},
+		flagSchema: {{args: []string{"--schema", "x", "list"}, want: "--schema is for MySQL and PostgreSQL"},
+			{args: []string{"--store", "mysql://u:secret@h/d", "--schema", "a\xff", "list"}, want: `--schema "a\xff": must be the name`}},
 		flagRetention:     {{args: []string{"--retention", "-1s", "list"}, want: "--retention -1s: must be"}, {args: []string{"--retention", "1d", "list"}, want: `"1d" for flag -retention`}, {args: []string{"--retention", "1s", "list"}, want: "--retention"}},
 		flagReleaseMemory: {{args: []string{"--release-memory", "0s", "list"}, want: "--release-memory 0s: must be"}},
 		flagTimeout:       {{args: []string{"--timeout", "-5s", "list"}, want: "--timeout -5s: must be"}},

@@ -9,8 +9,10 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-sql-driver/mysql"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
@@ -92,6 +94,9 @@ func operator() string {
 	return fmt.Sprintf("operator@%s:%d", host, os.Getpid())
 }
 
+// tablePrefix is what sqlstore takes for one, and nothing.
+var tablePrefix = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_]{0,39})?$`)
+
 func openStore(ctx context.Context, value string, c *cli.Command, logger *slog.Logger) (idempotency.Store, func() error, error) {
 	scheme, _, _ := strings.Cut(value, ":")
 	switch scheme {
@@ -100,13 +105,22 @@ func openStore(ctx context.Context, value string, c *cli.Command, logger *slog.L
 			return nil, nil, usage("--%s and --%s are for databases: Redis has neither", flagPrefix, flagSchema)
 		}
 		store, err := redisstore.Open(ctx, value)
-		if err != nil {
+		switch {
+		case errors.Is(err, redisstore.ErrURL):
+			return nil, nil, usage("--%s: %w", flagStore, err)
+		case err != nil:
 			return nil, nil, err
 		}
 		return store, store.Close, nil
 	case "sqlite", "mysql", "postgres", "postgresql":
-		if scheme == "sqlite" && c.String(flagSchema) != "" {
+		if prefix := c.String(flagPrefix); !tablePrefix.MatchString(prefix) {
+			return nil, nil, usage("--%s %q: must be up to 40 letters, digits and underscores, no digit first", flagPrefix, prefix)
+		}
+		switch schema := c.String(flagSchema); {
+		case scheme == "sqlite" && schema != "":
 			return nil, nil, usage("--%s is for MySQL and PostgreSQL: SQLite has none", flagSchema)
+		case len(schema) > 64 || !utf8.ValidString(schema):
+			return nil, nil, usage("--%s %q: must be the name of a schema, 1 to 64 bytes", flagSchema, schema)
 		}
 		return openDatabase(ctx, scheme, value, c, logger)
 	default:

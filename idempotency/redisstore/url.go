@@ -20,7 +20,8 @@ import (
 //
 // The query takes go-redis's other settings too, such as read_timeout=1s and
 // pool_size=20 (see redis.ParseURL, ParseClusterURL and ParseFailoverURL).
-// Errors are as for [New] and never show the password.
+// Errors are as for [New] and never show the password; one that no server can mend, since
+// the URL is wrong, is an [ErrURL].
 func Open(ctx context.Context, rawURL string, options ...Option) (*Store, error) {
 	u, err := parseURL(rawURL)
 	if err != nil {
@@ -28,7 +29,7 @@ func Open(ctx context.Context, rawURL string, options ...Option) (*Store, error)
 	}
 	client, err := newClient(u)
 	if err != nil {
-		return nil, fmt.Errorf("redisstore: %s: %w", shown(u), err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrURL, shown(u), err)
 	}
 	s, err := newStore(ctx, client, options)
 	if err != nil {
@@ -37,6 +38,9 @@ func Open(ctx context.Context, rawURL string, options ...Option) (*Store, error)
 	s.owned = true
 	return s, nil
 }
+
+// ErrURL is the error of [Open] for a URL that cannot be right.
+var ErrURL = errors.New("redisstore: wrong URL")
 
 // shown is the part of a URL that errors may show: the query can hold a
 // password, too.
@@ -48,14 +52,14 @@ func parseURL(rawURL string) (*url.URL, error) {
 	u, err := url.Parse(rawURL)
 	switch {
 	case err != nil:
-		return nil, errors.New("redisstore: the URL is malformed (it is not shown, as it may hold a password); " +
-			"it must be like redis://user:password@host:6379/0, with special characters escaped")
+		return nil, fmt.Errorf("%w: it is malformed (it is not shown, as it may hold a password); "+
+			"it must be like redis://user:password@host:6379/0, with special characters escaped", ErrURL)
 	case u.Scheme != "redis" && u.Scheme != "rediss":
-		return nil, errors.New("redisstore: the URL's scheme must be redis or rediss")
+		return nil, fmt.Errorf("%w: its scheme must be redis or rediss", ErrURL)
 	case u.Host == "" || u.Fragment != "" || strings.Contains(u.Path+u.RawQuery, "@") ||
 		strings.Trim(u.Path, "0123456789") != "" && strings.Trim(u.Path, "0123456789") != "/":
-		return nil, errors.New("redisstore: the URL must be like redis://user:password@host:6379/0, " +
-			"with special characters escaped (it is not shown, as it may hold a password)")
+		return nil, fmt.Errorf("%w: it must be like redis://user:password@host:6379/0, "+
+			"with special characters escaped (it is not shown, as it may hold a password)", ErrURL)
 	}
 	return u, nil
 }
