@@ -1,6 +1,7 @@
 package idempotency
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -136,9 +137,10 @@ type Generator func() (string, error)
 // NewUUID mints a random UUID (RFC 9562, version 4). It is the generator where
 // none is given.
 func NewUUID() (string, error) {
-	id, err := uuid.NewRandom()
-	if err != nil {
+	var id uuid.UUID // uuid.NewRandom would allocate it, for a source that may be set
+	if _, err := rand.Read(id[:]); err != nil {
 		return "", fmt.Errorf("idempotency: mint a key: %w", err)
 	}
+	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80 // version and variant
 	return id.String(), nil
 }

@@ -61,11 +61,11 @@ type space struct {
 	options  [1]client.CallOption
 	wrappers [1]client.CallWrapper
 	selects  [1]selector.SelectOption
-	reply    reply
+	exchange exchange
 	dial     dialing
 	choice   selectorx.Choice
 
-	replyUsed, dialUsed, choiceUsed bool // guarded by the call's mu
+	exchangeUsed, dialUsed, choiceUsed bool // guarded by the call's mu
 }
 
 // seen is what an attempt has seen, for its loop to read.
@@ -181,6 +181,7 @@ func (a *attempt) choose(o *selector.SelectOptions) {
 
 // PickNode is the strategy of the attempt.
 func (a *attempt) PickNode(choice *selectorx.Choice) (*registry.Node, error) {
+	growStackToSend(false)
 	s := a.call
 	retriable, err := a.prepare(choice)
 	if err != nil {
@@ -227,7 +228,12 @@ func (a *attempt) prepare(choice *selectorx.Choice) (retriable bool, err error) 
 // wrap is the attempt's call wrapper, the one nearest to the wire.
 func (a *attempt) wrap(next client.CallFunc) client.CallFunc {
 	return func(ctx context.Context, node *registry.Node, req client.Request, rsp any, opts client.CallOptions) error {
-		return a.exchange(ctx, next, node, req, rsp, opts)
+		x := a.exchangeOver(wireOf(next))
+		x.ctx, x.node, x.req = ctx, node, req
+		if err := x.begin(rsp, &opts); err != nil {
+			return err
+		}
+		return x.end(next(x.ctx, x.node, x.req, x.reply.target, opts))
 	}
 }
 

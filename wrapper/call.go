@@ -33,7 +33,7 @@ type call struct {
 	began     time.Time
 
 	ruled retryfunc.Safety // what the user's rule says
-	guess callTraits       // before the registry was asked
+	guess guess            // before the registry was asked
 
 	limits   limits
 	count    int           // decisions for another attempt
@@ -74,7 +74,7 @@ type shared struct {
 	traits     callTraits
 	released   time.Time // of which a server has told, see retryfunc.Mark
 	attempts   []entry   // the story
-	room       [DefaultAttempts]entry
+	room       [1]entry
 	outcomes   []outcome // to be reported to the breaker
 	oneOutcome [1]outcome
 	sends      int        // attempts that may be sent yet, where the call must not run twice

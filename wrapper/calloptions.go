@@ -166,11 +166,10 @@ type callOverrides struct {
 	settings
 	client.CallOptions // as the bare client would have them
 
-	retry     client.RetryFunc   // nil: not asked for
-	pause     client.BackoffFunc // nil: not asked for
-	key       string
-	report    *Report
-	addresses []string
+	retry  client.RetryFunc   // nil: not asked for
+	pause  client.BackoffFunc // nil: not asked for
+	key    string
+	report *Report
 }
 
 // mostAsked bounds the retries that a call may ask for: as good as no bound.
@@ -183,7 +182,6 @@ const mostAsked = 1 << 20
 func (o *callOverrides) read(c *retryClient, opts []client.CallOption) error {
 	o.settings = c.settings
 	o.CallOptions = c.Client.Options().CallOptions
-	o.addresses = o.Address
 	if len(opts) == 0 {
 		return nil
 	}
@@ -202,7 +200,7 @@ func (o *callOverrides) read(c *retryClient, opts []client.CallOption) error {
 		opt(&probe)
 	}
 	given.Context = o.Context
-	o.CallOptions, o.addresses = given, given.Address
+	o.CallOptions = given
 	o.takeSet(&bare, &given, &probe)
 	return errors.Join(t.errs...)
 }

@@ -288,7 +288,7 @@ func (s *call) lookAgain(err error) (next, final bool) {
 	if s.failed == nil {
 		s.failed = err
 	}
-	if len(s.overrides.addresses) > 0 || !now.Before(s.until) {
+	if len(s.overrides.Address) > 0 || !now.Before(s.until) {
 		s.enterAbsence(err)
 		return false, s.running == 0
 	}

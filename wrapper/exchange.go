@@ -14,38 +14,63 @@ import (
 	"github.com/oncemore-dev/oncemore/selectorx"
 )
 
-// exchange sends the request to a node and receives the answer.
-func (a *attempt) exchange(
-	ctx context.Context, next client.CallFunc, node *registry.Node, req client.Request, rsp any, opts client.CallOptions,
-) error {
-	s := a.call
-	node = a.place(node, opts.Address)
-	i, err := a.begin(ctx, node)
-	if err != nil {
+// exchange is the sending of a request to a node, and the receiving of its answer.
+//
+// It is made in a goroutine that go-micro has just begun, whose stack grows, in
+// microseconds, where a call of the wire lies deeper in it than with the bare client. So
+// what is done before and after is done in functions that have returned by then.
+type exchange struct {
+	attempt *attempt
+	over    transport
+	ctx     context.Context //nolint:containedctx // the wire's
+	node    *registry.Node
+	req     client.Request
+	entry   int // in the story
+	dialing *dialing
+	reply   reply
+}
+
+// exchangeOver begins an exchange. A wrapper inside ours may send the request more than
+// once.
+func (a *attempt) exchangeOver(over transport) *exchange {
+	x := &a.exchange
+	if !a.takes(&a.exchangeUsed) {
+		x = new(exchange)
+	}
+	x.attempt, x.over = a, over
+	return x
+}
+
+// begin readies all that the wire is given.
+func (x *exchange) begin(rsp any, opts *client.CallOptions) (err error) {
+	a, s := x.attempt, x.attempt.call
+	x.node = a.place(x.node, opts.Address)
+	if x.entry, err = a.begin(x.ctx, x.node); err != nil {
 		return err
 	}
-	ctx = a.trace(ctx, i)
-	over := wireOf(next)
-	got := a.receive(over, req, node, rsp)
-	req, d, err := a.prepareToSend(i, over, req, node)
-	if err != nil {
+	x.ctx = a.trace(x.ctx, x.entry)
+	x.receive(rsp)
+	if x.req, x.dialing, err = a.prepareToSend(x.entry, x.over, x.req, x.node); err != nil {
 		return err
 	}
-	left := leftOf(ctx, opts.RequestTimeout)
+	left := leftOf(x.ctx, opts.RequestTimeout)
 	given := s.attemptTime(left)
-	setTimeouts(&opts, given, s.dialLimit(left, d != nil))
-	ctx, end := d.watch(s.metadataOf(ctx, i+1, node, a.rationFor(node, given)), &opts)
-	err = next(ctx, node, req, got.target, opts)
-	class := retryfunc.None
+	setTimeouts(opts, given, s.dialLimit(left, x.dialing != nil))
+	x.ctx = x.dialing.watch(s.metadataOf(x.ctx, x.entry+1, x.node, a.rationFor(x.node, given)), opts, a.cancel != nil)
+	return nil
+}
+
+// end takes what the wire has returned, and gives what its caller gets.
+func (x *exchange) end(err error) error {
+	a, class := x.attempt, retryfunc.None
 	if err != nil {
-		ev := s.evidence()
-		returned := over.hasReturned(ctx)
-		a.learnPushback(i, d, returned)
-		err = d.testify(&ev, err, returned)
-		class = s.classify(err, ev)
+		ev, returned := a.call.evidence(), x.over.hasReturned(x.ctx)
+		a.learnPushback(x.entry, x.dialing, returned)
+		err = x.dialing.testify(&ev, err, returned)
+		class = a.call.classify(err, ev)
 	}
-	end()
-	return a.ended(i, class, got, err)
+	x.dialing.unwatch()
+	return a.ended(x.entry, class, &x.reply, err)
 }
 
 // prepareToSend returns the request as the wire is to have it, and what watches
@@ -109,25 +134,15 @@ func (a *attempt) maySend() bool {
 	return true
 }
 
-// receive makes room for a reply. A wrapper inside ours may send the request more
-// than once.
-func (a *attempt) receive(over transport, req client.Request, node *registry.Node, rsp any) *reply {
-	s := a.call
-	got := a.room()
-	got.receive(s.client, over, req, node, rsp)
-	if got.shared && sameMemory(rsp, s.rsp) {
+// receive makes room for a reply.
+func (x *exchange) receive(rsp any) {
+	a, s := x.attempt, x.attempt.call
+	x.reply.receive(s.client, x.over, x.req, x.node, rsp)
+	if x.reply.shared && sameMemory(rsp, s.rsp) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		a.shared = true
 	}
-	return got
-}
-
-func (a *attempt) room() *reply {
-	if a.takes(&a.replyUsed) {
-		return &a.reply
-	}
-	return new(reply)
 }
 
 // takes tells whether a part of the attempt's space is free, and takes it.

@@ -139,6 +139,7 @@ func (d *deduper) handleUnkeyed(h *handling, req server.Request, rsp any, next s
 func (d *deduper) handleKeyed(
 	h *handling, req server.Request, rsp any, next server.HandlerFunc, in incoming, declared bool, told *RequestEnded,
 ) error {
+	growStackToRecord(false)
 	endpoint := endpointOf(req)
 	if in.first && !h.enter() { // before the store has any work with it
 		return d.refuse(told, errBusy)

@@ -37,10 +37,11 @@ func newHandling(ctx context.Context, given ration, limiter *concurrency.Limiter
 	h := &handling{Context: ctx, given: given, limiter: limiter}
 	if given.known {
 		h.deadline = time.Now().Add(given.time)
-		h.Context, h.release = context.WithDeadline(ctx, h.deadline)
 	}
 	if earlier, ok := ctx.Deadline(); ok && (h.deadline.IsZero() || earlier.Before(h.deadline)) {
 		h.deadline = earlier
+	} else if given.known {
+		h.Context, h.release = context.WithDeadline(ctx, h.deadline)
 	}
 	return h
 }

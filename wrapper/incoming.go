@@ -2,6 +2,7 @@ package wrapper
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"go-micro.dev/v4/metadata"
@@ -24,20 +25,23 @@ type incoming struct {
 // take reads what the metadata of ctx says of the call, and returns the context
 // without it: it must not leak into the handler's own calls.
 func take(ctx context.Context) (context.Context, incoming, error) {
-	md, ok := metadata.FromContext(ctx)
-	if !ok {
+	md := metadataIn(ctx)
+	own, found := readOwn(md)
+	if !found {
 		return ctx, incoming{}, nil
 	}
-	before := len(md)
-	own := takeOwn(md)
 	in, err := read(&own)
+	in.ration = own.ration()
+	return metadata.NewContext(ctx, withoutOwn(md, 0)), in, err
+}
+
+// ration is what the attempt may use up, which follows its identity where it has one.
+func (own *ownValues) ration() ration {
 	if own.present[ownAttemptTime] {
-		in.ration = parseRation(own.values[ownAttemptTime])
+		return parseRation(own.values[ownAttemptTime])
 	}
-	if len(md) == before {
-		return ctx, in, err
-	}
-	return metadata.NewContext(ctx, md), in, err
+	_, behind, _ := strings.Cut(own.values[ownStream], behindID)
+	return parseRation(behind)
 }
 
 func read(own *ownValues) (in incoming, err error) {

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"go-micro.dev/v4/client"
-	"go-micro.dev/v4/metadata"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
 	"github.com/oncemore-dev/oncemore/retryfunc"
@@ -127,8 +126,7 @@ func (s *call) atLeast(share time.Duration) time.Duration {
 // isNested tells whether a call is made within a handler of go-micro's servers:
 // both leave word of who called.
 func isNested(ctx context.Context) bool {
-	md, _ := metadata.FromContext(ctx)
-	_, remote := md["Remote"]
+	_, remote := lookUp(metadataIn(ctx), "Remote")
 	return remote
 }
 

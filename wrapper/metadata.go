@@ -13,26 +13,25 @@ import (
 )
 
 // metadataOf returns the context of one attempt: with the call's key, without
-// any other call's. number is the attempt's, counted from 1, and ration what it says
-// of the time that it has.
-func (s *call) metadataOf(ctx context.Context, number int, node *registry.Node, ration string) context.Context {
-	id := s.client.requestID(node)
+// any other call's. number is the attempt's, counted from 1, and given what it
+// says of the time that it has.
+func (s *call) metadataOf(ctx context.Context, number int, node *registry.Node, given ration) context.Context {
+	var room [96]byte
+	id := s.client.appendRequestID(room[:0], node)
 	s.mu.Lock()
 	t, keyed, released := s.traits, s.carriesKey(), s.released
 	s.mu.Unlock()
-	if !keyed && id == "" && ration == "" {
+	if !keyed && len(id) == 0 && !given.known {
 		return withoutLeaks(ctx)
 	}
-	md, ok := metadata.FromContext(ctx) // a copy
-	if !ok {
-		md = make(metadata.Metadata)
-	}
-	clearOwn(md)
-	if id != "" {
-		md[headers.Stream] = id
-	}
-	if ration != "" {
-		md[idempotency.HeaderAttemptTime] = ration
+	md := withoutOwn(metadataIn(ctx), ownCount)
+	switch {
+	case len(id) == 0 && given.known:
+		md[idempotency.HeaderAttemptTime] = given.String()
+	case given.known:
+		md[headers.Stream] = string(given.appendTo(append(id, behindID...)))
+	case len(id) > 0:
+		md[headers.Stream] = string(id)
 	}
 	if keyed {
 		putKey(md, t.key)
@@ -50,22 +49,44 @@ func (s *call) metadataOf(ctx context.Context, number int, node *registry.Node, 
 
 // withoutLeaks returns ctx without the key of the call that ctx came from.
 func withoutLeaks(ctx context.Context) context.Context {
-	md, ok := metadata.FromContext(ctx)
-	if !ok {
+	md := metadataIn(ctx)
+	if !hasOwn(md) {
 		return ctx
 	}
-	return withoutOwn(ctx, md)
+	return metadata.NewContext(ctx, withoutOwn(md, 0))
 }
 
-// withoutOwn is withoutLeaks where md is a copy of ctx's metadata already.
-func withoutOwn(ctx context.Context, md metadata.Metadata) context.Context {
-	before := len(md)
-	clearOwn(md)
-	if len(md) == before {
-		return ctx
-	}
-	return metadata.NewContext(ctx, md)
+// metadataIn is the metadata of ctx, to be read only. go-micro's FromContext makes a copy
+// with all names in title case, which takes longer than what is done with it here.
+func metadataIn(ctx context.Context) metadata.Metadata {
+	md, _ := ctx.Value(metadataKey).(metadata.Metadata)
+	return md
 }
+
+// metadataKey is the key that go-micro keeps the metadata of a context under.
+//
+//nolint:gochecknoglobals // never changes: it is go-micro's own, which has no name
+var metadataKey = func() any {
+	asked := keyCatcher{Context: context.Background()}
+	metadata.FromContext(&asked)
+	return asked.key
+}()
+
+// keyCatcher is a context that notes what it is asked for.
+type keyCatcher struct {
+	context.Context //nolint:containedctx // asked for one value
+	key             any
+}
+
+// Value has none.
+func (c *keyCatcher) Value(key any) any {
+	c.key = key
+	return nil
+}
+
+// behindID is between the identity of an attempt and its ration. A mucp server answers
+// with all metadata of a request, in four system calls for each.
+const behindID = "; "
 
 // putKey adds a key and its age.
 func putKey(md metadata.Metadata, key idempotency.Key) {

@@ -37,14 +37,27 @@ func ownOf(name string) (i int, canonical string, ok bool) {
 	return 0, "", false
 }
 
-// clearOwn removes the metadata that belongs to one call. A handler that reuses
-// its context for its own calls would pass on that of its caller.
-func clearOwn(md metadata.Metadata) {
+// hasOwn tells whether there is any of it in md.
+func hasOwn(md metadata.Metadata) bool {
 	for name := range md {
 		if _, _, own := ownOf(name); own {
-			delete(md, name)
+			return true
 		}
 	}
+	return false
+}
+
+// withoutOwn returns a copy of md without what belongs to one call, and with room for so
+// much more. A handler that reuses its context for its own calls would pass on that of its
+// caller.
+func withoutOwn(md metadata.Metadata, more int) metadata.Metadata {
+	others := make(metadata.Metadata, len(md)+more)
+	for name, value := range md {
+		if _, _, own := ownOf(name); !own {
+			others[name] = value
+		}
+	}
+	return others
 }
 
 // ownValues are the values of what belongs to one call.
@@ -53,21 +66,21 @@ type ownValues struct {
 	present [ownCount]bool
 }
 
-// takeOwn is clearOwn, and returns what it removes. Of several spellings of a name that of
-// lookUp counts.
-func takeOwn(md metadata.Metadata) (own ownValues) {
+// readOwn reads what belongs to one call, and tells whether there is any. Of several
+// spellings of a name that of lookUp counts.
+func readOwn(md metadata.Metadata) (own ownValues, found bool) {
 	var spelled [ownCount]string
 	for name, value := range md {
 		i, canonical, ok := ownOf(name)
 		if !ok {
 			continue
 		}
-		delete(md, name)
+		found = true
 		if !own.present[i] || spelled[i] != canonical && (name == canonical || name < spelled[i]) {
 			own.values[i], own.present[i], spelled[i] = value, true, name
 		}
 	}
-	return own
+	return own, found
 }
 
 // lookUp returns the value of name, whatever its case. Of several spellings the

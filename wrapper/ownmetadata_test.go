@@ -101,3 +101,38 @@ func TestClientKeepsNoOthersMetadata(t *testing.T) {
 		})
 	}
 }
+
+// TestCallersMetadataIsTheirs: what is added for a call, and taken from a request, is
+// written to copies, for the caller may use one context, or map, for many calls at once.
+func TestCallersMetadataIsTheirs(t *testing.T) {
+	given := metadata.Metadata{"tenant": "a", idempotency.HeaderKey: "leaked", "Trace": "1"}
+	theirs := maps.Clone(given)
+	ctx := metadata.NewContext(t.Context(), theirs)
+	wire := new(recorder)
+	c := newWire(t, nodes("a"), wire.wire, safety(t))
+	handle := wrapHandler(t, func(ctx context.Context, _ server.Request, _ any) error {
+		for _, name := range []string{"tenant", "Tenant", "trace", "Trace"} {
+			bare, _ := metadata.Get(metadata.NewContext(t.Context(), given), name)
+			if got, _ := metadata.Get(ctx, name); got != bare {
+				t.Errorf("the handler finds %s=%q, and %q without the wrapper", name, got, bare)
+			}
+		}
+		return nil
+	})
+	for _, endpoint := range []string{read, write} {
+		if _, _, err := call(ctx, c, endpoint); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := handle(ctx, request{endpoint: "Wallet.Tip", body: &hello.TipRequest{}}, new(hello.TipReply)); err != nil {
+		t.Error(err)
+	}
+	for _, attempt := range wire.arrived {
+		if attempt.metadata["Tenant"] != "a" || attempt.metadata["Trace"] != "1" {
+			t.Errorf("an attempt was sent with %v", attempt.metadata)
+		}
+	}
+	if !maps.Equal(theirs, given) {
+		t.Errorf("the caller's metadata is %v now", theirs)
+	}
+}

@@ -54,11 +54,7 @@ const topicService = "topic"
 // withMessageKey puts the key in the place of any other call's, with the topic it was
 // minted for: a subscriber must know it from one that the publisher inherited.
 func withMessageKey(ctx context.Context, key idempotency.Key) context.Context {
-	md, ok := metadata.FromContext(ctx)
-	if !ok {
-		md = make(metadata.Metadata, 2)
-	}
-	clearOwn(md)
+	md := withoutOwn(metadataIn(ctx), ownCount)
 	putKey(md, key)
 	md[idempotency.HeaderFor] = key.For
 	return metadata.NewContext(ctx, md)

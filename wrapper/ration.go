@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// ration is what one attempt may use up, which travels with it (see
-// idempotency.HeaderAttemptTime):
+// ration is what one attempt may use up, which travels with it, under a name of its own
+// (idempotency.HeaderAttemptTime) or, on mucp, behind the attempt's identity:
 //
 //	850ms; spare=1; path=2
 //
@@ -30,14 +30,18 @@ type ration struct {
 // String is the ration as it travels.
 func (r ration) String() string {
 	var room [64]byte
-	text := appendTime(room[:0], max(r.time, time.Millisecond))
+	return string(r.appendTo(room[:0]))
+}
+
+func (r ration) appendTo(text []byte) []byte {
+	text = appendTime(text, max(r.time, time.Millisecond))
 	if r.limited {
 		text = strconv.AppendInt(append(text, "; spare="...), int64(r.spare), 10)
 	}
 	if r.path > 0 {
 		text = strconv.AppendInt(append(text, "; path="...), int64(r.path), 10)
 	}
-	return string(text)
+	return text
 }
 
 // appendTime writes a time without allocating for it, as time.Duration's String would.
@@ -51,13 +55,18 @@ func appendTime(text []byte, d time.Duration) []byte {
 // parseRation reads a ration. What it does not understand says nothing: a request is
 // not refused for that.
 func parseRation(text string) ration {
-	fields := strings.Split(text, ";")
-	left, err := time.ParseDuration(strings.TrimSpace(fields[0]))
+	if text == "" {
+		return ration{}
+	}
+	first, rest, more := strings.Cut(text, ";")
+	left, err := time.ParseDuration(strings.TrimSpace(first))
 	if err != nil {
 		return ration{}
 	}
 	r := ration{known: true, time: left}
-	for _, field := range fields[1:] {
+	for more {
+		var field string
+		field, rest, more = strings.Cut(rest, ";")
 		name, value, _ := strings.Cut(strings.TrimSpace(field), "=")
 		n, err := strconv.ParseUint(value, 10, 16)
 		switch {

@@ -116,7 +116,10 @@ func (c *retryClient) encode(req client.Request) (encoded []byte, ok bool) {
 	return encoded, err == nil
 }
 
-// codecFor is the codec that go-micro's own client uses; nil: it knows none.
+// codecFor is the codec that go-micro's own client uses; nil: it knows none. The options
+// of a client are large: they leave the stack before its caller encodes anything.
+//
+//go:noinline
 func (c *retryClient) codecFor(contentType string) codec.NewCodec {
 	if made, ok := c.Client.Options().Codecs[contentType]; ok {
 		return made

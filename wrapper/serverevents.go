@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"time"
 
-	"go-micro.dev/v4/metadata"
 	"go-micro.dev/v4/server"
 
 	"github.com/oncemore-dev/oncemore/idempotency"
@@ -38,11 +37,7 @@ func (d *deduper) handle(ctx context.Context, req server.Request, rsp any, next 
 
 // previousAttempts is what the client says of its attempts before this one.
 func previousAttempts(ctx context.Context) int {
-	md, ok := metadata.FromContext(ctx)
-	if !ok {
-		return 0
-	}
-	said, _ := lookUp(md, idempotency.HeaderRetryCount)
+	said, _ := lookUp(metadataIn(ctx), idempotency.HeaderRetryCount)
 	n, err := strconv.Atoi(said)
 	if err != nil || n < 0 {
 		return 0

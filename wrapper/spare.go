@@ -49,18 +49,18 @@ func (s *call) isSending() bool {
 	return s.sending > 0
 }
 
-// rationFor is what the attempt says of itself to the server: "" to one that would not
-// keep it from its handler, who would pass it on.
-func (a *attempt) rationFor(node *registry.Node, left time.Duration) string {
+// rationFor is what the attempt says of itself to the server: nothing to one that would
+// not keep it from its handler, who would pass it on.
+func (a *attempt) rationFor(node *registry.Node, left time.Duration) ration {
 	if !keepsAttemptTime(node) {
-		return ""
+		return ration{}
 	}
 	r := a.ration
 	r.time = left
 	if kept := a.keeps(node); kept > 0 && r.spare > 0 {
 		r.limited, r.spare = true, r.spare-kept
 	}
-	return r.String()
+	return r
 }
 
 // keepsAttemptTime tells whether a server announces that it keeps what an attempt has

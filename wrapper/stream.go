@@ -167,10 +167,10 @@ func (a *attempt) watchOpening(ctx context.Context) (context.Context, func(faile
 // bypasses every strategy then.
 func (a *attempt) chooseAddress(ctx context.Context) error {
 	s := a.call
-	if len(s.overrides.addresses) == 0 {
+	if len(s.overrides.Address) == 0 {
 		return nil
 	}
-	node := s.among(s.overrides.addresses, &registry.Node{})
+	node := s.among(s.overrides.Address, &registry.Node{})
 	a.address = node.Address
 	_, err := a.begin(ctx, node)
 	return err

@@ -31,6 +31,14 @@ type callTraits struct {
 // repeatable tells whether the call may run twice without harm.
 func (t *callTraits) repeatable() bool { return t.safety.Repeatable() || t.trusted }
 
+// guess is what a call's traits are likely to be.
+type guess struct {
+	safety  retryfunc.Safety
+	trusted bool
+}
+
+func (g guess) repeatable() bool { return g.safety.Repeatable() || g.trusted }
+
 // endpoint is what a client remembers of an endpoint that it calls. It is safe
 // for concurrent use.
 type endpoint struct {
@@ -120,7 +128,7 @@ func (s *call) guessTraits() error {
 			return err
 		}
 	}
-	s.guess.safety, s.guess.trusted = s.ruled, s.endpoint.trusted.Load()
+	s.guess = guess{s.ruled, s.endpoint.trusted.Load()}
 	if s.ruled == retryfunc.SafetyUnknown {
 		s.guess.safety = retryfunc.Safety(s.endpoint.safety.Load()) //nolint:gosec // what was stored has 8 bits
 	}

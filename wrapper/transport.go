@@ -130,12 +130,12 @@ const serverVersion = "2"
 // would pass it on in its own calls.
 type requestIDs struct{ last atomic.Uint64 }
 
-// requestID is the identity of the attempt about to be sent to node, or "".
-func (c *retryClient) requestID(node *registry.Node) string {
+// appendRequestID writes the identity of the attempt about to be sent to node, if it has one.
+func (c *retryClient) appendRequestID(text []byte, node *registry.Node) []byte {
 	if c.transport != overMucp || node.Metadata[MetadataServer] == "" && !c.trusted {
-		return ""
+		return text
 	}
-	return "oncemore-" + strconv.FormatUint(c.requests.last.Add(1), 36)
+	return strconv.AppendUint(append(text, "oncemore-"...), c.requests.last.Add(1), 36)
 }
 
 // dialing is what this side of the wire sees of one attempt: whether anything
@@ -253,18 +253,28 @@ func (d *dialing) testify(ev *retryfunc.Evidence, err error, returned bool) erro
 // returns, which leaves it alone when its context ends.
 func (t transport) hasReturned(ctx context.Context) bool { return t != "" && ctx.Err() == nil }
 
-// watch has the client say when it has a connection. Call the function it returns
-// when the attempt has ended.
-func (d *dialing) watch(ctx context.Context, o *client.CallOptions) (context.Context, func()) {
+// watch has the client say when it has a connection, until unwatch. A context that ends
+// with the attempt already needs no end of its own.
+func (d *dialing) watch(ctx context.Context, o *client.CallOptions, ends bool) context.Context {
 	if d == nil || d.over == overMucp { // which asks for the body
-		return ctx, func() {}
+		return ctx
 	}
 	if d.over == overGRPC {
 		o.Context = withGRPCOptions(o.Context, d)
 	} else {
 		ctx = httptrace.WithClientTrace(ctx, d.trace())
 	}
-	return d.stoppable(ctx), func() { d.stop(context.Canceled) }
+	if ends {
+		return ctx
+	}
+	return d.stoppable(ctx)
+}
+
+// unwatch ends the context of an attempt that has ended.
+func (d *dialing) unwatch() {
+	if d != nil && d.over != overMucp {
+		d.stop(context.Canceled)
+	}
 }
 
 // trace has net/http say when it has a connection. It sends then, whatever is said to

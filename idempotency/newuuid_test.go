@@ -1,0 +1,30 @@
+package idempotency
+
+import (
+	"testing"
+
+	"github.com/google/uuid"
+)
+
+// TestNewUUID: every key is a random UUID, and none is like another.
+func TestNewUUID(t *testing.T) {
+	const keys = 10_000
+	seen := make(map[string]bool, keys)
+	for range keys {
+		key, err := NewUUID()
+		if err != nil {
+			t.Fatal(err)
+		}
+		id, err := uuid.Parse(key)
+		if err != nil || id.Version() != 4 || id.Variant() != uuid.RFC4122 || id.String() != key {
+			t.Fatalf("%q is version %v of variant %v: %v", key, id.Version(), id.Variant(), err)
+		}
+		seen[key] = true
+	}
+	if len(seen) != keys {
+		t.Errorf("%d keys of %d differ", len(seen), keys)
+	}
+	if n := testing.AllocsPerRun(100, func() { _, _ = NewUUID() }); n > 1 {
+		t.Errorf("it takes %v allocations, want that of the text", n)
+	}
+}
