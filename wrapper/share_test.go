@@ -3,6 +3,7 @@ package wrapper_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"sync"
@@ -46,7 +47,7 @@ func TestSlowSafeEndpointStaysUp(t *testing.T) {
 		}
 		group.Wait()
 		if bare, got := 900-fleets["bare"].answered.Load(), 900-wrapped.answered.Load(); got > bare+noise(bare) {
-			t.Errorf("%d of 900 calls failed, and %d of the bare client", got, bare)
+			t.Errorf("%d of 900 calls failed, and %d of the bare client: %v", got, bare, wrapped.failed)
 		}
 		if open := set.Ejected(); len(open) > 0 {
 			t.Errorf("ejected: %+v", open)
@@ -67,6 +68,9 @@ type slowFleet struct {
 	nodes    []*fixture.Node
 	client   client.Client
 	answered atomic.Int32
+
+	mu     sync.Mutex
+	failed map[string]int // by what became of their attempts
 }
 
 func startSlowFleet(t *testing.T, transport string) *slowFleet {
@@ -100,9 +104,18 @@ func (f *slowFleet) callAll(ctx context.Context, calls int) {
 func (f *slowFleet) call(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	if _, err := fixture.Call(ctx, f.client, fixture.Sleep, "400ms"); err == nil {
+	var report wrapper.Report
+	_, err := fixture.Call(ctx, f.client, fixture.Sleep, "400ms", wrapper.WithStory(&report))
+	if err == nil {
 		f.answered.Add(1)
+		return
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.failed == nil {
+		f.failed = make(map[string]int)
+	}
+	f.failed[fmt.Sprintf("%v: %s", err, report.Story())]++
 }
 
 func (f *slowFleet) executions() (n int) {
