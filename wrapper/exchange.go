@@ -3,6 +3,7 @@ package wrapper
 import (
 	"cmp"
 	"context"
+	"io"
 	"slices"
 	"time"
 
@@ -63,7 +64,10 @@ func (x *exchange) begin(rsp any, opts *client.CallOptions) (err error) {
 // end takes what the wire has returned, and gives what its caller gets.
 func (x *exchange) end(err error) error {
 	a, class := x.attempt, retryfunc.None
-	if err != nil {
+	switch {
+	case err == nil && x.reply.isCut():
+		class, err = retryfunc.Broken, asClientError(".codec", io.EOF) // what the bare client says of it
+	case err != nil:
 		ev, returned := a.call.evidence(), x.over.hasReturned(x.ctx)
 		a.learnPushback(x.entry, x.dialing, returned)
 		err = x.dialing.testify(&ev, err, returned)
