@@ -135,6 +135,7 @@ type exchangeCase struct {
 	response    func() any
 	options     []client.Option
 	noProtocol  bool
+	cut         bool // cannot be told from a reply that was cut on mucp, which is tried again
 	alone       bool // two attempts cannot share the response
 }
 
@@ -182,7 +183,7 @@ func exchangeCases() []exchangeCase {
 		{name: "JSON into a filled frame", contentType: jsonType, reply: raw(` {"a" : 1} `), response: func() any { return raw("before") }},
 		{name: "JSON into raw JSON", contentType: jsonType, reply: ann, response: func() any { return new(json.RawMessage) }},
 		{name: "JSON null", contentType: jsonType, reply: raw("null"), response: func() any { return &user{"Bob", ""} }},
-		{name: "no JSON", contentType: jsonType, reply: raw(""), response: func() any { return &user{"Bob", ""} }},
+		{name: "no JSON", contentType: jsonType, reply: raw(""), response: func() any { return &user{"Bob", ""} }, cut: true},
 		{name: "broken JSON", contentType: jsonType, reply: raw(`{"Name":`), response: func() any { return new(user) }},
 		{name: "broken JSON into a filled struct", contentType: jsonType, reply: raw(`{"Name":"100%", nonsense`), response: func() any { return &user{"Bob", ""} }},
 		{name: "JSON of another type", contentType: jsonType, reply: raw(`{"Name":7}`), response: func() any { return new(user) }},
@@ -248,6 +249,9 @@ func TestResponses(t *testing.T) {
 			} {
 				if way.name == "beside another" && (tt.alone || want.err != "") {
 					continue // an error is no answer: the other attempt may have one yet
+				}
+				if way.name == "retry" && tt.cut && transport == fixture.MUCP {
+					continue // the error is that of the attempt that was last
 				}
 				t.Run(tt.name+"/"+way.name, func(t *testing.T) {
 					got := tt.run(t, tt.make(t, transport, callInParts(t), way.nodes...))
