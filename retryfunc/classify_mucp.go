@@ -1,6 +1,7 @@
 package retryfunc
 
 import (
+	"io"
 	"net/http"
 	"strings"
 
@@ -22,6 +23,9 @@ func classifyMucp(e *errors.Error) Class {
 	case transportID:
 		return classifyMucpTransport(e)
 	case codecID:
+		if e.Detail == io.EOF.Error() {
+			return Broken // the transport drops the error of a reply that was cut before its body
+		}
 		return Application // not encodable, or answered and not decodable
 	default:
 		return classifyAnswer(e) // a call wrapper's own error

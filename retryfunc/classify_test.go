@@ -61,6 +61,7 @@ func TestClassify(t *testing.T) {
 		{"mucp transport over unknown", transportError("unexpected EOF"), unknown, Broken},
 		{"mucp read timeout", transportError("read tcp 127.0.0.1:1->127.0.0.1:2: i/o timeout"), mucp, Timeout},
 		{"mucp http answer", transportError("502 Bad Gateway: upstream connect error"), mucp, Internal},
+		{"mucp reply without its body", merrors.InternalServerError("go.micro.client.codec", "EOF"), mucp, Broken},
 		{"mucp codec", merrors.InternalServerError("go.micro.client.codec", "invalid character"), mucp, Application},
 		{"mucp client panic", internal("panic recovered: boom"), mucp, Internal},
 		{"mucp attempt timeout", timedOut("<nil>"), mucp, Timeout},

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	merrors "go-micro.dev/v4/errors"
+
 	"github.com/oncemore-dev/oncemore/breaker"
 	"github.com/oncemore-dev/oncemore/retryfunc"
 	"github.com/oncemore-dev/oncemore/selectorx"
@@ -46,6 +48,9 @@ func eventOf(class retryfunc.Class, err error, dialTimedOut bool) breaker.Event 
 		}
 		return breaker.Refused
 	case retryfunc.Broken:
+		if e, ok := merrors.As(err); ok && e.Id == "go.micro.client.codec" {
+			return breaker.Ignored // an endpoint may answer with nothing, always, and its instance be well
+		}
 		return breaker.Broken
 	case retryfunc.Timeout:
 		return breaker.Timeout

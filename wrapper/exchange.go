@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"go-micro.dev/v4/client"
+	frame "go-micro.dev/v4/codec/bytes"
+	microjson "go-micro.dev/v4/codec/json"
 	"go-micro.dev/v4/registry"
 
 	"github.com/oncemore-dev/oncemore/breaker"
@@ -64,10 +66,10 @@ func (x *exchange) begin(rsp any, opts *client.CallOptions) (err error) {
 // end takes what the wire has returned, and gives what its caller gets.
 func (x *exchange) end(err error) error {
 	a, class := x.attempt, retryfunc.None
-	switch {
-	case err == nil && x.reply.isCut():
-		class, err = retryfunc.Broken, asClientError(".codec", io.EOF) // what the bare client says of it
-	case err != nil:
+	if err == nil && x.isCut() {
+		err = asClientError(".codec", io.EOF) // as the bare client says
+	}
+	if err != nil {
 		ev, returned := a.call.evidence(), x.over.hasReturned(x.ctx)
 		a.learnPushback(x.entry, x.dialing, returned)
 		err = x.dialing.testify(&ev, err, returned)
@@ -75,6 +77,18 @@ func (x *exchange) end(err error) error {
 	}
 	x.dialing.unwatch()
 	return a.ended(x.entry, class, &x.reply, err)
+}
+
+// isCut tells whether the connection ended before the body of an answer: go-micro's
+// transport drops that error, and returns an answer without a body. JSON has none that is
+// empty; a protobuf message may be.
+func (x *exchange) isCut() bool {
+	r := &x.reply
+	if x.over != overMucp || r.target != &r.frame || len(r.frame.Data) > 0 {
+		return false
+	}
+	_, raw := r.rsp.(*frame.Frame)
+	return !raw && isFunc(x.attempt.call.client.codecFor(x.req.ContentType()), microjson.NewCodec)
 }
 
 // prepareToSend returns the request as the wire is to have it, and what watches

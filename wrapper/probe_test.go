@@ -37,7 +37,13 @@ func TestProbesAreRareWhereTheyCost(t *testing.T) {
 				for time.Since(began) < after {
 					ctx, cancel := context.WithTimeout(t.Context(), patience)
 					report, err := f.call(ctx, fixture.Sleep, "1ms")
-					if err != nil && met(&report, f.nodes[0].Address()) { // else the machine had no time for it
+					switch {
+					case err == nil:
+					case !met(&report, f.nodes[0].Address()): // the machine had no time for it
+						if ctx.Err() == nil {
+							t.Errorf("a call failed elsewhere: %v: %s", err, report.Story())
+						}
+					default:
 						mu.Lock()
 						lost = append(lost, fmt.Sprintf("after %v: %s", time.Since(began).Round(time.Millisecond), report.Story()))
 						mu.Unlock()

@@ -10,7 +10,6 @@ import (
 
 	"go-micro.dev/v4/client"
 	frame "go-micro.dev/v4/codec/bytes"
-	microjson "go-micro.dev/v4/codec/json"
 	microproto "go-micro.dev/v4/codec/proto"
 	merrors "go-micro.dev/v4/errors"
 	"go-micro.dev/v4/registry"
@@ -32,7 +31,6 @@ type reply struct {
 	frame  frame.Frame
 	decode func(raw []byte, rsp any) error // nil: target is of rsp's type
 	shared bool                            // target is the caller's own
-	json   bool                            // frame is
 }
 
 // receive makes the room for an answer that the given wire decodes; empty is a
@@ -44,8 +42,6 @@ func (r *reply) receive(c *retryClient, over transport, req client.Request, node
 		return
 	}
 	w := wireCodec{c, over, req.ContentType(), node.Metadata["protocol"] == ""}
-	_, raw := rsp.(*frame.Frame)
-	r.json = over == overMucp && !raw && isFunc(w.client.codecFor(w.contentType), microjson.NewCodec)
 	var text bool
 	switch r.decode, text = w.decoder(rsp); {
 	case r.decode == nil:
@@ -74,13 +70,6 @@ func (r *reply) deliver() error {
 	default:
 		return r.decode(r.text, r.rsp)
 	}
-}
-
-// isCut tells whether the connection ended before the body of an answer: go-micro's
-// transport drops that error, and returns an answer without a body. JSON has none that is
-// empty; a protobuf message may be.
-func (r *reply) isCut() bool {
-	return r.json && r.target == &r.frame && len(r.frame.Data) == 0
 }
 
 // move makes a response what another of its kind is.

@@ -138,6 +138,9 @@ func (w streamWire) receive(stream client.Stream) ([]byte, error) {
 	if err != nil {
 		return nil, asClientError(".transport", err)
 	}
+	if rsp.Header() == nil { // the transport drops the error of a message that was cut before its body
+		return nil, asClientError(".transport", io.ErrUnexpectedEOF)
+	}
 	switch text := rsp.Header()[headers.Error]; text {
 	case "":
 		return body, nil
